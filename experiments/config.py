@@ -1,0 +1,153 @@
+"""One frozen dataclass with every setting of a run, and its absl flags; the only reader of FLAGS.
+
+The defaults are the quickstart. A field's comment is its `--help` text.
+"""
+
+import dataclasses
+import json
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+ATTACKS = ("normal", "noise", "blending", "pushing_1", "pushing_2")
+FIDELITIES = ("equation", "authors_code", "corrected")
+
+
+def _flag(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one run; `from_flags`, `to_json` and `from_json` move it in and out."""
+
+    # where
+    experiment: str = _flag("quickstart", "name of the experiment, printed in its report")
+    workdir: str = _flag("runs/quickstart", "folder of this run: rows, tables, figures, report.html")
+    cache_dir: str = _flag("runs/cache", "trained victims and pushed samples, shared by runs")
+    force: bool = _flag(False, "run finished cells again; a workdir of another config is overwritten")
+
+    # data
+    dataset: str = _flag("digits", "digits, any TFDS image-classification name, a .npz file or an image folder")
+    data_dir: str = _flag("", "where TFDS data sets lie; empty: TFDS's own default")
+    class_a: str = _flag("3", "class that the unlearned samples belong to, by name or index")
+    class_b: str = _flag("8", "other class: blended in, and reported as over-unlearning II")
+    fractions: tuple[float, ...] = _flag((0.1,), "requests, as fractions of class A's training samples")
+    seeds: tuple[int, ...] = _flag((0, 1, 2), "one victim (split, weights) and one choice of samples per seed")
+
+    # victim
+    model: str = _flag("vgg", "vgg, resnet, or my_module:my_function called with (num_classes, image_shape)")
+    blocks: int = _flag(3, "VGG blocks; the paper has 3, 4 and 5")
+    width: int = _flag(32, "filters of the convolutions; the paper has 128 (vgg) and 64 (resnet)")
+    batch_norm_momentum: float = _flag(0.9, "of the running statistics; 0.99 is Keras' default, for large sets")
+    learning_rate: float = _flag(1e-3, "of AMSGrad")
+    batch_size: int = _flag(64, "training images a step")
+    epochs: int = _flag(30, "at most")
+    patience: int = _flag(5, "epochs without a lower validation loss before training stops")
+
+    # attacks
+    attacks: tuple[str, ...] = _flag(ATTACKS, "requests to compare with an honest one", ATTACKS)
+    target: str = _flag("", "class to push to; empty: untargeted")
+    blending_ratio: float = _flag(0.5, "alpha of x' = (1 - alpha) x + alpha x_b")
+    request_labels: str = _flag(
+        "paper",
+        "label submitted with a malicious image; paper: predicted for blending, original for pushing",
+        ("paper", "original", "predicted", "target"),
+    )
+    solver: str = _flag("adam", "ZOO-ADAM or ZOO-Newton", ("adam", "newton"))
+    space: str = _flag("tanh", "search in arctanh space or in the box of valid images", ("tanh", "box"))
+    coordinates: int = _flag(128, "coordinates probed a step: 1 + 2 * this many queries")
+    step_size: float = _flag(1e-2, "learning rate of the coordinate solver")
+    difference: float = _flag(1e-4, "h of the finite differences; ZOO-Newton needs about 1e-2")
+    margin_weight: float = _flag(10.0, "c of equation (4)")
+    kappa: float = _flag(0.0, "margin of equation (5)")
+    max_steps: int = _flag(1000, "steps after which a sample counts as failed; the authors allow 20000")
+    max_l2: float = _flag(20.0, "largest L2 distance of a pushed image, in units of the scaled pixels")
+    importance: bool = _flag(False, "probe pixels near those that moved most more often; for large images")
+    block_sizes: tuple[int, ...] = _flag((1,), "coarse to fine: sides of the pixel blocks moved together, last = 1")
+    slots: int = _flag(0, "samples probed together in one call; 0: 1 on a CPU, 32 elsewhere")
+    query_budget: int = _flag(0, "images that the attacker may send per seed; 0: no limit")
+
+    # unlearning
+    unlearning: str = _flag("first_order", "what the service does", ("first_order", "fine_tuning"))
+    fidelity: tuple[str, ...] = _flag(
+        ("corrected",), "first order as printed, as the authors' code runs, or as we think right", FIDELITIES
+    )
+    taus: tuple[float, ...] = _flag((5e-3,), "unlearning rates; several are computed in one vmapped call")
+    scope: str = _flag("head", "parameters unlearned: head, all, or a regular expression on their paths")
+    fine_tuning_epochs: int = _flag(1, "of fine-tuning on random labels")
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):
+            value = getattr(self, spec.name)
+            choices = spec.metadata["choices"]
+            for item in value if isinstance(value, tuple) else (value,):
+                if choices and item not in choices:
+                    raise ValueError(f"--{spec.name}={item}: expected one of {', '.join(choices)}")
+            if isinstance(value, tuple) and len(set(value)) != len(value):
+                raise ValueError(f"--{spec.name}={','.join(map(str, value))}: a value is given twice")
+            if isinstance(value, tuple) and not value:
+                raise ValueError(f"--{spec.name} is empty: give at least one value")
+        if "normal" not in self.attacks:
+            raise ValueError("--attacks has to hold 'normal': over-unlearning is measured against an honest request")
+        if self.request_labels == "target" and not self.target:
+            raise ValueError("--request_labels=target needs --target=CLASS")
+
+    def to_json(self) -> str:
+        """The settings as JSON, one a line; `from_json` reads it back."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @staticmethod
+    def from_json(path: str | Path) -> "Config":
+        """Reads config.json; unknown or missing settings are a ValueError that names them."""
+        given = json.loads(Path(path).read_text())
+        known = {spec.name for spec in dataclasses.fields(Config)}
+        if given.keys() != known:
+            raise ValueError(
+                f"{path} is of another version: unknown settings {sorted(given.keys() - known)}, missing settings "
+                f"{sorted(known - given.keys())}; make it anew with `python -m experiments.main` and flags"
+            )
+        return Config(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+
+
+def define_flags() -> None:
+    """Defines one flag for each field of `Config`, and `--config`."""
+    flags.DEFINE_string("config", "", "config.json of an earlier run to start from; other flags override it")
+    for spec in dataclasses.fields(Config):
+        text, choices = spec.metadata["help"], spec.metadata["choices"]
+        if choices:
+            text = f"{text} ({', '.join(choices)})"
+        if isinstance(spec.default, tuple):
+            flags.DEFINE_list(spec.name, [str(value) for value in spec.default], text)
+        elif isinstance(spec.default, bool):
+            flags.DEFINE_bool(spec.name, spec.default, text)
+        elif isinstance(spec.default, int):
+            flags.DEFINE_integer(spec.name, spec.default, text)
+        elif isinstance(spec.default, float):
+            flags.DEFINE_float(spec.name, spec.default, text)
+        else:
+            flags.DEFINE_string(spec.name, spec.default, text)
+
+
+def from_flags(values: flags.FlagValues) -> Config:
+    """The config that the command line asks for. Raises ValueError naming the flag that is wrong."""
+    given = {}
+    for spec in dataclasses.fields(Config):
+        if values.config and not values[spec.name].present:
+            continue
+        given[spec.name] = _parse(spec, getattr(values, spec.name))
+    base = Config.from_json(values.config) if values.config else Config()
+    return dataclasses.replace(base, **given)
+
+
+def _parse(spec: dataclasses.Field, value: Any) -> Any:
+    if not isinstance(spec.default, tuple):
+        return value
+    kind = typing.get_args(spec.type)[0]
+    try:
+        return tuple(kind(item) for item in value)
+    except ValueError as error:
+        raise ValueError(f"--{spec.name}={','.join(value)}: expected {kind.__name__} values, comma-separated") from error

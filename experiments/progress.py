@@ -1,0 +1,43 @@
+"""Progress on the terminal: how far, how fast, how long still."""
+
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+from overunlearn_jax.training import Progress
+
+SECONDS_BETWEEN = 0.5  # reading a loss waits for the device: seldom enough to cost nothing
+
+
+class TrainingBar:
+    """A bar over all training images with loss, validation accuracy, images a second and time left."""
+
+    def __init__(self, label: str):
+        self._label = label
+        self._bar: tqdm | None = None
+        self._shown = 0.0
+
+    def __enter__(self) -> "TrainingBar":
+        return self
+
+    def update(self, progress: Progress) -> None:
+        """Called by `training.fit` after each step."""
+        if self._bar is None:
+            done = progress.epoch * progress.steps * progress.images
+            total = progress.epochs * progress.steps * progress.images
+            self._bar = tqdm(total=total, initial=done, desc=self._label, unit="img", unit_scale=True)
+        self._bar.update(progress.images)
+        if time.monotonic() - self._shown > SECONDS_BETWEEN:
+            self._shown = time.monotonic()
+            self._bar.set_postfix_str(
+                f"epoch {progress.epoch + 1}/{progress.epochs}, loss {float(progress.loss):.3f}, "
+                f"validation {progress.validation_accuracy:.1%}",
+                refresh=False,
+            )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,24 @@
+"""Crafting malicious requests through a black box; knows neither models nor unlearning."""
+
+from overunlearn_jax.attacks.blending import blend
+from overunlearn_jax.attacks.noise import noise_of_length
+from overunlearn_jax.attacks.pushing import PushResult, push
+from overunlearn_jax.attacks.search import run_from_python, run_fused
+from overunlearn_jax.attacks.zoo import Probes, Status, Zoo, ZooSettings, ZooState, probe_images, start, zoo
+
+__all__ = [
+    "Probes",
+    "PushResult",
+    "Status",
+    "Zoo",
+    "ZooSettings",
+    "ZooState",
+    "blend",
+    "noise_of_length",
+    "probe_images",
+    "push",
+    "run_from_python",
+    "run_fused",
+    "start",
+    "zoo",
+]

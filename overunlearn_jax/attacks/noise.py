@@ -1,0 +1,35 @@
+"""The control of every push: a random direction of the same length."""
+
+import jax
+import jax.numpy as jnp
+
+from overunlearn_jax.types import Array, Bounds, Images, Key
+
+BISECTIONS = 40  # halvings of the scale: float32 has no finer one
+
+
+def noise_of_length(key: Key, images: Images, lengths: Array, bounds: Bounds) -> Images:
+    """Images plus Gaussian noise, inside the bounds, each at the L2 distance `lengths` (n,) from its original.
+
+    Clipping to the bounds shortens noise, so the scale is found by bisection. A length that no image inside the bounds
+    can have in that direction gives the farthest one.
+    """
+
+    def one(key: Key, image: Array, length: Array) -> Array:
+        direction = jax.random.normal(key, image.shape)
+
+        def at(scale: Array) -> Array:
+            return jnp.clip(image + scale * direction, bounds.lower, bounds.upper)
+
+        def halve(_: int, interval: tuple[Array, Array]) -> tuple[Array, Array]:
+            low, high = interval
+            middle = (low + high) / 2
+            short = jnp.sqrt(jnp.sum((at(middle) - image) ** 2)) < length
+            return jnp.where(short, middle, low), jnp.where(short, high, middle)
+
+        highest = 100 * (bounds.upper - bounds.lower)
+        _, scale = jax.lax.fori_loop(0, BISECTIONS, halve, (jnp.float32(0), jnp.float32(highest)))
+        return at(scale)
+
+    keys = jax.random.split(key, len(images))
+    return jax.jit(jax.vmap(one))(keys, jnp.asarray(images), jnp.asarray(lengths, jnp.float32))

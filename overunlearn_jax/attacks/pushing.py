@@ -1,0 +1,123 @@
+"""Pushing-I and Pushing-II (equations 2 to 8): both images of one trajectory to the decision boundary."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from overunlearn_jax.attacks.search import run_from_python, run_fused
+from overunlearn_jax.attacks.zoo import Status, ZooSettings, ZooState, start, zoo
+from overunlearn_jax.black_box import BlackBox, check_images, check_probabilities
+from overunlearn_jax.types import Key
+
+
+class PushResult(NamedTuple):
+    """What became of each sample, on the host. `inside` and `outside` mean something only where `crossed`."""
+
+    status: np.ndarray  # shape=(n,), dtype=int32: a `Status`
+    inside: np.ndarray  # shape=(n, h, w, c), dtype=float32: Pushing-I, still predicted as the label
+    outside: np.ndarray  # shape=(n, h, w, c), dtype=float32: Pushing-II, just across
+    l2_inside: np.ndarray  # shape=(n,), dtype=float32: distance to the original
+    l2_outside: np.ndarray  # shape=(n,), dtype=float32
+    first_probabilities: np.ndarray  # shape=(n, k), dtype=float32: of the original
+    inside_probabilities: np.ndarray  # shape=(n, k), dtype=float32
+    outside_probabilities: np.ndarray  # shape=(n, k), dtype=float32
+    steps: np.ndarray  # shape=(n,), dtype=int32: evaluated iterates, the last one included
+    queries: np.ndarray  # shape=(n,), dtype=int32: images sent to the victim
+
+    @property
+    def crossed(self) -> np.ndarray:
+        """Which samples were pushed: shape (n,), dtype bool."""
+        return self.status == Status.CROSSED
+
+
+def push(
+    black_box: BlackBox,
+    images: np.ndarray,
+    labels: np.ndarray,
+    settings: ZooSettings,
+    key: Key,
+    *,
+    ids: np.ndarray | None = None,
+    targets: np.ndarray | None = None,
+    block_sizes: tuple[int, ...] = (1,),
+    slots: int | None = None,
+) -> PushResult:
+    """Walks every image to the decision boundary by zeroth-order queries.
+
+    Args:
+      black_box: the victim; a `jax.tree_util.Partial` behind it is run fused, anything else from Python.
+      images: shape (n, h, w, c), inside the victim's bounds.
+      labels: shape (n,), the class that each image is to leave. Images that the victim does not predict so are SKIPPED.
+      settings: of the engine; `settings.targeted` asks for `targets`.
+      key: of the search; sample i draws from `fold_in(key, ids[i])`, whatever else is in the batch.
+      ids: shape (n,), not negative; 0 ... n - 1 by default.
+      targets: shape (n,), the class to reach, another than the label; targeted pushes only.
+      block_sizes: coarse to fine: each size in turn walks on what the last left unfinished (stalled or out of steps),
+        with `settings.max_steps` steps of its own. (1,) is the paper's search.
+      slots: samples probed in one call of the victim; 1 on a CPU and 32 elsewhere by default.
+
+    Raises:
+      ValueError: images, labels or targets that do not fit the victim or each other.
+    """
+    spec = black_box.spec
+    images = check_images(spec, images)
+    labels = _check_labels("labels", labels, len(images), spec.num_classes)
+    if settings.targeted != (targets is not None):
+        raise ValueError(f"settings.targeted is {settings.targeted}, and targets are {'not ' * (targets is None)}given")
+    targets = labels if targets is None else _check_labels("targets", targets, len(images), spec.num_classes)
+    if settings.targeted and (targets == labels).any():
+        raise ValueError("a target equals its sample's label: a targeted push goes to another class")
+    if slots is None:
+        slots = 1 if jax.default_backend() == "cpu" else 32
+    ids = np.arange(len(images)) if ids is None else np.asarray(ids)
+    run = run_from_python if black_box.fused is None else run_fused
+
+    state: ZooState | None = None
+    for block in block_sizes:
+        engine = zoo(settings._replace(block=block))
+        fresh = start(engine, key, ids, images, labels, targets, spec.num_classes)
+        state = fresh if state is None else _refine(state, fresh)
+        state = run(engine, black_box, state, slots)
+    assert state is not None
+    return _result(black_box, jax.device_get(state._replace(key=())))
+
+
+def _refine(state: ZooState, fresh: ZooState) -> ZooState:
+    """Unfinished samples go on from where they are, on a grid of their own; the others stay finished."""
+    unfinished = (state.status == Status.STALLED) | (state.status == Status.OUT_OF_STEPS)
+    status = jax.numpy.where(unfinished, Status.RUNNING, state.status).astype(state.status.dtype)
+    return state._replace(solver=fresh.solver, status=status)
+
+
+def _check_labels(name: str, labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"{name} are {labels.dtype} of shape {labels.shape}; expected {count} integers, one an image")
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(f"{name} lie in {labels.min()} ... {labels.max()}; expected 0 ... {num_classes - 1}")
+    return labels.astype(np.int32)
+
+
+def _result(black_box: BlackBox, state: ZooState) -> PushResult:
+    asked = state.queries > 0
+    for probabilities in (state.first_probabilities, state.inside_probabilities, state.outside_probabilities):
+        answered = asked & (probabilities.sum(-1) != 0)
+        if answered.any():  # what a fused victim said is checked here, by the rules of the wall
+            check_probabilities(black_box.spec, probabilities[answered], int(answered.sum()))
+
+    def distance(moved: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.sum((moved - state.original) ** 2, axis=(1, 2, 3)))
+
+    return PushResult(
+        status=state.status,
+        inside=state.inside,
+        outside=state.outside,
+        l2_inside=distance(state.inside),
+        l2_outside=distance(state.outside),
+        first_probabilities=state.first_probabilities,
+        inside_probabilities=state.inside_probabilities,
+        outside_probabilities=state.outside_probabilities,
+        steps=state.step,
+        queries=state.queries,
+    )

@@ -1,0 +1,128 @@
+"""The wall between an attacker and a victim: images in, probabilities out, every image counted.
+
+    service = BlackBox(spec, my_predict)                     # any callable: PyTorch, scikit-learn, an HTTP client
+    service = BlackBox(spec, predict_fn(model, variables))   # a local JAX victim: `fused` attacks run inside jit
+    service.query(images)                                    # checked, counted, within the budget
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from overunlearn_jax.batching import predict_in_batches
+from overunlearn_jax.types import DatasetSpec, PredictFn
+
+SUM_TOLERANCE = 1e-3  # how far from 1 a row of probabilities may sum: float16 services round
+
+
+class QueryBudgetExceededError(RuntimeError):
+    """The next query would cost more images than the budget has left; nothing was sent."""
+
+
+class BadAnswerError(ValueError):
+    """The victim answered something that is not a probability for every image and class."""
+
+
+class BlackBox:
+    """All that an attack may know of a victim.
+
+    `predict` maps images (n, h, w, c), float32, to probabilities (n, k). A `jax.tree_util.Partial` is taken for a
+    local JAX victim that may be fused into a jitted attack; any other callable is called from Python with NumPy
+    arrays of at most `batch_size` images. `budget` is the number of images that may be sent in all; None: no limit.
+    """
+
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        predict: PredictFn | Callable[[np.ndarray], Any],
+        *,
+        budget: int | None = None,
+        batch_size: int = 256,
+    ):
+        if budget is not None and budget < 0:
+            raise ValueError(f"budget is {budget}; give the number of images that may be sent, or None")
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; at least one image has to be sent at a time")
+        self.spec = spec
+        self.budget = budget
+        self.batch_size = batch_size
+        self.queries = 0
+        self._predict = predict
+
+    @property
+    def fused(self) -> PredictFn | None:
+        """The victim as a jittable pytree, or None. Whoever uses it must `charge` what it asked."""
+        return self._predict if isinstance(self._predict, jax.tree_util.Partial) else None
+
+    @property
+    def left(self) -> int | None:
+        """Images that may still be sent; None without a budget."""
+        return None if self.budget is None else self.budget - self.queries
+
+    def charge(self, count: int) -> None:
+        """Counts `count` images. Raises QueryBudgetExceededError, counting nothing, where the budget forbids them."""
+        if self.left is not None and count > self.left:
+            raise QueryBudgetExceededError(
+                f"{count} images to send, {self.left} of the budget of {self.budget} left: raise the budget or send "
+                "fewer samples, coordinates or steps"
+            )
+        self.queries += count
+
+    def query(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities, shape (n, k), dtype float32, of images (n, h, w, c) inside the bounds.
+
+        Raises ValueError for images of another shape, dtype kind or range, BadAnswerError for an answer that is not
+        probabilities, QueryBudgetExceededError where the budget is too small.
+        """
+        images = check_images(self.spec, images)
+        self.charge(len(images))
+        if self.fused is not None:
+            return check_probabilities(self.spec, predict_in_batches(self.fused, images, self.batch_size), len(images))
+        answers = []
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
+            answers.append(check_probabilities(self.spec, self._predict(batch), len(batch)))
+        return np.concatenate(answers)
+
+
+def check_images(spec: DatasetSpec, images: np.ndarray) -> np.ndarray:
+    """`images` as float32, or a ValueError that says what is wrong with them."""
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[1:] != spec.image_shape or len(images) == 0:
+        raise ValueError(f"images have shape {images.shape}; {spec.name} expects (n, {', '.join(map(str, spec.image_shape))})")
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(
+            f"images have dtype {images.dtype}; expected floats in [{spec.bounds.lower}, {spec.bounds.upper}]: "
+            "8-bit pixels become those by x / 255 - 0.5"
+        )
+    low, high = float(images.min()), float(images.max())
+    if not (spec.bounds.lower <= low and high <= spec.bounds.upper):  # false for NaN, too
+        raise ValueError(
+            f"images lie in [{low}, {high}]; {spec.name} expects [{spec.bounds.lower}, {spec.bounds.upper}]"
+            + (": there are NaNs" if np.isnan(low) else ": scale or clip them first")
+        )
+    return images.astype(np.float32, copy=False)
+
+
+def check_probabilities(spec: DatasetSpec, answer: Any, count: int) -> np.ndarray:
+    """The victim's answer as float32 (count, k), or a BadAnswerError that says what is wrong with it."""
+    probabilities = np.asarray(answer)
+    expected = (count, spec.num_classes)
+    if probabilities.shape != expected:
+        raise BadAnswerError(
+            f"the victim answered an array of shape {probabilities.shape} to {count} images; expected {expected}: one "
+            "probability for each class"
+        )
+    if not np.issubdtype(probabilities.dtype, np.floating) or not np.isfinite(probabilities).all():
+        raise BadAnswerError(
+            f"the victim answered {probabilities.dtype} values that are not all finite numbers; expected floats in [0, 1]"
+        )
+    sums = probabilities.sum(-1, dtype=np.float64)
+    if probabilities.min() < 0 or np.abs(sums - 1).max() > SUM_TOLERANCE:
+        raise BadAnswerError(
+            f"the victim's rows sum to between {sums.min():.4g} and {sums.max():.4g}, with values from "
+            f"{probabilities.min():.4g}; expected probabilities that sum to 1: if these are logits, put a softmax behind them"
+        )
+    return probabilities.astype(np.float32, copy=False)

@@ -1,0 +1,46 @@
+"""A pytree of arrays to disk and back, by Orbax: whole or not at all, whenever the process dies."""
+
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+
+from overunlearn_jax.types import PyTree
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint on disk cannot be used; the message says which and what to do."""
+
+
+def save(path: str | Path, tree: PyTree) -> None:
+    """Writes `tree` to the new directory `path`; it appears under that name only once it is complete.
+
+    Raises OSError naming the path where the disk refuses (full, read-only); nothing else is touched.
+    """
+    path = Path(path).absolute()
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(path, tree, force=True)
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"cannot write the checkpoint {path}: {error}. Free space or choose another folder and start the same "
+            "command again: it goes on from the last complete checkpoint"
+        ) from error
+
+
+def load(path: str | Path, like: PyTree) -> PyTree:
+    """Reads what `save` wrote. `like` gives the structure, shapes and dtypes expected.
+
+    Raises CheckpointError where the files are damaged or hold another structure.
+    """
+    path = Path(path).absolute()
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore(path, abstract)
+    except Exception as error:  # Orbax and TensorStore raise many kinds for one damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"cannot read the checkpoint {path}: {reason}. It is damaged or belongs to another model; delete that "
+            "folder and start the same command again: it is made anew"
+        ) from error

@@ -1,0 +1,59 @@
+"""Writing a whole file or nothing, and turning NumPy values into JSON."""
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Writes `data` to `path` so that a reader sees the old file or the whole new one, never a half.
+
+    Missing folders are made. Returns the path.
+
+    Raises:
+      OSError: if the file cannot be written; the old file, if any, is then untouched.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Returns strict JSON text of `value`; NumPy numbers and arrays and paths are written as plain JSON.
+
+    Raises:
+      ValueError: if a number in it is NaN or infinite, which JSON cannot hold.
+      TypeError: if it holds anything else that JSON cannot hold.
+    """
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, indent=indent, default=_plain)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> Path:
+    """Writes `value` as indented JSON, the whole file or nothing, and returns the path.
+
+    Raises:
+      ValueError, TypeError: as `json_text` does.
+      OSError: if the file cannot be written.
+    """
+    return write_bytes(path, (json_text(value, indent=2) + "\n").encode())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"JSON cannot hold a {type(value).__name__}: {value!r}.")

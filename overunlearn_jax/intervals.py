@@ -1,0 +1,78 @@
+"""Student-t intervals over independent repeats of an experiment.
+
+>>> mean_interval([1.0, 2.0, 3.0]).mean
+2.0
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+class Interval(NamedTuple):
+    """A mean and its two-sided confidence interval, in the units of the values it was made from."""
+
+    mean: float
+    low: float  # NaN where count is 1: one value says nothing about its spread
+    high: float  # NaN where count is 1
+    count: int  # type: ignore[assignment]  # independent repeats; shadows tuple.count on purpose
+
+
+def mean_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -> Interval:
+    """Returns the mean of independent repeats with its Student-t interval.
+
+    A single value has no interval: `low` and `high` are then NaN, never a width of zero. A width of
+    zero means that two or more repeats gave the same value.
+
+    Args:
+      values: shape=(n,), one value per independent repeat (for instance one per seed), any unit.
+      confidence: coverage of the two-sided interval, between 0 and 1 exclusive.
+
+    Raises:
+      ValueError: if `values` is empty, not one-dimensional or not finite, or `confidence` is out of range.
+    """
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence must lie between 0 and 1 exclusive, got {confidence}.")
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"values must have one axis, one value per repeat; got shape {array.shape}.")
+    if array.size == 0:
+        raise ValueError("values is empty: an interval needs at least one repeat.")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"values must be finite, got {array.tolist()}.")
+    mean = float(array.mean())
+    if array.size == 1:
+        return Interval(mean, float("nan"), float("nan"), 1)
+    standard_error = float(array.std(ddof=1)) / np.sqrt(array.size)
+    half_width = float(stats.t.ppf(0.5 + confidence / 2, df=array.size - 1) * standard_error)
+    return Interval(mean, mean - half_width, mean + half_width, array.size)
+
+
+def paired_difference(
+    first: Sequence[float] | np.ndarray,
+    second: Sequence[float] | np.ndarray,
+    confidence: float = 0.95,
+) -> Interval:
+    """Returns the interval of `first[i] - second[i]`, both measured in the same repeat i.
+
+    Pairing removes what the two share (the seed's data split, the trained model), so the interval is
+    that of the difference itself and usually much narrower than the two intervals apart.
+
+    Args:
+      first: shape=(n,), one value per repeat.
+      second: shape=(n,), one value per repeat, in the same order of repeats.
+      confidence: coverage of the two-sided interval, between 0 and 1 exclusive.
+
+    Raises:
+      ValueError: if the lengths differ, or as `mean_interval` does.
+    """
+    first_array = np.asarray(first, dtype=np.float64)
+    second_array = np.asarray(second, dtype=np.float64)
+    if first_array.shape != second_array.shape:
+        raise ValueError(
+            "paired values must come from the same repeats: got shapes "
+            f"{first_array.shape} and {second_array.shape}."
+        )
+    return mean_interval(first_array - second_array, confidence)

@@ -1,0 +1,79 @@
+"""What a model is to the rest of the package: two pure functions and nothing else.
+
+Flax is imported in this folder only. A model of the user's own needs no Flax: `pure_model` wraps any pair of
+init / apply functions (an `nnx` model by `nnx.split` / `nnx.merge`, a Haiku or a hand-written one).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from overunlearn_jax.types import Array, Images, Key, Params, PredictFn, PyTree, Variables
+
+
+class Model(NamedTuple):
+    """A classifier as pure functions.
+
+    `init(key) -> Variables` draws the weights. `apply(variables, images, key) -> (logits, state)` maps images of
+    shape (n, h, w, c) to logits of shape (n, k). With `key=None` it predicts: no dropout, stored batch-norm
+    statistics, `state` returned unchanged. With a key it is a training pass: dropout on, batch statistics used,
+    and the updated `state` returned.
+    """
+
+    init: Callable[[Key], Variables]
+    apply: Callable[[Variables, Images, Key | None], tuple[Array, PyTree]]
+
+
+def linen_model(module: nn.Module, image_shape: tuple[int, int, int]) -> Model:
+    """Wraps a Flax linen module whose `__call__` takes `(images, train: bool)` and returns logits."""
+
+    def init_fn(key: Key) -> Variables:
+        collections = module.init(key, jnp.zeros((1, *image_shape), jnp.float32), train=False)
+        return Variables(collections["params"], collections.get("batch_stats", {}))
+
+    def apply_fn(variables: Variables, images: Images, key: Key | None) -> tuple[Array, PyTree]:
+        collections = {"params": variables.params, "batch_stats": variables.state}
+        if key is None:
+            return module.apply(collections, images, train=False), variables.state
+        logits, updated = module.apply(
+            collections, images, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
+        )
+        return logits, updated.get("batch_stats", {})
+
+    return Model(init_fn, apply_fn)
+
+
+def pure_model(init: Callable[[Key], Params], apply: Callable[[Params, Images], Array]) -> Model:
+    """Wraps the user's own `init(key) -> params` and `apply(params, images) -> logits`, both pure.
+
+    The model trains and predicts by the same pass. One that has dropout or batch statistics is written as a
+    `Model` directly.
+    """
+
+    def init_fn(key: Key) -> Variables:
+        return Variables(init(key), ())
+
+    def apply_fn(variables: Variables, images: Images, key: Key | None) -> tuple[Array, PyTree]:
+        del key  # Unused: the same pass serves training and prediction.
+        return apply(variables.params, images), ()
+
+    return Model(init_fn, apply_fn)
+
+
+def predict_fn(model: Model, variables: Variables) -> PredictFn:
+    """Images to probabilities, as a `jax.tree_util.Partial`: a pytree, so one trace serves every victim.
+
+    >>> predict = predict_fn(model, variables)                           # doctest: +SKIP
+    >>> predict(images).shape                                            # doctest: +SKIP
+    (n, k)
+    """
+    return jax.tree_util.Partial(_probabilities, jax.tree_util.Partial(model.apply), variables)
+
+
+def _probabilities(
+    apply: Callable[..., tuple[Array, PyTree]], variables: Variables, images: Images
+) -> Array:
+    return jax.nn.softmax(apply(variables, images, None)[0])

@@ -1,0 +1,26 @@
+"""Results on disk and on the page: JSON rows, summaries, Markdown, figures, one HTML page. Imports no jax."""
+
+from overunlearn_jax.reporting.figures import accuracy_bars, predicted_label_bars, request_pictures
+from overunlearn_jax.reporting.html import ReportFigure, write_report
+from overunlearn_jax.reporting.manifest import manifest, write_json
+from overunlearn_jax.reporting.markdown import summary_markdown
+from overunlearn_jax.reporting.rows import REQUIRED_KEYS, append_row, read_rows
+from overunlearn_jax.reporting.summarise import Setting, SummaryRow, groups, summarise
+
+__all__ = [
+    "REQUIRED_KEYS",
+    "ReportFigure",
+    "Setting",
+    "SummaryRow",
+    "accuracy_bars",
+    "append_row",
+    "groups",
+    "manifest",
+    "predicted_label_bars",
+    "read_rows",
+    "request_pictures",
+    "summarise",
+    "summary_markdown",
+    "write_json",
+    "write_report",
+]

@@ -1,0 +1,268 @@
+"""The figures of a report, one PNG file per group; drawn without any global plotting state."""
+
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from overunlearn_jax.files import write_bytes
+from overunlearn_jax.reporting.summarise import Setting, by_attack, groups, summarise
+from overunlearn_jax.reporting.wording import attack_name, percent_of
+
+# Okabe and Ito's palette: told apart by colour-blind readers and in print.
+_COLOURS = {
+    "normal": "#999999",
+    "noise": "#56B4E9",
+    "blending": "#E69F00",
+    "pushing_1": "#0072B2",
+    "pushing_2": "#009E73",
+}
+_OTHER_COLOUR = "#CC79A7"
+_INK = "#222222"
+_MARK = "#D55E00"  # the class of the request, where the rest is plain
+_DPI = 150
+_LEAST_WIDTH = 7.5  # inches; room for the title
+_MOST_LABELS = 12  # predicted labels with a bar of their own; the rest share one
+
+
+def accuracy_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> Path:
+    """Draws class A's test accuracy after each request, with the accuracy before unlearning as a line.
+
+    Bars are means over seeds, error bars their 95 % Student-t intervals (none for one seed), dots the seeds.
+
+    Args:
+      rows: the rows of one group.
+      path: the PNG file to write.
+
+    Returns:
+      The path.
+
+    Raises:
+      ValueError: if the rows belong to no group or to several.
+      OSError: if the file cannot be written.
+    """
+    setting = _only_setting(rows)
+    summary = summarise(rows)
+    attacks = by_attack(rows)
+    figure = Figure(figsize=(max(2.0 + 1.25 * len(summary), _LEAST_WIDTH), 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    before = summary[0].class_a_before.mean
+    if not math.isnan(before):
+        label = f"before unlearning: {100 * before:.1f} %"
+        axes.axhline(100 * before, color=_INK, linestyle="--", linewidth=1.4, label=label)
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False, fontsize=11, borderaxespad=0.2
+        )
+    for position, row in enumerate(summary):
+        mean, low, high = (100 * value for value in row.class_a[:3])
+        axes.bar(position, mean, width=0.62, color=_COLOURS.get(row.attack, _OTHER_COLOUR))
+        if math.isnan(low):
+            continue
+        error = [[max(mean - max(low, 0.0), 0.0)], [max(min(high, 100.0) - mean, 0.0)]]
+        axes.errorbar(position - 0.14, mean, yerr=error, color=_INK, capsize=6, linewidth=1.6)
+        seeds = [100 * r["class_a"] for r in attacks[row.attack].values() if r["class_a"] is not None]
+        places = position + np.linspace(0.02, 0.24, len(seeds))
+        axes.scatter(places, seeds, s=26, color="white", edgecolor=_INK, linewidth=1.0, zorder=3)
+    axes.set_xticks(
+        range(len(summary)),
+        [f"{attack_name(row.attack)}\n{percent_of(row.class_a.mean)} %" for row in summary],
+    )
+    if any(row.class_a.count > 1 for row in summary):
+        figure.supxlabel("bar: mean over seeds; whiskers: its 95 % interval; dots: the seeds", fontsize=11)
+    axes.set_xlim(-0.6, len(summary) - 0.4)
+    axes.set_ylim(0, 108)
+    axes.set_yticks(range(0, 101, 20))
+    axes.set_ylabel("test accuracy of class A (%)", fontsize=12)
+    _plain_axes(axes)
+    figure.suptitle(_title(setting, f"class A “{setting.class_a_name}” after unlearning"), fontsize=13)
+    return _save(figure, path)
+
+
+def predicted_label_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> Path:
+    """Draws what class A's test images are predicted as after each request, one panel per attack.
+
+    Bars are means over seeds; a vertical tick on each is the share before unlearning. With many classes, the
+    labels predicted most often have bars and the others share one.
+
+    Args:
+      rows: the rows of one group.
+      path: the PNG file to write.
+
+    Returns:
+      The path.
+
+    Raises:
+      ValueError: if the rows belong to no group or to several, or their counts do not match the class names.
+      OSError: if the file cannot be written.
+    """
+    setting = _only_setting(rows)
+    attacks = by_attack(rows)
+    names = list(rows[0]["class_names"])
+    after = {
+        attack: _mean_shares(list(of.values()), "class_a_predicted", names) for attack, of in attacks.items()
+    }
+    before = _mean_shares(list(rows), "class_a_predicted_before", names)
+    shown = _labels_to_show(np.stack([before, *after.values()]), names, setting.class_a_name)
+    ticks = [names[label] for label in shown] + (["all others"] if len(shown) < len(names) else [])
+
+    figure = Figure(
+        figsize=(max(1.6 + 2.15 * len(after), _LEAST_WIDTH), 1.7 + 0.32 * len(ticks)), layout="constrained"
+    )
+    panels = figure.subplots(1, len(after), sharex=True, sharey=True, squeeze=False)[0]
+    positions = np.arange(len(ticks))
+    for axes, (attack, shares) in zip(panels, after.items(), strict=True):
+        colours = [_MARK if name == setting.class_a_name else "#7F9DB5" for name in ticks]
+        widths = _with_others(shares, shown, len(ticks))
+        marks = _with_others(before, shown, len(ticks))
+        axes.barh(positions, widths, height=0.7, color=colours)
+        axes.plot(marks, positions, "|", color=_INK, markersize=13, markeredgewidth=1.6)
+        for position, width, mark in zip(positions, widths, marks, strict=True):
+            if width >= 0.5:
+                # Behind the tick where the number would lie under it.
+                place = (mark if width < mark < width + 22 else width, position)
+                axes.annotate(
+                    f"{width:.0f}", place, (5, 0), textcoords="offset points", va="center", fontsize=10
+                )
+        axes.set_title(attack_name(attack), fontsize=12)
+        axes.set_xlim(0, 122)
+        axes.set_xticks([0, 50, 100])
+        _plain_axes(axes)
+    panels[0].set_yticks(positions, ticks)
+    panels[0].invert_yaxis()
+    for label in panels[0].get_yticklabels():
+        if label.get_text() == setting.class_a_name:
+            label.set_fontweight("bold")
+    figure.supxlabel(
+        "share of class A's test images (%): bar and number after unlearning, black tick before", fontsize=11
+    )
+    figure.suptitle(
+        _title(setting, f"what images of class A “{setting.class_a_name}” are predicted as"), fontsize=13
+    )
+    return _save(figure, path)
+
+
+def request_pictures(
+    path: str | os.PathLike[str],
+    originals: np.ndarray,
+    submitted: Mapping[str, np.ndarray],
+    titles: Sequence[str],
+    bounds: tuple[float, float],
+    count: int = 6,
+) -> Path:
+    """Draws original images over what each attack submits in their place, and the amplified difference.
+
+    Args:
+      path: the PNG file to write.
+      originals: shape=(n, h, w, c), c 1 or 3, in `bounds`.
+      submitted: by attack, shape=(n, h, w, c): the image submitted for each original, in the same order.
+      titles: n words, one above each column.
+      bounds: lowest and highest pixel value.
+      count: most images to draw; the first ones are.
+
+    Returns:
+      The path.
+
+    Raises:
+      ValueError: if there is nothing to draw, or shapes, channels, titles or bounds do not fit.
+      OSError: if the file cannot be written.
+    """
+    lower, upper = bounds
+    originals = np.asarray(originals)
+    if originals.ndim != 4 or originals.shape[-1] not in (1, 3):
+        raise ValueError(f"originals must have shape (n, h, w, 1 or 3), got {originals.shape}.")
+    if len(originals) == 0 or count < 1 or not submitted:
+        raise ValueError("nothing to draw: originals, submitted and count must not be empty.")
+    if len(titles) != len(originals):
+        raise ValueError(f"{len(originals)} originals need as many titles, got {len(titles)}.")
+    if not upper > lower:
+        raise ValueError(f"bounds must rise, got {bounds}.")
+    for attack, images in submitted.items():
+        if np.shape(images) != originals.shape:
+            raise ValueError(f"{attack} has shape {np.shape(images)}, the originals have {originals.shape}.")
+
+    originals = originals[:count]
+    lines: list[tuple[str, np.ndarray]] = [("original", (originals - lower) / (upper - lower))]
+    for attack, images in submitted.items():
+        images = np.asarray(images)[:count]
+        factor = _amplification(images - originals, upper - lower)
+        difference = 0.5 + factor * (images - originals) / (upper - lower)
+        lines.append((attack_name(attack), (images - lower) / (upper - lower)))
+        lines.append((f"difference\n× {factor:g}", difference))
+
+    figure = Figure(figsize=(1.4 + 1.25 * len(originals), 0.5 + 1.25 * len(lines)), layout="constrained")
+    panels = figure.subplots(len(lines), len(originals), squeeze=False)
+    for line, (name, pictures) in zip(panels, lines, strict=True):
+        for axes, picture in zip(line, np.clip(pictures, 0.0, 1.0), strict=True):
+            picture = picture[..., 0] if picture.shape[-1] == 1 else picture
+            axes.imshow(picture, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+        line[0].set_ylabel(name, fontsize=11, rotation=0, ha="right", va="center", labelpad=8)
+    for axes, title in zip(panels[0], titles, strict=False):
+        axes.set_title(title, fontsize=11)
+    return _save(figure, path)
+
+
+def _only_setting(rows: Sequence[Mapping[str, Any]]) -> Setting:
+    settings = list(groups(rows))
+    if len(settings) != 1:
+        raise ValueError(f"a figure shows one group; these rows belong to {len(settings)}.")
+    return settings[0]
+
+
+def _mean_shares(rows: Sequence[Mapping[str, Any]], key: str, names: Sequence[str]) -> np.ndarray:
+    """Returns the mean over rows of the predicted-label distribution. shape=(k,), percent."""
+    counts = []
+    for row in rows:
+        if list(row["class_names"]) != list(names) or len(row[key]) != len(names):
+            raise ValueError(
+                f"{key} of cell {row['cell']!r} does not have one count for each of {len(names)} classes."
+            )
+        counts.append(row[key])
+    array = np.asarray(counts, dtype=np.float64)
+    return (100 * array / np.maximum(array.sum(axis=1, keepdims=True), 1)).mean(axis=0)
+
+
+def _labels_to_show(shares: np.ndarray, names: Sequence[str], class_a: str) -> list[int]:
+    """Returns all labels, or where there are many the most predicted ones and class A; in label order."""
+    if len(names) <= _MOST_LABELS:
+        return list(range(len(names)))
+    rank = shares.max(axis=0) + np.asarray([1000.0 * (name == class_a) for name in names])
+    return sorted(np.argsort(-rank, kind="stable")[: _MOST_LABELS - 1].tolist())
+
+
+def _with_others(shares: np.ndarray, shown: Sequence[int], length: int) -> np.ndarray:
+    kept = shares[list(shown)]
+    return kept if len(kept) == length else np.append(kept, shares.sum() - kept.sum())
+
+
+def _amplification(difference: np.ndarray, width: float) -> float:
+    """Returns the largest of 1, 2, 5, 10, 20, ... that keeps the differences inside the picture's range."""
+    largest = float(np.abs(difference).max())
+    if largest == 0.0:
+        return 1.0
+    room = 0.5 * width / largest
+    decade = 10.0 ** math.floor(math.log10(room)) if room >= 1.0 else 1.0
+    return max(1.0, max(step * decade for step in (1.0, 2.0, 5.0) if step == 1.0 or step * decade <= room))
+
+
+def _title(setting: Setting, words: str) -> str:
+    tau = "" if setting.tau is None else f", tau {setting.tau:g}"
+    return f"{setting.dataset}: {words}\n{setting.model}, {setting.unlearning} ({setting.fidelity}{tau})"
+
+
+def _plain_axes(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=11)
+    axes.set_axisbelow(True)
+
+
+def _save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white")
+    return write_bytes(path, buffer.getvalue())

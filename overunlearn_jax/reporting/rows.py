@@ -1,0 +1,185 @@
+"""The results file: one finished cell of an experiment is one line of JSON.
+
+One process writes a file at a time. A line is on the disk before `append_row` returns, so that a killed run
+loses at most the cell it was working on.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from overunlearn_jax.files import json_text
+
+Row = dict[str, Any]
+
+# What two rows must share to be compared; only their seed and attack may differ.
+SETTING_KEYS = (
+    "experiment",  # str
+    "dataset",  # str
+    "dataset_note",  # str, may be ""
+    "model",  # str, for instance "vgg3 width 16"
+    "unlearning",  # str, for instance "first_order"
+    "fidelity",  # "equation", "authors_code" or "corrected"
+    "tau",  # float, or null where the method has none
+    "scope",  # str: which parameters are unlearned
+    "goal",  # "untargeted", or the name of the class that is pushed towards
+    "request_labels",  # str: which label is submitted
+    "class_a_name",  # str: the class of the request
+    "class_b_name",  # str: another class
+    "fraction",  # float: part of class A's training samples that is requested
+)
+# Test accuracies: fractions in [0, 1], or null.
+ACCURACY_KEYS = (
+    "overall_before",
+    "class_a_before",
+    "class_b_before",
+    "overall",
+    "class_a",
+    "class_b",
+)
+REQUIRED_KEYS = (
+    "cell",  # str, unique in the file
+    *SETTING_KEYS,
+    "attack",  # "normal", "noise", "blending", "pushing_1" or "pushing_2"
+    "seed",  # int
+    "requested",  # int: samples the attacker started from
+    "submitted",  # int: samples in the request
+    "skipped",  # int: the model was already wrong about them
+    "failed",  # int: never crossed the decision boundary
+    "class_names",  # list of k str, position = label
+    *ACCURACY_KEYS,
+    "per_class",  # list of k fractions (null for a class without samples), or null
+    "class_a_predicted_before",  # list of k ints: how often class A's test images are predicted as each class
+    "class_a_predicted",  # list of k ints, after unlearning
+    "label_agreement",  # fraction of the submitted labels that equal the deployed model's prediction, or null
+    "ssim_mean",  # float against the original images, or null
+    "l2_mean",  # float, L2 norm of submitted - original, in pixel units of the data set's bounds, or null
+    "l2_max",  # float or null
+    "queries",  # int: images sent to the black box for the whole request
+    "steps_median",  # float, or null for an attack without steps
+    "seconds_attack",  # float
+    "seconds_unlearn",  # float
+)
+
+
+def append_row(path: str | os.PathLike[str], row: Mapping[str, Any]) -> None:
+    """Adds one row as one line, on the disk (flushed and synced) when this returns.
+
+    Half a line left at the end by a killed run is removed first. Missing folders are made. NumPy numbers and
+    arrays are written as plain JSON. Keys beyond `REQUIRED_KEYS` are kept.
+
+    Raises:
+      ValueError: if a required key is missing, a number is NaN or infinite (write null instead), or an
+        accuracy lies outside [0, 1]. The file is then untouched.
+      OSError: if the line cannot be written, for instance on a full disk; rows written before are safe.
+    """
+    line = (_row_line(row) + "\n").encode()
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            _append(descriptor, line)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        message = (
+            f"this row could not be added ({error.strerror or error}). The rows already in the file are "
+            "safe: remove the cause (a full disk needs room) and start the same command again"
+        )
+        raise OSError(error.errno, message, str(target)) from error
+
+
+def read_rows(path: str | os.PathLike[str]) -> list[Row]:
+    """Returns the rows of a file in the order they were written.
+
+    Half a line at the end, as a killed run leaves it, is dropped; the next `append_row` removes it from
+    the file.
+
+    Raises:
+      ValueError: if a complete line is not a valid row; the message names the file and the line.
+      OSError: if the file cannot be read.
+    """
+    *lines, tail = Path(path).read_bytes().split(b"\n")
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(_parsed(line))
+        except ValueError as error:
+            raise ValueError(
+                f"{os.fspath(path)}, line {number} is not a results row: {error} "
+                "Delete that line and start the same command again: only the cell it held is missing then."
+            ) from error
+    if _is_row(tail):
+        rows.append(_parsed(tail))
+    return rows
+
+
+def _append(descriptor: int, line: bytes) -> None:
+    """Writes the whole line at the end of the file, or leaves the file with whole lines only."""
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    content = b""
+    if end:
+        os.lseek(descriptor, end - 1, os.SEEK_SET)
+        if os.read(descriptor, 1) != b"\n":
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                content = file.read()
+    tail = content.rpartition(b"\n")[2]
+    if _is_row(tail):  # whole but for its line break
+        line = b"\n" + line
+    elif tail:
+        end -= len(tail)
+        os.ftruncate(descriptor, end)
+    try:
+        written = 0
+        while written < len(line):
+            written += os.write(descriptor, line[written:])
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, end)
+        raise
+
+
+def _row_line(row: Mapping[str, Any]) -> str:
+    for key, value in row.items():
+        try:
+            json_text(value)
+        except ValueError as error:
+            raise ValueError(
+                f"{key} holds a number that is NaN or infinite ({value}): write null."
+            ) from error
+    line = json_text(dict(row))
+    _parsed(line.encode())
+    return line
+
+
+def _is_row(line: bytes) -> bool:
+    try:
+        _parsed(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _parsed(line: bytes) -> Row:
+    """Returns the row that a line holds; ValueError, saying why, if it holds none."""
+    row = json.loads(line.decode(), parse_constant=_refuse_constant)
+    if not isinstance(row, dict):
+        raise ValueError(f"a row is a JSON object, not a {type(row).__name__}.")
+    missing = [key for key in REQUIRED_KEYS if key not in row]
+    if missing:
+        raise ValueError(f"the row lacks {', '.join(missing)}.")
+    for key in ACCURACY_KEYS:
+        value = row[key]
+        if value is not None and not (isinstance(value, int | float) and 0.0 <= value <= 1.0):
+            raise ValueError(f"{key} must be a fraction between 0 and 1 or null, got {value!r}.")
+    return row
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a finite number.")

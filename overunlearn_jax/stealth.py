@@ -1,0 +1,34 @@
+"""How visible a request is: distance and similarity of the submitted images to the originals."""
+
+import numpy as np
+from skimage.metrics import structural_similarity
+
+from overunlearn_jax.types import Bounds
+
+SSIM_WINDOW = 7  # pixels; scikit-image's default
+
+
+def l2_distances(originals: np.ndarray, submitted: np.ndarray) -> np.ndarray:
+    """Euclidean distance of each pair of images (n, h, w, c), in units of the scaled pixels: shape (n,)."""
+    return np.sqrt(np.sum((submitted.astype(np.float64) - originals) ** 2, axis=(1, 2, 3)))
+
+
+def ssim(originals: np.ndarray, submitted: np.ndarray, bounds: Bounds) -> np.ndarray:
+    """Structural similarity (Wang et al. 2004) of each pair of images (n, h, w, c): shape (n,), 1 for equal images.
+
+    Raises ValueError for images smaller than the 7x7 window.
+    """
+    if min(originals.shape[1:3]) < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs images of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels; got {originals.shape[1:3]}")
+    span = bounds.upper - bounds.lower
+    return np.array(
+        [
+            structural_similarity(a, b, win_size=SSIM_WINDOW, data_range=span, channel_axis=-1)
+            for a, b in zip(originals, submitted, strict=True)
+        ]
+    )
+
+
+def label_agreement(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Fraction of the submitted labels (n,) that equal the deployed model's predictions (n,)."""
+    return float(np.mean(labels == predicted))

@@ -1,0 +1,84 @@
+"""Fine-tuning: forget a sample by training on it under a random other label."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from overunlearn_jax.models import Model
+from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Variables
+from overunlearn_jax.unlearn.first_order import UnlearnFn
+from overunlearn_jax.unlearn.partition import merge_params, partition_params
+
+
+def random_other_labels(key: Key, labels: Labels, num_classes: int) -> Labels:
+    """For each label (n,) one of the other classes, uniformly."""
+    return (labels + jax.random.randint(key, labels.shape, 1, num_classes)) % num_classes
+
+
+def fine_tuning(
+    *,
+    num_classes: int,
+    learning_rate: float = 0.01,
+    batch_size: int = 64,
+    epochs: int = 1,
+    scope: str = "all",
+) -> UnlearnFn:
+    """SGD on the submitted samples, each under one random other label, in training mode (dropout, batch statistics).
+
+    The paper's settings: learning rate 0.01, batches of 64 (the last one may be smaller), 1 epoch.
+    """
+    optimizer = optax.sgd(learning_rate)
+
+    def unlearn_fn(model: Model, variables: Variables, images: Images, labels: Labels, key: Key) -> Variables:
+        count = len(images)
+        if count == 0:
+            raise ValueError("the request is empty: there is nothing to unlearn")
+        label_key, order_key, dropout_key = jax.random.split(key, 3)
+        wrong = random_other_labels(label_key, jnp.asarray(labels), num_classes)
+        selected, rest = partition_params(variables.params, scope)
+        state, optimizer_state = variables.state, optimizer.init(selected)
+        step = 0
+        for epoch in range(epochs):
+            order = np.asarray(jax.random.permutation(jax.random.fold_in(order_key, epoch), count))
+            for start in range(0, count, batch_size):
+                rows = order[start : start + batch_size]
+                selected, state, optimizer_state = _step(
+                    model.apply,
+                    optimizer.update,
+                    selected,
+                    rest,
+                    state,
+                    optimizer_state,
+                    images[rows],
+                    wrong[rows],
+                    jax.random.fold_in(dropout_key, step),
+                )
+                step += 1
+        return Variables(merge_params(selected, rest), state)
+
+    return unlearn_fn
+
+
+@partial(jax.jit, static_argnames=("apply", "update"))
+def _step(
+    apply: Any,
+    update: Any,
+    selected: Params,
+    rest: Params,
+    state: PyTree,
+    optimizer_state: PyTree,
+    images: Images,
+    labels: Labels,
+    key: Key,
+) -> tuple[Params, PyTree, PyTree]:
+    def loss_fn(params: Params) -> tuple[Array, PyTree]:
+        logits, new_state = apply(Variables(merge_params(params, rest), state), images, key)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), new_state
+
+    gradients, new_state = jax.grad(loss_fn, has_aux=True)(selected)
+    updates, optimizer_state = update(gradients, optimizer_state, selected)
+    return optax.apply_updates(selected, updates), new_state, optimizer_state

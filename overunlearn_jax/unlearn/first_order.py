@@ -1,0 +1,109 @@
+"""First-order unlearning (Warnecke et al., NDSS 2023; equations 12 and 13), one step:
+
+theta_u = theta - tau * (sum grad l(x~, y) - sum grad l(x, y)), summed over the submitted (x, y).
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from overunlearn_jax.models import Model
+from overunlearn_jax.types import Array, Bounds, Images, Key, Labels, Params, Variables
+from overunlearn_jax.unlearn.partition import merge_params, partition_params
+from overunlearn_jax.unlearn.replacements import replacement_images
+
+# (model, variables, submitted images, submitted labels, key) -> unlearned variables
+UnlearnFn = Callable[[Model, Variables, Images, Labels, Key], Variables]
+
+
+def first_order(
+    tau: float | Array,
+    *,
+    bounds: Bounds,
+    replacement: str = "none",
+    scope: str = "head",
+    last_partial_batch_only: bool = False,
+    batch_size: int = 256,
+) -> UnlearnFn:
+    """One step of size `tau` along the request's gradient difference.
+
+    Args:
+      tau: the unlearning rate; an array under `jax.vmap` (see `sweep_tau`).
+      bounds: of the images, for the replacement.
+      replacement: "none" is gradient ascent on the request; "noise", "one_noise", "black", "white": see `replacements`.
+      scope: the parameters that move: "head", "all" or a regular expression (see `partition`).
+      last_partial_batch_only: the replacement counts only for samples in a last batch of fewer than `batch_size`, as
+        in the authors' public code, where the replacement's gradient is lost in every full batch.
+      batch_size: samples a gradient is summed over at a time; changes the result only with the setting above.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; expected at least 1")
+    transform = optax.scale(-tau)
+
+    def unlearn_fn(model: Model, variables: Variables, images: Images, labels: Labels, key: Key) -> Variables:
+        count = len(images)
+        if count == 0:
+            raise ValueError("the request is empty: there is nothing to unlearn")
+        replacing = np.full(count, replacement != "none", np.float32)
+        if last_partial_batch_only:
+            replacing[: count - count % batch_size] = 0
+        selected, rest = partition_params(variables.params, scope)
+        others = replacement_images(replacement, key, images, bounds)
+        difference = None
+        for start in range(0, count, batch_size):
+            rows = slice(start, start + batch_size)
+            part = _gradient_difference(
+                model.apply, selected, rest, variables.state, images[rows], others[rows], labels[rows], replacing[rows]
+            )
+            difference = part if difference is None else jax.tree.map(jnp.add, difference, part)
+        updates, _ = transform.update(difference, transform.init(selected), selected)
+        return variables._replace(params=merge_params(optax.apply_updates(selected, updates), rest))
+
+    return unlearn_fn
+
+
+def sweep_tau(
+    taus: Array,
+    model: Model,
+    variables: Variables,
+    images: Images,
+    labels: Labels,
+    key: Key,
+    **settings: object,
+) -> Variables:
+    """First-order unlearning for every tau (t,) in one vmapped call: variables whose params have a leading axis t.
+
+    The gradient is computed once. `settings` are those of `first_order`.
+    """
+
+    def at(tau: Array) -> Params:
+        return first_order(tau, **settings)(model, variables, images, labels, key).params  # type: ignore[arg-type]
+
+    return variables._replace(params=jax.vmap(at)(jnp.asarray(taus, jnp.float32)))
+
+
+@partial(jax.jit, static_argnames="apply")
+def _gradient_difference(
+    apply: Callable[..., tuple[Array, object]],
+    selected: Params,
+    rest: Params,
+    state: object,
+    images: Images,
+    others: Images,
+    labels: Labels,
+    replacing: Array,
+) -> Params:
+    """Gradient of sum replacing_i * l(x~_i, y_i) - sum l(x_i, y_i) in the selected parameters, without dropout."""
+
+    def losses(params: Params, inputs: Images) -> Array:
+        logits, _ = apply(Variables(merge_params(params, rest), state), inputs, None)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+    def objective(params: Params) -> Array:
+        return jnp.sum(replacing * losses(params, others)) - jnp.sum(losses(params, images))
+
+    return jax.grad(objective)(selected)

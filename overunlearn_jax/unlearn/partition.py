@@ -1,0 +1,49 @@
+"""Which parameters unlearning may touch: chosen by a pattern on their path in the tree, such as `head_dense/kernel`."""
+
+import re
+
+import jax
+
+from overunlearn_jax.types import Params
+
+SCOPES = {"head": r"^head_", "all": r""}
+
+
+def parameter_paths(params: Params) -> list[str]:
+    """The path of every leaf, its keys joined by `/`, in the order of `jax.tree.leaves`."""
+    return [_path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+
+
+def partition_params(params: Params, scope: str) -> tuple[Params, Params]:
+    """Splits `params` into (selected, rest): two trees of the same form with None where the other has the leaf.
+
+    `scope` is "head" (the classifier head of this package's models), "all", or a regular expression searched in the
+    paths. None is an empty subtree to JAX, so gradients and optimisers see the selected leaves only. Raises ValueError,
+    listing the paths, where nothing matches.
+
+    >>> partition_params({"head_a": 1.0, "body": 2.0}, "head")
+    ({'body': None, 'head_a': 1.0}, {'body': 2.0, 'head_a': None})
+    """
+    pattern = SCOPES.get(scope, scope)
+    paths = parameter_paths(params)
+    try:
+        matches = [re.search(pattern, path) is not None for path in paths]
+    except re.error as error:
+        raise ValueError(f"scope {scope!r} is neither head, all nor a regular expression: {error}") from error
+    if not any(matches):
+        raise ValueError(f"scope {scope!r} matches no parameter; this model has: {', '.join(paths)}")
+    leaves, structure = jax.tree.flatten(params)
+    selected = structure.unflatten([leaf if match else None for leaf, match in zip(leaves, matches, strict=True)])
+    rest = structure.unflatten([None if match else leaf for leaf, match in zip(leaves, matches, strict=True)])
+    return selected, rest
+
+
+def merge_params(selected: Params, rest: Params) -> Params:
+    """The inverse of `partition_params`."""
+    return jax.tree.map(
+        lambda first, second: second if first is None else first, selected, rest, is_leaf=lambda leaf: leaf is None
+    )
+
+
+def _path_name(path: tuple[object, ...]) -> str:
+    return "/".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path)

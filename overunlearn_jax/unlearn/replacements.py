@@ -1,0 +1,29 @@
+"""The irrelevant image x~ that first-order unlearning puts in place of a submitted one (equation 12)."""
+
+import jax
+import jax.numpy as jnp
+
+from overunlearn_jax.types import Bounds, Images, Key
+
+REPLACEMENTS = ("none", "noise", "one_noise", "black", "white")
+
+
+def replacement_images(name: str, key: Key, images: Images, bounds: Bounds) -> Images:
+    """Images of the shape of `images` (n, h, w, c) to overwrite them with.
+
+    `noise` draws uniform noise for each sample, `one_noise` one such image for all, `black` and `white` are the bounds.
+    `none` (pure ascent: nothing is put in their place) returns black images that are to be weighted by 0. Raises
+    ValueError for another name.
+    """
+    shape = images.shape
+    match name:
+        case "noise":
+            return jax.random.uniform(key, shape, minval=bounds.lower, maxval=bounds.upper)
+        case "one_noise":
+            one = jax.random.uniform(key, shape[1:], minval=bounds.lower, maxval=bounds.upper)
+            return jnp.broadcast_to(one, shape)
+        case "white":
+            return jnp.full(shape, bounds.upper)
+        case "black" | "none":
+            return jnp.full(shape, bounds.lower)
+    raise ValueError(f"replacement is {name!r}; expected one of {', '.join(REPLACEMENTS)}")
