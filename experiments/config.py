@@ -33,6 +33,7 @@ class Config:
     # data
     dataset: str = _flag("digits", "digits, any TFDS image-classification name, a .npz file or an image folder")
     data_dir: str = _flag("", "where TFDS data sets lie; empty: TFDS's own default")
+    dataset_note: str = _flag("", "what a reader has to know of this copy of the data; printed beside every number")
     class_a: str = _flag("3", "class that the unlearned samples belong to, by name or index")
     class_b: str = _flag("8", "other class: blended in, and reported as over-unlearning II")
     fractions: tuple[float, ...] = _flag((0.1,), "requests, as fractions of class A's training samples")
@@ -77,7 +78,7 @@ class Config:
         ("corrected",), "first order as printed, as the authors' code runs, or as we think right", FIDELITIES
     )
     taus: tuple[float, ...] = _flag((5e-3,), "unlearning rates; several are computed in one vmapped call")
-    scope: str = _flag("head", "parameters unlearned: head, all, or a regular expression on their paths")
+    scope: str = _flag("", "head, all, or a regular expression on parameter paths; empty: head (first order), all (fine-tuning)")
     fine_tuning_epochs: int = _flag(1, "of fine-tuning on random labels")
 
     def __post_init__(self) -> None:

@@ -1,10 +1,12 @@
 """Progress on the terminal: how far, how fast, how long still."""
 
+import statistics
 import time
 from types import TracebackType
 
 from tqdm import tqdm
 
+from overunlearn_jax.attacks import PushResult
 from overunlearn_jax.training import Progress
 
 SECONDS_BETWEEN = 0.5  # reading a loss waits for the device: seldom enough to cost nothing
@@ -41,3 +43,34 @@ class TrainingBar:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+class PushingBar:
+    """A bar over samples with those that crossed, their median steps, queries a second and time left."""
+
+    def __init__(self, label: str, samples: int):
+        self._bar = tqdm(total=samples, desc=label, unit="sample")
+        self._crossed = 0
+        self._queries = 0
+        self._steps: list[int] = []
+        self._begin = time.monotonic()
+
+    def __enter__(self) -> "PushingBar":
+        return self
+
+    def update(self, result: PushResult) -> None:
+        """Called with each finished chunk."""
+        self._steps.extend(result.steps[result.crossed].tolist())
+        self._crossed += int(result.crossed.sum())
+        self._queries += int(result.queries.sum())
+        rate = self._queries / max(time.monotonic() - self._begin, 1e-9)
+        median = statistics.median(self._steps) if self._steps else float("nan")
+        self._bar.set_postfix_str(
+            f"{self._crossed} crossed, median {median:.0f} steps, {rate:,.0f} queries/s", refresh=False
+        )
+        self._bar.update(len(result.status))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()

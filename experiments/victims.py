@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
@@ -11,9 +12,10 @@ from experiments.config import Config
 from experiments.progress import TrainingBar
 from overunlearn_jax import checkpoint
 from overunlearn_jax.data import digest
-from overunlearn_jax.models import Model, resnet, vgg
+from overunlearn_jax.files import write_json
+from overunlearn_jax.models import Model, predict_fn, resnet, vgg
 from overunlearn_jax.training import TrainSettings, fit
-from overunlearn_jax.types import DatasetSpec, Splits, Variables
+from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Splits, Variables
 
 RECIPE = 1  # raise it when models or training change what the same settings give
 
@@ -49,8 +51,22 @@ def settings_hash(settings: dict[str, object]) -> str:
     return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def train_or_find(config: Config, model: Model, splits: Splits, seed: int) -> tuple[str, Variables]:
-    """The victim's name (a hash) and its weights; trains only what the cache does not hold."""
+class Victim(NamedTuple):
+    """A trained model under its name, a hash of settings and data."""
+
+    name: str
+    model: Model
+    variables: Variables
+
+    @property
+    def predict(self) -> PredictFn:
+        """Images to probabilities."""
+        return predict_fn(self.model, self.variables)
+
+
+def train_or_find(config: Config, splits: Splits, seed: int, key: Key) -> Victim:
+    """The victim that the flags ask for; trains only what the cache does not hold."""
+    model = build_model(config, splits.spec)
     train = TrainSettings(config.learning_rate, config.batch_size, config.epochs, config.patience)
     settings = {
         "recipe": RECIPE,
@@ -65,12 +81,10 @@ def train_or_find(config: Config, model: Model, splits: Splits, seed: int) -> tu
     name = settings_hash(settings)
     directory = Path(config.cache_dir) / "victims" / name
     finished = directory / "best"
-    init_key, fit_key = jax.random.split(jax.random.key(seed))
     if not finished.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
+        write_json(directory / "settings.json", settings)
         with TrainingBar(f"victim, seed {seed}") as bar:
-            variables = fit(model, splits, train, fit_key, directory=directory, on_step=bar.update)
+            variables = fit(model, splits, train, key, directory=directory / "epochs", on_step=bar.update)
         checkpoint.save(finished, variables)
-        return name, variables
-    return name, checkpoint.load(finished, jax.eval_shape(model.init, init_key))
+        return Victim(name, model, variables)
+    return Victim(name, model, checkpoint.load(finished, jax.eval_shape(model.init, key)))

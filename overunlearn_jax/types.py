@@ -77,6 +77,7 @@ class UnlearningRequest(NamedTuple):
     original_ids: np.ndarray  # shape=(n,), dtype=int64: `Split.ids` of the originals
     made_by: str  # "normal", "noise", "blending", "pushing_1" or "pushing_2"
     queries: np.ndarray  # shape=(n,), dtype=int64: images sent to the black box for this sample
+    seconds: float = 0.0  # wall time of crafting it
 
 
 class Metrics(NamedTuple):

@@ -1,0 +1,131 @@
+"""The files of a run in its workdir: config.json, results.jsonl, summary.md, figures, report.html, manifest.json."""
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.config import Config
+from experiments.paper_numbers import paper_rows
+from overunlearn_jax.files import write_bytes, write_json
+from overunlearn_jax.reporting import (
+    ReportFigure,
+    accuracy_bars,
+    groups,
+    manifest,
+    predicted_label_bars,
+    read_rows,
+    request_pictures,
+    summary_markdown,
+    write_report,
+)
+from overunlearn_jax.reporting.summarise import Setting
+from overunlearn_jax.types import UnlearningRequest
+
+PICTURES = 6  # samples shown in a report
+# Settings that change where a run's files are, not what it computes.
+PLACES = ("workdir", "cache_dir", "data_dir", "force")
+
+
+def open_workdir(config: Config) -> Path:
+    """Makes the workdir and returns the path of its results; refuses one that another config has filled."""
+    workdir = Path(config.workdir)
+    path = workdir / "config.json"
+    if config.force:
+        (workdir / "results.jsonl").unlink(missing_ok=True)
+    elif path.exists():
+        old, new = dataclasses.asdict(Config.from_json(path)), dataclasses.asdict(config)
+        changed = [name for name in old if name not in PLACES and old[name] != new[name]]
+        if changed:
+            listed = ", ".join(f"{name} {old[name]} there, {new[name]} now" for name in changed)
+            raise ValueError(
+                f"{workdir} holds a run of another config ({listed}): give another --workdir, or --force to overwrite it"
+            )
+    write_bytes(path, config.to_json().encode())
+    write_json(workdir / "manifest.json", manifest(device=_device(), seeds=config.seeds))
+    return workdir / "results.jsonl"
+
+
+def finished_cells(results: Path) -> set[str]:
+    """Names of the cells that need not run again."""
+    return {row["cell"] for row in read_rows(results)} if results.exists() else set()
+
+
+def keep_pictures(config: Config, seed: int, fraction: float, request: UnlearningRequest) -> None:
+    """Keeps the first samples of the first seed's request for the report."""
+    if seed == config.seeds[0]:
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            originals=request.original_images[:PICTURES],
+            submitted=request.images[:PICTURES],
+            ids=request.original_ids[:PICTURES],
+        )
+        write_bytes(_pictures(config, fraction, request.made_by), buffer.getvalue())
+
+
+def write_outputs(config: Config, results: Path) -> Path:
+    """Writes summary.md, the figures and report.html from the rows; returns the report's path."""
+    workdir = results.parent
+    rows = read_rows(results)
+    figures = [figure for setting, group in groups(rows).items() for figure in _figures(config, setting, group)]
+    described: dict[str, Any] = manifest(device=_device(), seeds=config.seeds)
+    notes = [f"Device: {_device()}; {described['cpu']}, {described['cpu_cores']} cores. Every query was a real one."]
+    text = summary_markdown(
+        rows,
+        title=config.experiment,
+        command=described["command"],
+        notes=notes,
+        reference_rows=paper_rows(config),
+    )
+    write_bytes(workdir / "summary.md", text.encode())
+    return write_report(
+        workdir / "report.html",
+        rows,
+        figures,
+        described,
+        dataclasses.asdict(config),
+        config.experiment,
+        reference_rows=paper_rows(config),
+    )
+
+
+def _figures(config: Config, setting: Setting, rows: list[dict[str, Any]]) -> list[ReportFigure]:
+    tau = "" if setting.tau is None else f"_tau_{setting.tau:g}"
+    stem = f"{setting.fidelity}{tau}_fraction_{setting.fraction:g}"
+    folder = Path(config.workdir) / "figures"
+    about = f"class {setting.class_a_name}, {setting.fraction:.0%} of its samples requested, {setting.fidelity}{tau}"
+    made = [
+        ReportFigure(
+            accuracy_bars(rows, folder / f"accuracy_{stem}.png"), f"Accuracy of {about}, after each kind of request."
+        ),
+        ReportFigure(
+            predicted_label_bars(rows, folder / f"predicted_labels_{stem}.png"),
+            f"What the test images of {about}, are predicted as after each kind of request.",
+        ),
+    ]
+    malicious = [attack for attack in config.attacks if attack != "normal"]
+    stored = {attack: np.load(_pictures(config, setting.fraction, attack)) for attack in malicious}
+    if stored:
+        first = next(iter(stored.values()))
+        path = request_pictures(
+            folder / f"requests_{stem}.png",
+            first["originals"],
+            {attack: pictures["submitted"] for attack, pictures in stored.items()},
+            [f"sample {number}" for number in first["ids"]],
+            (-0.5, 0.5),
+        )
+        made.append(ReportFigure(path, f"Originals, submitted images and their differences; {about}."))
+    return made
+
+
+def _pictures(config: Config, fraction: float, attack: str) -> Path:
+    return Path(config.workdir) / "pictures" / f"fraction_{fraction:g}_{attack}.npz"
+
+
+def _device() -> str:
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind}"

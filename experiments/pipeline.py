@@ -1,0 +1,80 @@
+"""The whole experiment on one page: data, victim, black box, attack, unlearning, evaluation, one row a cell, report.
+
+An honest request goes the same way as a malicious one; only who crafted it differs.
+"""
+
+import itertools
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from experiments.config import Config
+from experiments.crafting import Classes, Crafter, choose_and_push
+from experiments.outputs import finished_cells, keep_pictures, open_workdir, write_outputs
+from experiments.rows import Cell, accuracies, describe_request, describe_settings
+from experiments.unlearning import unlearn_all, variants
+from experiments.victims import train_or_find
+from overunlearn_jax import data
+from overunlearn_jax.black_box import BlackBox
+from overunlearn_jax.evaluation import evaluate
+from overunlearn_jax.models import predict_fn
+from overunlearn_jax.reporting import append_row
+from overunlearn_jax.types import Key
+
+
+class SeedKeys(NamedTuple):
+    """Every random choice of one seed. Unlearning has one key for all requests, so that only the request differs."""
+
+    train: Key
+    push: Key
+    noise: Key
+    unlearn: Key
+
+
+def seed_keys(seed: int) -> SeedKeys:
+    """The keys of one seed."""
+    attack_key, train_key = jax.random.split(jax.random.key(seed))
+    return SeedKeys(train_key, *jax.random.split(attack_key, 3))
+
+
+def run(config: Config) -> Path:
+    """Runs every unfinished cell and writes the report; returns its path. May be killed and called again at any time."""
+    results = open_workdir(config)
+    for seed in config.seeds:
+        cells = [
+            Cell(seed, fraction, attack, variant)
+            for fraction, attack in itertools.product(config.fractions, config.attacks)
+            for variant in variants(config)
+        ]
+        todo = [cell for cell in cells if cell.name not in finished_cells(results)]
+        if todo:
+            _run_seed(config, seed, todo, results)
+    return write_outputs(config, results)
+
+
+def _run_seed(config: Config, seed: int, todo: list[Cell], results: Path) -> None:
+    keys = seed_keys(seed)
+    splits = data.load(config.dataset, data_dir=config.data_dir or None, seed=seed)
+    classes = Classes.of(config, splits.spec)
+    victim = train_or_find(config, splits, seed, keys.train)
+    black_box = BlackBox(splits.spec, victim.predict, budget=config.query_budget or None)
+    crafted = choose_and_push(config, victim.name, black_box, splits, classes, seed, keys.push)
+    crafter = Crafter(config, black_box, splits, classes, crafted, seed, keys.noise)
+    before = evaluate(victim.predict, splits.test, splits.spec.num_classes)
+
+    for (fraction, attack), group in itertools.groupby(todo, key=lambda cell: (cell.fraction, cell.attack)):
+        count = data.request_size(splits.train, classes.a, fraction)
+        request = crafter.craft(attack, count)
+        keep_pictures(config, seed, fraction, request)
+        described = describe_request(crafted, count, request, victim.predict, splits.spec)
+        began = time.perf_counter()
+        unlearned = jax.block_until_ready(unlearn_all(config, victim, splits.spec, request, keys.unlearn))
+        seconds = (time.perf_counter() - began) / len(unlearned)
+        for cell in group:
+            predict = predict_fn(victim.model, unlearned[cell.variant])
+            after = evaluate(predict, splits.test, splits.spec.num_classes)
+            settings = describe_settings(config, splits.spec, classes, cell)
+            row = settings | described | accuracies(before, after, classes) | {"seconds_unlearn": seconds}
+            append_row(results, row)

@@ -1,0 +1,91 @@
+"""What one finished cell puts into results.jsonl."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.config import Config
+from experiments.crafting import Classes, Crafted
+from experiments.unlearning import Variant, scope
+from experiments.victims import describe_model
+from overunlearn_jax.batching import predict_in_batches
+from overunlearn_jax.stealth import SSIM_WINDOW, l2_distances, label_agreement, ssim
+from overunlearn_jax.types import DatasetSpec, Metrics, PredictFn, UnlearningRequest
+
+
+class Cell(NamedTuple):
+    """One row of the results: one request to one victim, unlearned in one way."""
+
+    seed: int
+    fraction: float
+    attack: str
+    variant: Variant
+
+    @property
+    def name(self) -> str:
+        """Unique within a workdir, which holds one config."""
+        tau = "" if self.variant.tau is None else f"/tau {self.variant.tau:g}"
+        return f"seed {self.seed}/fraction {self.fraction:g}/{self.variant.fidelity}{tau}/{self.attack}"
+
+
+def describe_settings(config: Config, spec: DatasetSpec, classes: Classes, cell: Cell) -> dict[str, Any]:
+    """What the cell is about."""
+    names = spec.class_names
+    return {
+        "cell": cell.name,
+        "experiment": config.experiment,
+        "dataset": spec.name,
+        "dataset_note": config.dataset_note,
+        "model": describe_model(config),
+        "unlearning": config.unlearning,
+        "fidelity": cell.variant.fidelity,
+        "tau": cell.variant.tau,
+        "scope": scope(config),
+        "attack": cell.attack,
+        "goal": "untargeted" if classes.target is None else names[classes.target],
+        "request_labels": config.request_labels,
+        "blending_ratio": config.blending_ratio,
+        "class_a_name": names[classes.a],
+        "class_b_name": names[classes.b],
+        "class_names": list(names),
+        "fraction": cell.fraction,
+        "seed": cell.seed,
+    }
+
+
+def describe_request(
+    crafted: Crafted, count: int, request: UnlearningRequest, predict: PredictFn, spec: DatasetSpec
+) -> dict[str, Any]:
+    """Size, cost and stealth of a request; `predict` is the deployed model."""
+    l2 = l2_distances(request.original_images, request.images)
+    deployed = predict_in_batches(predict, request.images).argmax(-1)
+    large_enough = min(spec.image_shape[:2]) >= SSIM_WINDOW
+    pushed = crafted.pushed if request.made_by.startswith("pushing") else None
+    return {
+        "requested": count,
+        "submitted": len(request.labels),
+        "skipped": int(crafted.skipped[count - 1]),
+        "failed": count - len(request.labels),
+        "queries": int(request.queries.sum()),
+        "steps_median": None if pushed is None else float(np.median(pushed.steps[:count][pushed.crossed[:count]])),
+        "label_agreement": label_agreement(request.labels, deployed),
+        "ssim_mean": float(ssim(request.original_images, request.images, spec.bounds).mean()) if large_enough else None,
+        "l2_mean": float(l2.mean()),
+        "l2_max": float(l2.max()),
+        "seconds_attack": request.seconds,
+    }
+
+
+def accuracies(before: Metrics, after: Metrics, classes: Classes) -> dict[str, Any]:
+    """Test accuracy before and after unlearning."""
+
+    def of(metrics: Metrics, suffix: str) -> dict[str, Any]:
+        return {
+            f"overall{suffix}": metrics.overall,
+            f"class_a{suffix}": float(metrics.per_class[classes.a]),
+            f"class_b{suffix}": float(metrics.per_class[classes.b]),
+            f"class_a_predicted{suffix}": metrics.predicted_counts[classes.a].tolist(),
+        }
+
+    per_class = [None if np.isnan(value) else float(value) for value in after.per_class]
+    return of(before, "_before") | of(after, "") | {"per_class": per_class}
