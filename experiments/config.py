@@ -77,8 +77,10 @@ class Config:
     fidelity: tuple[str, ...] = _flag(
         ("corrected",), "first order as printed, as the authors' code runs, or as we think right", FIDELITIES
     )
-    taus: tuple[float, ...] = _flag((5e-3,), "unlearning rates; several are computed in one vmapped call")
-    scope: str = _flag("", "head, all, or a regular expression on parameter paths; empty: head (first order), all (fine-tuning)")
+    taus: tuple[float, ...] = _flag((2e-2,), "unlearning rates; several are computed in one vmapped call")
+    scope: str = _flag(
+        "", "head, all, or a regular expression on parameter paths; empty: head (first order), all (fine-tuning)"
+    )
     fine_tuning_epochs: int = _flag(1, "of fine-tuning on random labels")
 
     def __post_init__(self) -> None:
@@ -111,7 +113,10 @@ class Config:
                 f"{path} is of another version: unknown settings {sorted(given.keys() - known)}, missing settings "
                 f"{sorted(known - given.keys())}; make it anew with `python -m experiments.main` and flags"
             )
-        return Config(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in given.items()
+        }
+        return Config(**fields)
 
 
 def define_flags() -> None:
@@ -135,7 +140,7 @@ def define_flags() -> None:
 
 def from_flags(values: flags.FlagValues) -> Config:
     """The config that the command line asks for. Raises ValueError naming the flag that is wrong."""
-    given = {}
+    given: dict[str, Any] = {}
     for spec in dataclasses.fields(Config):
         if values.config and not values[spec.name].present:
             continue
@@ -144,11 +149,13 @@ def from_flags(values: flags.FlagValues) -> Config:
     return dataclasses.replace(base, **given)
 
 
-def _parse(spec: dataclasses.Field, value: Any) -> Any:
+def _parse(spec: dataclasses.Field[Any], value: Any) -> Any:
     if not isinstance(spec.default, tuple):
         return value
     kind = typing.get_args(spec.type)[0]
     try:
         return tuple(kind(item) for item in value)
     except ValueError as error:
-        raise ValueError(f"--{spec.name}={','.join(value)}: expected {kind.__name__} values, comma-separated") from error
+        raise ValueError(
+            f"--{spec.name}={','.join(value)}: expected {kind.__name__} values, comma-separated"
+        ) from error

@@ -1,4 +1,4 @@
-"""From a class's samples to the requests that are compared: honest, control and malicious ones over the same samples."""
+"""From a class's samples to the requests that are compared: honest, control and malicious, over the same samples."""
 
 import time
 from typing import NamedTuple
@@ -38,7 +38,7 @@ class Crafted(NamedTuple):
     samples: Split  # shape=(m, ...): as many as the largest request needs, all predicted as class A
     skipped: np.ndarray  # shape=(m,), dtype=int64: wrongly predicted candidates passed over up to this sample
     pushed: PushResult | None
-    seconds: float  # wall time of pushing all m; next to nothing where the cache held them
+    seconds: float  # wall time of pushing all m
 
 
 def choose_and_push(
@@ -53,17 +53,16 @@ def choose_and_push(
         right = np.append(right, black_box.query(splits.train.images[ask]).argmax(-1) == classes.a)
     if right.sum() < needed:
         raise ValueError(
-            f"a request of {needed} samples ({max(config.fractions):.0%} of class {splits.spec.class_names[classes.a]}) is "
-            f"more than the {right.sum()} of {len(order)} that the victim predicts rightly: ask for smaller --fractions or "
-            "train the victim longer"
+            f"a request of {needed} samples ({max(config.fractions):.0%} of class "
+            f"{splits.spec.class_names[classes.a]}) is more than the {right.sum()} of {len(order)} that the victim "
+            "predicts rightly: ask for smaller --fractions or train the victim longer"
         )
     kept = np.flatnonzero(right)
     samples = take(splits.train, order[kept])
-    pushed = None
-    began = time.perf_counter()
+    pushed, seconds = None, 0.0
     if NEED_PUSHES & set(config.attacks):
-        pushed = push_or_find(config, victim, black_box, samples, key, classes.target)
-    return Crafted(samples, kept - np.arange(len(kept)), pushed, time.perf_counter() - began)
+        pushed, seconds = push_or_find(config, victim, black_box, samples, key, classes.target)
+    return Crafted(samples, kept - np.arange(len(kept)), pushed, seconds)
 
 
 class Crafter:
@@ -89,7 +88,7 @@ class Crafter:
         self._others = splits.train.images[np.resize(others, len(crafted.samples.labels))]
 
     def craft(self, attack: str, count: int) -> UnlearningRequest:
-        """The request that `attack` makes of the first `count` samples; those that did not cross are left out of all."""
+        """The request that `attack` makes of the first `count` samples, less those that did not cross."""
         began = time.perf_counter()
         kept = self.submitted(count)
         originals = take(self._crafted.samples, kept)
@@ -127,8 +126,8 @@ class Crafter:
         kept = np.arange(count) if pushed is None else np.flatnonzero(pushed.crossed[:count])
         if len(kept) == 0:
             raise ValueError(
-                f"none of {count} samples crossed the decision boundary: raise --max_steps, --max_l2 or --query_budget, "
-                "or try another --step_size"
+                f"none of {count} samples crossed the decision boundary: raise --max_steps, --max_l2 or "
+                "--query_budget, or try another --step_size"
             )
         return kept
 

@@ -42,7 +42,7 @@ def open_workdir(config: Config) -> Path:
         if changed:
             listed = ", ".join(f"{name} {old[name]} there, {new[name]} now" for name in changed)
             raise ValueError(
-                f"{workdir} holds a run of another config ({listed}): give another --workdir, or --force to overwrite it"
+                f"{workdir} holds a run of another config ({listed}): give another --workdir, or --force to overwrite"
             )
     write_bytes(path, config.to_json().encode())
     write_json(workdir / "manifest.json", manifest(device=_device(), seeds=config.seeds))

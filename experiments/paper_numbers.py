@@ -3,8 +3,9 @@
 from experiments.config import Config
 from overunlearn_jax.reporting.table import ReferenceRow
 
-# CIFAR-10, VGG-3 of width 128, airplane, first order, untargeted: Table IV (overall) and Figure 5 with its text (class A).
-# Fig. 5: "from 87.8 % to around 29.5 %" is said of both pushes at 10 %; of 50 % the text gives about 2 % for both.
+# CIFAR-10, VGG-3 of width 128, airplane, first order, untargeted: Table IV (overall), Figure 5 and its text (class A).
+# Both pushes share one number there: 87.8 % falls to around 29.5 % at 10 %, and to about 2 % at 50 %. The honest
+# request's 70.8 % at 50 % is Table V's 708 of 1,000.
 _CIFAR10_AIRPLANE: tuple[tuple[float, str, dict[str, float]], ...] = (
     (0.1, "before", {"overall": 0.798, "class_a": 0.878}),
     (0.1, "normal", {"overall": 0.793, "class_a": 0.817}),

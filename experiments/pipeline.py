@@ -40,7 +40,7 @@ def seed_keys(seed: int) -> SeedKeys:
 
 
 def run(config: Config) -> Path:
-    """Runs every unfinished cell and writes the report; returns its path. May be killed and called again at any time."""
+    """Runs every unfinished cell and writes the report; returns its path. May be killed and called again."""
     results = open_workdir(config)
     for seed in config.seeds:
         cells = [

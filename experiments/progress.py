@@ -53,17 +53,18 @@ class PushingBar:
         self._crossed = 0
         self._queries = 0
         self._steps: list[int] = []
-        self._begin = time.monotonic()
+        self._seconds = 0.0
 
     def __enter__(self) -> "PushingBar":
         return self
 
-    def update(self, result: PushResult) -> None:
-        """Called with each finished chunk."""
+    def update(self, result: PushResult, seconds: float) -> None:
+        """Called with each finished chunk and the seconds that pushing it took."""
+        self._seconds += seconds
         self._steps.extend(result.steps[result.crossed].tolist())
         self._crossed += int(result.crossed.sum())
         self._queries += int(result.queries.sum())
-        rate = self._queries / max(time.monotonic() - self._begin, 1e-9)
+        rate = self._queries / max(self._seconds, 1e-9)
         median = statistics.median(self._steps) if self._steps else float("nan")
         self._bar.set_postfix_str(
             f"{self._crossed} crossed, median {median:.0f} steps, {rate:,.0f} queries/s", refresh=False

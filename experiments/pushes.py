@@ -1,6 +1,8 @@
 """Pushed samples on the shelf: crafted in chunks, each written once it is whole, found again by their hash."""
 
 import io
+import time
+import zipfile
 from pathlib import Path
 
 import jax
@@ -38,8 +40,11 @@ def zoo_settings(config: Config, black_box: BlackBox) -> ZooSettings:
 
 def push_or_find(
     config: Config, victim: str, black_box: BlackBox, samples: Split, key: Key, target: int | None
-) -> PushResult:
-    """Pushes `samples` through the black box; chunks that the cache holds cost their queries but no time."""
+) -> tuple[PushResult, float]:
+    """Pushes `samples` through the black box; returns what became of them and the seconds that it took.
+
+    Chunks that the cache holds are charged their queries, and count the seconds that they once took.
+    """
     settings = zoo_settings(config, black_box)
     slots = config.slots or (1 if jax.default_backend() == "cpu" else 32)
     name = settings_hash(
@@ -55,14 +60,14 @@ def push_or_find(
         }
     )
     directory = Path(config.cache_dir) / "pushes" / name
-    results = []
+    chunks = []
     with PushingBar("pushing", len(samples.labels)) as bar:
         for begin in range(0, len(samples.labels), CHUNK):
-            rows = slice(begin, begin + CHUNK)
-            part = Split(*(array[rows] for array in samples))
+            part = Split(*(array[begin : begin + CHUNK] for array in samples))
             path = directory / f"{'_'.join(map(str, part.ids[[0, -1]]))}_{len(part.ids)}.npz"
-            result = _read(path, part.ids)
-            if result is None:
+            chunk = _read(path, part.ids)
+            if chunk is None:
+                began = time.perf_counter()
                 result = push(
                     black_box,
                     part.images,
@@ -74,27 +79,29 @@ def push_or_find(
                     block_sizes=config.block_sizes,
                     slots=slots,
                 )
-                _write(path, part.ids, result)
+                chunk = result, time.perf_counter() - began
+                _write(path, part.ids, *chunk)
             else:
-                black_box.charge(int(result.queries.sum()))
-            results.append(result)
-            bar.update(result)
-    return PushResult(*(np.concatenate(arrays) for arrays in zip(*results, strict=True)))
+                black_box.charge(int(chunk[0].queries.sum()))
+            chunks.append(chunk)
+            bar.update(*chunk)
+    results, seconds = zip(*chunks, strict=True)
+    return PushResult(*(np.concatenate(arrays) for arrays in zip(*results, strict=True))), sum(seconds)
 
 
-def _read(path: Path, ids: np.ndarray) -> PushResult | None:
+def _read(path: Path, ids: np.ndarray) -> tuple[PushResult, float] | None:
     if not path.exists():
         return None
     try:
         with np.load(path) as stored:
-            if np.array_equal(stored["ids"], ids):
-                return PushResult(**{field: stored[field] for field in PushResult._fields})
-    except (ValueError, KeyError, OSError, EOFError) as error:
+            if not np.array_equal(stored["ids"], ids):
+                return None
+            return PushResult(**{field: stored[field] for field in PushResult._fields}), float(stored["seconds"])
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is damaged ({error}): delete it, and its samples are pushed again") from error
-    return None
 
 
-def _write(path: Path, ids: np.ndarray, result: PushResult) -> None:
+def _write(path: Path, ids: np.ndarray, result: PushResult, seconds: float) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, ids=ids, **result._asdict())
+    np.savez(buffer, ids=ids, seconds=seconds, **result._asdict())
     write_bytes(path, buffer.getvalue())

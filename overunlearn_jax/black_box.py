@@ -1,8 +1,8 @@
 """The wall between an attacker and a victim: images in, probabilities out, every image counted.
 
-    service = BlackBox(spec, my_predict)                     # any callable: PyTorch, scikit-learn, an HTTP client
-    service = BlackBox(spec, predict_fn(model, variables))   # a local JAX victim: `fused` attacks run inside jit
-    service.query(images)                                    # checked, counted, within the budget
+service = BlackBox(spec, my_predict)                     # any callable: PyTorch, scikit-learn, an HTTP client
+service = BlackBox(spec, predict_fn(model, variables))   # a local JAX victim: `fused` attacks run inside jit
+service.query(images)                                    # checked, counted, within the budget
 """
 
 from collections.abc import Callable
@@ -91,7 +91,9 @@ def check_images(spec: DatasetSpec, images: np.ndarray) -> np.ndarray:
     """`images` as float32, or a ValueError that says what is wrong with them."""
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != spec.image_shape or len(images) == 0:
-        raise ValueError(f"images have shape {images.shape}; {spec.name} expects (n, {', '.join(map(str, spec.image_shape))})")
+        raise ValueError(
+            f"images have shape {images.shape}; {spec.name} expects (n, {', '.join(map(str, spec.image_shape))})"
+        )
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(
             f"images have dtype {images.dtype}; expected floats in [{spec.bounds.lower}, {spec.bounds.upper}]: "
@@ -117,12 +119,14 @@ def check_probabilities(spec: DatasetSpec, answer: Any, count: int) -> np.ndarra
         )
     if not np.issubdtype(probabilities.dtype, np.floating) or not np.isfinite(probabilities).all():
         raise BadAnswerError(
-            f"the victim answered {probabilities.dtype} values that are not all finite numbers; expected floats in [0, 1]"
+            f"the victim answered {probabilities.dtype} values that are not all finite numbers; expected floats "
+            "in [0, 1]"
         )
     sums = probabilities.sum(-1, dtype=np.float64)
     if probabilities.min() < 0 or np.abs(sums - 1).max() > SUM_TOLERANCE:
         raise BadAnswerError(
             f"the victim's rows sum to between {sums.min():.4g} and {sums.max():.4g}, with values from "
-            f"{probabilities.min():.4g}; expected probabilities that sum to 1: if these are logits, put a softmax behind them"
+            f"{probabilities.min():.4g}; expected probabilities that sum to 1: if these are logits, put a softmax "
+            "behind them"
         )
     return probabilities.astype(np.float32, copy=False)

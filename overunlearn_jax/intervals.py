@@ -72,7 +72,6 @@ def paired_difference(
     second_array = np.asarray(second, dtype=np.float64)
     if first_array.shape != second_array.shape:
         raise ValueError(
-            "paired values must come from the same repeats: got shapes "
-            f"{first_array.shape} and {second_array.shape}."
+            f"paired values must come from the same repeats: got shapes {first_array.shape} and {second_array.shape}."
         )
     return mean_interval(first_array - second_array, confidence)

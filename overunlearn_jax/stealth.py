@@ -19,7 +19,9 @@ def ssim(originals: np.ndarray, submitted: np.ndarray, bounds: Bounds) -> np.nda
     Raises ValueError for images smaller than the 7x7 window.
     """
     if min(originals.shape[1:3]) < SSIM_WINDOW:
-        raise ValueError(f"SSIM needs images of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels; got {originals.shape[1:3]}")
+        raise ValueError(
+            f"SSIM needs images of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels; got {originals.shape[1:3]}"
+        )
     span = bounds.upper - bounds.lower
     return np.array(
         [

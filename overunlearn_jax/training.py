@@ -18,7 +18,7 @@ import optax
 
 from overunlearn_jax import checkpoint
 from overunlearn_jax.models import Model
-from overunlearn_jax.types import Array, Key, PyTree, Split, Splits, Variables
+from overunlearn_jax.types import Array, Images, Key, Labels, PyTree, Split, Splits, Variables
 
 
 class TrainSettings(NamedTuple):
@@ -59,14 +59,14 @@ class Progress(NamedTuple):
     validation_accuracy: float
 
 
-TrainStep = Callable[[TrainState, Array, Array, Array, Key], tuple[TrainState, Array]]
+TrainStep = Callable[[TrainState, Images, Labels, Array | np.ndarray, Key], tuple[TrainState, Array]]
 
 
 def make_train_step(model: Model, optimizer: optax.GradientTransformation) -> TrainStep:
     """One jitted step `(state, images, labels, rows, key) -> (state, loss)` on the rows of resident arrays."""
 
     def step_fn(
-        state: TrainState, images: Array, labels: Array, rows: Array, key: Key
+        state: TrainState, images: Images, labels: Labels, rows: Array | np.ndarray, key: Key
     ) -> tuple[TrainState, Array]:
         dropout_key = jax.random.fold_in(key, state.step)
 
@@ -88,7 +88,7 @@ def make_validation(model: Model, split: Split, batch_size: int = 256) -> Callab
     """A function from variables to (mean cross-entropy, accuracy) on `split`."""
 
     @jax.jit
-    def sums(variables: Variables, images: Array, labels: Array) -> tuple[Array, Array]:
+    def sums(variables: Variables, images: Images, labels: Labels) -> tuple[Array, Array]:
         logits, _ = model.apply(variables, images, None)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return losses.sum(), (logits.argmax(-1) == labels).sum()
@@ -153,9 +153,7 @@ def fit(
                 f"rate {settings.learning_rate}; take a smaller one"
             )
         if validation[0] < best.loss:
-            best = BestSoFar(
-                jax.tree.map(jnp.copy, state.variables), jnp.float32(validation[0]), jnp.int32(epoch)
-            )
+            best = BestSoFar(jax.tree.map(jnp.copy, state.variables), jnp.float32(validation[0]), jnp.int32(epoch))
         train_loss = float(np.mean(jax.device_get(losses)))
         log.write(epoch, (state, best), (train_loss, *validation))
     return best.variables

@@ -16,8 +16,8 @@ PyTree = Any
 Params = PyTree  # what unlearning changes: any pytree of float arrays
 Key = jax.Array  # from jax.random.key; every key is used once
 
-Images = Array  # shape=(n, h, w, c), dtype=float32, inside the data set's bounds
-Labels = Array  # shape=(n,), dtype=int32
+Images = Array | np.ndarray  # shape=(n, h, w, c), dtype=float32, inside the data set's bounds
+Labels = Array | np.ndarray  # shape=(n,), dtype=int32
 Probabilities = Array  # shape=(n, k), dtype=float32, rows sum to 1
 
 PredictFn = Callable[[Images], Probabilities]
@@ -40,6 +40,7 @@ class DatasetSpec(NamedTuple):
 
     @property
     def num_classes(self) -> int:
+        """k."""
         return len(self.class_names)
 
 

@@ -17,7 +17,7 @@ class CoordinateState(NamedTuple):
 
     mean: Array  # shape=(d,), dtype=float32: first moment
     square: Array  # shape=(d,), dtype=float32: second moment
-    count: Array  # shape=(d,), dtype=int32: how often this coordinate was moved
+    visits: Array  # shape=(d,), dtype=int32: how often this coordinate was moved
 
 
 class CoordinateOptimizer(NamedTuple):
@@ -42,13 +42,13 @@ def adam(
         del second  # Unused: a first-order method.
         mean = beta_1 * state.mean[coordinates] + (1 - beta_1) * first
         square = beta_2 * state.square[coordinates] + (1 - beta_2) * first**2
-        count = state.count[coordinates] + 1
+        count = state.visits[coordinates] + 1
         correction = jnp.sqrt(1 - beta_2 ** count.astype(jnp.float32)) / (1 - beta_1 ** count.astype(jnp.float32))
         moves = -learning_rate * correction * mean / (jnp.sqrt(square) + epsilon)
         state = CoordinateState(
             state.mean.at[coordinates].set(mean),
             state.square.at[coordinates].set(square),
-            state.count.at[coordinates].set(count),
+            state.visits.at[coordinates].set(count),
         )
         return moves, state
 
@@ -65,6 +65,6 @@ def newton(learning_rate: float = 1e-2, smallest_curvature: float = 0.1) -> Coor
         state: CoordinateState, coordinates: Array, first: Array, second: Array
     ) -> tuple[Array, CoordinateState]:
         curvature = jnp.where(second > 0, jnp.maximum(second, smallest_curvature), 1.0)
-        return -learning_rate * first / curvature, state._replace(count=state.count.at[coordinates].add(1))
+        return -learning_rate * first / curvature, state._replace(visits=state.visits.at[coordinates].add(1))
 
     return CoordinateOptimizer(_init_fn, update_fn)

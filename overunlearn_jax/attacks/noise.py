@@ -2,13 +2,14 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from overunlearn_jax.types import Array, Bounds, Images, Key
 
 BISECTIONS = 40  # halvings of the scale: float32 has no finer one
 
 
-def noise_of_length(key: Key, images: Images, lengths: Array, bounds: Bounds) -> Images:
+def noise_of_length(key: Key, images: Images, lengths: Array | np.ndarray, bounds: Bounds) -> Images:
     """Images plus Gaussian noise, inside the bounds, each at the L2 distance `lengths` (n,) from its original.
 
     Clipping to the bounds shortens noise, so the scale is found by bisection. A length that no image inside the bounds

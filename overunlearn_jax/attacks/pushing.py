@@ -80,7 +80,7 @@ def push(
         state = fresh if state is None else _refine(state, fresh)
         state = run(engine, black_box, state, slots)
     assert state is not None
-    return _result(black_box, jax.device_get(state._replace(key=())))
+    return _result(black_box, state)
 
 
 def _refine(state: ZooState, fresh: ZooState) -> ZooState:
@@ -100,24 +100,25 @@ def _check_labels(name: str, labels: np.ndarray, count: int, num_classes: int) -
 
 
 def _result(black_box: BlackBox, state: ZooState) -> PushResult:
-    asked = state.queries > 0
-    for probabilities in (state.first_probabilities, state.inside_probabilities, state.outside_probabilities):
-        answered = asked & (probabilities.sum(-1) != 0)
+    host = {name: np.asarray(leaf) for name, leaf in state._asdict().items() if name not in ("key", "solver")}
+    for name in ("first_probabilities", "inside_probabilities", "outside_probabilities"):
+        answered = host[name].sum(-1) != 0  # zeros until there is an answer; a NaN counts as one
         if answered.any():  # what a fused victim said is checked here, by the rules of the wall
-            check_probabilities(black_box.spec, probabilities[answered], int(answered.sum()))
-
-    def distance(moved: np.ndarray) -> np.ndarray:
-        return np.sqrt(np.sum((moved - state.original) ** 2, axis=(1, 2, 3)))
+            check_probabilities(black_box.spec, host[name][answered], int(answered.sum()))
 
     return PushResult(
-        status=state.status,
-        inside=state.inside,
-        outside=state.outside,
-        l2_inside=distance(state.inside),
-        l2_outside=distance(state.outside),
-        first_probabilities=state.first_probabilities,
-        inside_probabilities=state.inside_probabilities,
-        outside_probabilities=state.outside_probabilities,
-        steps=state.step,
-        queries=state.queries,
+        status=host["status"],
+        inside=host["inside"],
+        outside=host["outside"],
+        l2_inside=_distances(host["inside"], host["original"]),
+        l2_outside=_distances(host["outside"], host["original"]),
+        first_probabilities=host["first_probabilities"],
+        inside_probabilities=host["inside_probabilities"],
+        outside_probabilities=host["outside_probabilities"],
+        steps=host["step"],
+        queries=host["queries"],
     )
+
+
+def _distances(images: np.ndarray, originals: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.sum((images - originals) ** 2, axis=(1, 2, 3)))

@@ -1,8 +1,8 @@
 """The attack loop: ask the engine, answer with the victim, tell the engine, until every sample is finished.
 
-`run_fused` is that loop inside one `lax.while_loop`, for a victim that JAX can trace; `run_from_python` is the same loop
-for any other. Both work on `slots` unfinished samples at a time: a finished one leaves, the next moves up, and the
-shapes stay the same, so a sample's result does not depend on how many others there are.
+`run_fused` is that loop inside one `lax.while_loop`, for a victim that JAX can trace; `run_from_python` is the same
+loop for any other. Both work on `slots` unfinished samples at a time: a finished one leaves, the next moves up, and
+the shapes stay the same, so a sample's result does not depend on how many others there are.
 """
 
 import functools

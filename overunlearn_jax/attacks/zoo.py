@@ -12,10 +12,11 @@ as the label (`inside`) and the first that is at the goal (`outside`): Pushing-I
 import enum
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from overunlearn_jax.attacks import coordinate, criteria, spaces
@@ -100,9 +101,10 @@ class Zoo(NamedTuple):
 @functools.lru_cache(maxsize=64)
 def zoo(settings: ZooSettings) -> Zoo:
     """The pure functions of one search. Equal settings give the same object, so nothing is traced twice."""
-    space = {"tanh": spaces.tanh_space, "box": spaces.box_space}[settings.space](settings.bounds)
-    criterion = (criteria.targeted if settings.targeted else criteria.untargeted)(settings.kappa)
-    solver = {"adam": coordinate.adam, "newton": coordinate.newton}[settings.solver](settings.step_size)
+    space = _named("space", {"tanh": spaces.tanh_space, "box": spaces.box_space}, settings.space)(settings.bounds)
+    solvers = {"adam": coordinate.adam, "newton": coordinate.newton}
+    solver = _named("solver", solvers, settings.solver)(learning_rate=settings.step_size)
+    criterion = criteria.targeted(settings.kappa) if settings.targeted else criteria.untargeted(settings.kappa)
     block, h = settings.block, settings.difference
 
     def init_fn(key: Key, image: Array, label: Array, target: Array, num_classes: int) -> ZooState:
@@ -182,11 +184,13 @@ def zoo(settings: ZooSettings) -> Zoo:
     return Zoo(settings, init_fn, ask_fn, tell_fn)
 
 
-def start(engine: Zoo, key: Key, ids: Array, images: Images, labels: Labels, targets: Labels, num_classes: int) -> ZooState:
+def start(
+    engine: Zoo, key: Key, ids: Array | np.ndarray, images: Images, labels: Labels, targets: Labels, num_classes: int
+) -> ZooState:
     """The batched first state. Each sample's key comes from its id alone, never from its place in the batch."""
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(ids, jnp.uint32))
-    init = functools.partial(engine.init, num_classes=num_classes)
-    return jax.vmap(init)(keys, jnp.asarray(images), jnp.asarray(labels, jnp.int32), jnp.asarray(targets, jnp.int32))
+    init = jax.vmap(engine.init, (0, 0, 0, 0, None))
+    return init(keys, jnp.asarray(images), jnp.asarray(labels, jnp.int32), jnp.asarray(targets, jnp.int32), num_classes)
 
 
 def probe_images(probes: Probes) -> Array:
@@ -199,9 +203,17 @@ def probe_images(probes: Probes) -> Array:
     return jnp.concatenate([probes.image[None], images.reshape(-1, *probes.image.shape)])
 
 
+def _named(kind: str, known: dict[str, Callable[..., Any]], name: str) -> Callable[..., Any]:
+    if name not in known:
+        raise ValueError(f"{kind} is {name!r}; expected one of {', '.join(known)}")
+    return known[name]
+
+
 def _grid_size(shape: tuple[int, ...], block: int) -> int:
     if block < 1 or shape[0] % block or shape[1] % block:
-        raise ValueError(f"blocks of {block} pixels do not tile images of {shape[0]}x{shape[1]}: take a divisor of both")
+        raise ValueError(
+            f"blocks of {block} pixels do not tile images of {shape[0]}x{shape[1]}: take a divisor of both"
+        )
     return shape[0] // block * (shape[1] // block) * shape[2]
 
 

@@ -107,8 +107,7 @@ def _read_images(files: list[Path]) -> np.ndarray:
                 )
             if mode.startswith(("I", "F")):
                 raise ValueError(
-                    f"{file} has more than 8 bits a channel (Pillow's mode {mode!r}), expected 8. Convert it "
-                    "first."
+                    f"{file} has more than 8 bits a channel (Pillow's mode {mode!r}), expected 8. Convert it first."
                 )
         mode = "L" if all(mode == "L" for mode, _ in headers) else "RGB"
         width, height = first_size

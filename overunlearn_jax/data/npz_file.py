@@ -25,9 +25,7 @@ def read_npz(path: Path) -> Source:
       ValueError: not an .npz archive, or wrong keys. The arrays themselves are checked by `check_source`.
     """
     if not path.is_file():
-        raise FileNotFoundError(
-            f"there is no file at {path.absolute()}. Give the path of an existing .npz file."
-        )
+        raise FileNotFoundError(f"there is no file at {path.absolute()}. Give the path of an existing .npz file.")
     arrays = _read_arrays(path)
     missing = [key for key in REQUIRED if key not in arrays]
     unknown = sorted(set(arrays) - {*REQUIRED, *OPTIONAL})

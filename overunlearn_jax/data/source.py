@@ -72,9 +72,7 @@ def _check_images(images: np.ndarray, where: str) -> None:
         )
     lowest, highest = float(images.min()), float(images.max())
     if not np.isfinite([lowest, highest]).all():
-        raise ValueError(
-            f"{where}: images hold NaN or infinity, expected finite values in [0, 1]. Clean them."
-        )
+        raise ValueError(f"{where}: images hold NaN or infinity, expected finite values in [0, 1]. Clean them.")
     if lowest < 0 or highest > 1:
         raise ValueError(
             f"{where}: float images range from {lowest:g} to {highest:g}, expected values in [0, 1] (they "

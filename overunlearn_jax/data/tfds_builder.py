@@ -50,8 +50,7 @@ def prepare(builder: Any, name: str, data_dir: str | os.PathLike[str] | None, do
         raise not_available(
             name,
             data_dir,
-            f"{looked} Preparing it for the first time needs TensorFlow, which is not installed (reading it "
-            "does not).",
+            f"{looked} Preparing it for the first time needs TensorFlow, which is not installed (reading it does not).",
             'Run: pip install "overunlearn_jax[prepare]" and then the same command again.',
         )
     import tensorflow_datasets as tfds
@@ -72,6 +71,4 @@ def not_available(
 ) -> DatasetNotAvailableError:
     """The error that says what was asked for, why it is not to be had, and the one thing that helps."""
     given = "not given" if data_dir is None else str(data_dir)
-    return DatasetNotAvailableError(
-        f"data set {name!r} (data_dir: {given}) is not available. {reason} {help_text}"
-    )
+    return DatasetNotAvailableError(f"data set {name!r} (data_dir: {given}) is not available. {reason} {help_text}")

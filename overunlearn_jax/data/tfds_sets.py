@@ -21,9 +21,7 @@ _RECORDS_AT_ONCE = 4096  # encoded records held in memory
 _IMAGES_PER_TASK = 256
 
 
-def read_tfds(
-    name: str, *, data_dir: str | os.PathLike[str] | None, download: bool, built_in: Sequence[str]
-) -> Source:
+def read_tfds(name: str, *, data_dir: str | os.PathLike[str] | None, download: bool, built_in: Sequence[str]) -> Source:
     """Reads the train part and the test part (else validation, else none) of a TFDS set.
 
     Args:

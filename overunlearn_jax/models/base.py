@@ -5,7 +5,7 @@ init / apply functions (an `nnx` model by `nnx.split` / `nnx.merge`, a Haiku or 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -36,11 +36,10 @@ def linen_model(module: nn.Module, image_shape: tuple[int, int, int]) -> Model:
 
     def apply_fn(variables: Variables, images: Images, key: Key | None) -> tuple[Array, PyTree]:
         collections = {"params": variables.params, "batch_stats": variables.state}
+        apply: Callable[..., Any] = module.apply
         if key is None:
-            return module.apply(collections, images, train=False), variables.state
-        logits, updated = module.apply(
-            collections, images, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
-        )
+            return apply(collections, images, train=False), variables.state
+        logits, updated = apply(collections, images, train=True, rngs={"dropout": key}, mutable=["batch_stats"])
         return logits, updated.get("batch_stats", {})
 
     return Model(init_fn, apply_fn)
@@ -73,7 +72,5 @@ def predict_fn(model: Model, variables: Variables) -> PredictFn:
     return jax.tree_util.Partial(_probabilities, jax.tree_util.Partial(model.apply), variables)
 
 
-def _probabilities(
-    apply: Callable[..., tuple[Array, PyTree]], variables: Variables, images: Images
-) -> Array:
+def _probabilities(apply: Callable[..., tuple[Array, PyTree]], variables: Variables, images: Images) -> Array:
     return jax.nn.softmax(apply(variables, images, None)[0])

@@ -19,6 +19,7 @@ class VGG(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool) -> Array:
+        """Images (n, h, w, c) to logits (n, k)."""
         he_uniform = nn.initializers.he_uniform()
 
         def batch_norm(name: str) -> nn.BatchNorm:

@@ -56,9 +56,7 @@ def accuracy_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str
     if not math.isnan(before):
         label = f"before unlearning: {100 * before:.1f} %"
         axes.axhline(100 * before, color=_INK, linestyle="--", linewidth=1.4, label=label)
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False, fontsize=11, borderaxespad=0.2
-        )
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False, fontsize=11, borderaxespad=0.2)
     for position, row in enumerate(summary):
         mean, low, high = (100 * value for value in row.class_a[:3])
         axes.bar(position, mean, width=0.62, color=_COLOURS.get(row.attack, _OTHER_COLOUR))
@@ -104,16 +102,12 @@ def predicted_label_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathL
     setting = _only_setting(rows)
     attacks = by_attack(rows)
     names = list(rows[0]["class_names"])
-    after = {
-        attack: _mean_shares(list(of.values()), "class_a_predicted", names) for attack, of in attacks.items()
-    }
+    after = {attack: _mean_shares(list(of.values()), "class_a_predicted", names) for attack, of in attacks.items()}
     before = _mean_shares(list(rows), "class_a_predicted_before", names)
     shown = _labels_to_show(np.stack([before, *after.values()]), names, setting.class_a_name)
     ticks = [names[label] for label in shown] + (["all others"] if len(shown) < len(names) else [])
 
-    figure = Figure(
-        figsize=(max(1.6 + 2.15 * len(after), _LEAST_WIDTH), 1.7 + 0.32 * len(ticks)), layout="constrained"
-    )
+    figure = Figure(figsize=(max(1.6 + 2.15 * len(after), _LEAST_WIDTH), 1.7 + 0.32 * len(ticks)), layout="constrained")
     panels = figure.subplots(1, len(after), sharex=True, sharey=True, squeeze=False)[0]
     positions = np.arange(len(ticks))
     for axes, (attack, shares) in zip(panels, after.items(), strict=True):
@@ -126,9 +120,7 @@ def predicted_label_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathL
             if width >= 0.5:
                 # Behind the tick where the number would lie under it.
                 place = (mark if width < mark < width + 22 else width, position)
-                axes.annotate(
-                    f"{width:.0f}", place, (5, 0), textcoords="offset points", va="center", fontsize=10
-                )
+                axes.annotate(f"{width:.0f}", place, (5, 0), textcoords="offset points", va="center", fontsize=10)
         axes.set_title(attack_name(attack), fontsize=12)
         axes.set_xlim(0, 122)
         axes.set_xticks([0, 50, 100])
@@ -141,9 +133,7 @@ def predicted_label_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathL
     figure.supxlabel(
         "share of class A's test images (%): bar and number after unlearning, black tick before", fontsize=11
     )
-    figure.suptitle(
-        _title(setting, f"what images of class A “{setting.class_a_name}” are predicted as"), fontsize=13
-    )
+    figure.suptitle(_title(setting, f"what images of class A “{setting.class_a_name}” are predicted as"), fontsize=13)
     return _save(figure, path)
 
 
@@ -220,9 +210,7 @@ def _mean_shares(rows: Sequence[Mapping[str, Any]], key: str, names: Sequence[st
     counts = []
     for row in rows:
         if list(row["class_names"]) != list(names) or len(row[key]) != len(names):
-            raise ValueError(
-                f"{key} of cell {row['cell']!r} does not have one count for each of {len(names)} classes."
-            )
+            raise ValueError(f"{key} of cell {row['cell']!r} does not have one count for each of {len(names)} classes.")
         counts.append(row[key])
     array = np.asarray(counts, dtype=np.float64)
     return (100 * array / np.maximum(array.sum(axis=1, keepdims=True), 1)).mean(axis=0)

@@ -40,9 +40,7 @@ def findings(summary: Sequence[SummaryRow]) -> list[str]:
         comparisons = _comparisons([row])
         sentences.extend(_sentence(comparison) for comparison in comparisons)
         if not comparisons:
-            sentences.append(
-                f"{attack_name(row.attack)} shares no seed with an honest request: the cost is unknown."
-            )
+            sentences.append(f"{attack_name(row.attack)} shares no seed with an honest request: the cost is unknown.")
         elif row.unpaired_seeds:
             sentences.append(
                 f"{attack_name(row.attack)}: left out of the difference are {row.unpaired_seeds} seeds that "
@@ -77,9 +75,7 @@ def verdict(summary: Sequence[SummaryRow]) -> str:
         opening = "One seed only, so nothing is shown either way: run more seeds for an interval."
     settings = list(dict.fromkeys(row.setting for row in summary))
     where = f" ({heading(largest.row.setting, settings)})" if len(settings) > 1 else ""
-    return " ".join(
-        [opening, f"Largest difference{where}: {_sentence(largest)}", *_control_sentence(largest, summary)]
-    )
+    return " ".join([opening, f"Largest difference{where}: {_sentence(largest)}", *_control_sentence(largest, summary)])
 
 
 def _honest_sentence(row: SummaryRow) -> str:
@@ -108,14 +104,10 @@ def _sentence(comparison: _Comparison) -> str:
     if abs(interval.mean) < _EVEN:
         cost = f"costs class {comparison.class_name} as much as an honest request, to 0.1 points"
     elif interval.mean > 0:
-        cost = (
-            f"costs class {comparison.class_name} {percent_mean(interval)} points more than an honest request"
-        )
+        cost = f"costs class {comparison.class_name} {percent_mean(interval)} points more than an honest request"
     else:
         interval = Interval(-interval.mean, -interval.high, -interval.low, interval.count)
-        cost = (
-            f"costs class {comparison.class_name} {percent_mean(interval)} points less than an honest request"
-        )
+        cost = f"costs class {comparison.class_name} {percent_mean(interval)} points less than an honest request"
     opening = f"{attack_name(comparison.row.attack)} {cost}"
     if math.isnan(interval.low):
         return f"{opening}; with one seed there is no interval."
@@ -127,6 +119,4 @@ def _sentence(comparison: _Comparison) -> str:
 
 def _control_sentence(largest: _Comparison, summary: Sequence[SummaryRow]) -> list[str]:
     controls = [row for row in summary if row.attack == CONTROL and row.setting == largest.row.setting]
-    return [
-        _sentence(comparison) for comparison in _comparisons(controls) if comparison.letter == largest.letter
-    ]
+    return [_sentence(comparison) for comparison in _comparisons(controls) if comparison.letter == largest.letter]

@@ -150,9 +150,7 @@ def _row_line(row: Mapping[str, Any]) -> str:
         try:
             json_text(value)
         except ValueError as error:
-            raise ValueError(
-                f"{key} holds a number that is NaN or infinite ({value}): write null."
-            ) from error
+            raise ValueError(f"{key} holds a number that is NaN or infinite ({value}): write null.") from error
     line = json_text(dict(row))
     _parsed(line.encode())
     return line

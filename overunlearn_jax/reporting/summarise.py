@@ -48,9 +48,7 @@ class SummaryRow(NamedTuple):
     over_unlearning_a: Interval | None  # type I, paired over seeds; None for the normal request itself
     over_unlearning_b: Interval | None  # type II
     overall_difference: Interval | None
-    unpaired_seeds: (
-        int  # seeds that only one of this attack and the normal request has; not in the differences
-    )
+    unpaired_seeds: int  # seeds that only one of this attack and the normal request has; not in the differences
     requested: float  # mean number of samples, as are the next three
     submitted: float
     skipped: float
@@ -110,9 +108,7 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[SummaryRow]:
     return summary
 
 
-def _summarise_attack(
-    setting: Setting, attack: str, of_seed: dict[int, Row], normal: dict[int, Row]
-) -> SummaryRow:
+def _summarise_attack(setting: Setting, attack: str, of_seed: dict[int, Row], normal: dict[int, Row]) -> SummaryRow:
     rows = list(of_seed.values())
     is_normal = attack == NORMAL
 

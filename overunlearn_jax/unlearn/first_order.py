@@ -67,7 +67,7 @@ def first_order(
 
 
 def sweep_tau(
-    taus: Array,
+    taus: Array | np.ndarray,
     model: Model,
     variables: Variables,
     images: Images,
@@ -95,7 +95,7 @@ def _gradient_difference(
     images: Images,
     others: Images,
     labels: Labels,
-    replacing: Array,
+    replacing: Array | np.ndarray,
 ) -> Params:
     """Gradient of sum replacing_i * l(x~_i, y_i) - sum l(x_i, y_i) in the selected parameters, without dropout."""
 

@@ -33,8 +33,10 @@ def partition_params(params: Params, scope: str) -> tuple[Params, Params]:
     if not any(matches):
         raise ValueError(f"scope {scope!r} matches no parameter; this model has: {', '.join(paths)}")
     leaves, structure = jax.tree.flatten(params)
-    selected = structure.unflatten([leaf if match else None for leaf, match in zip(leaves, matches, strict=True)])
-    rest = structure.unflatten([None if match else leaf for leaf, match in zip(leaves, matches, strict=True)])
+    selected = jax.tree.unflatten(
+        structure, [leaf if match else None for leaf, match in zip(leaves, matches, strict=True)]
+    )
+    rest = jax.tree.unflatten(structure, [None if match else leaf for leaf, match in zip(leaves, matches, strict=True)])
     return selected, rest
 
 
