@@ -5,6 +5,7 @@ The defaults are the quickstart. A field's comment is its `--help` text.
 
 import dataclasses
 import json
+import math
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,10 @@ ATTACKS = ("normal", "noise", "blending", "pushing_1", "pushing_2")
 FIDELITIES = ("equation", "authors_code", "corrected")
 
 
-def _flag(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": text, "choices": choices})
+def _flag(
+    default: Any, text: str, choices: tuple[str, ...] = (), least: float = -math.inf, most: float = math.inf
+) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices, "least": least, "most": most})
 
 
 @dataclass(frozen=True)
@@ -36,23 +39,27 @@ class Config:
     dataset_note: str = _flag("", "what a reader has to know of this copy of the data; printed beside every number")
     class_a: str = _flag("3", "class that the unlearned samples belong to, by name or index")
     class_b: str = _flag("8", "other class: blended in, and reported as over-unlearning II")
-    fractions: tuple[float, ...] = _flag((0.1,), "requests, as fractions of class A's training samples")
-    seeds: tuple[int, ...] = _flag((0, 1, 2), "one victim (split, weights) and one choice of samples per seed")
+    fractions: tuple[float, ...] = _flag(
+        (0.1,), "requests, as fractions of class A's training samples", least=1e-6, most=1
+    )
+    seeds: tuple[int, ...] = _flag((0, 1, 2), "one victim (split, weights) and one choice of samples per seed", least=0)
 
     # victim
     model: str = _flag("vgg", "vgg, resnet, or my_module:my_function called with (num_classes, image_shape)")
-    blocks: int = _flag(3, "VGG blocks; the paper has 3, 4 and 5")
-    width: int = _flag(32, "filters of the convolutions; the paper has 128 (vgg) and 64 (resnet)")
-    batch_norm_momentum: float = _flag(0.9, "of the running statistics; 0.99 is Keras' default, for large sets")
-    learning_rate: float = _flag(1e-3, "of AMSGrad")
-    batch_size: int = _flag(64, "training images a step")
-    epochs: int = _flag(30, "at most")
-    patience: int = _flag(5, "epochs without a lower validation loss before training stops")
+    blocks: int = _flag(3, "VGG blocks; the paper has 3, 4 and 5", least=1)
+    width: int = _flag(32, "filters of the convolutions; the paper has 128 (vgg) and 64 (resnet)", least=1)
+    batch_norm_momentum: float = _flag(
+        0.9, "of the running statistics; 0.99 is Keras' default, for large sets", least=0, most=1
+    )
+    learning_rate: float = _flag(1e-3, "of AMSGrad", least=1e-12)
+    batch_size: int = _flag(64, "training images a step", least=1)
+    epochs: int = _flag(30, "at most", least=1)
+    patience: int = _flag(5, "epochs without a lower validation loss before training stops", least=0)
 
     # attacks
     attacks: tuple[str, ...] = _flag(ATTACKS, "requests to compare with an honest one", ATTACKS)
     target: str = _flag("", "class to push to; empty: untargeted")
-    blending_ratio: float = _flag(0.5, "alpha of x' = (1 - alpha) x + alpha x_b")
+    blending_ratio: float = _flag(0.5, "alpha of x' = (1 - alpha) x + alpha x_b", least=0, most=1)
     request_labels: str = _flag(
         "paper",
         "label submitted with a malicious image; paper: predicted for blending, original for pushing",
@@ -60,36 +67,40 @@ class Config:
     )
     solver: str = _flag("adam", "ZOO-ADAM or ZOO-Newton", ("adam", "newton"))
     space: str = _flag("tanh", "search in arctanh space or in the box of valid images", ("tanh", "box"))
-    coordinates: int = _flag(128, "coordinates probed a step: 1 + 2 * this many queries")
-    step_size: float = _flag(1e-2, "learning rate of the coordinate solver")
-    difference: float = _flag(1e-4, "h of the finite differences; ZOO-Newton needs about 1e-2")
-    margin_weight: float = _flag(10.0, "c of equation (4)")
-    kappa: float = _flag(0.0, "margin of equation (5)")
-    max_steps: int = _flag(1000, "steps after which a sample counts as failed; the authors allow 20000")
-    max_l2: float = _flag(20.0, "largest L2 distance of a pushed image, in units of the scaled pixels")
+    coordinates: int = _flag(128, "coordinates probed a step: 1 + 2 * this many queries", least=1)
+    step_size: float = _flag(1e-2, "learning rate of the coordinate solver", least=1e-12)
+    difference: float = _flag(1e-4, "h of the finite differences; ZOO-Newton needs about 1e-2", least=1e-12)
+    margin_weight: float = _flag(10.0, "c of equation (4)", least=0)
+    kappa: float = _flag(0.0, "margin of equation (5)", least=0)
+    max_steps: int = _flag(1000, "steps after which a sample counts as failed; the authors allow 20000", least=1)
+    max_l2: float = _flag(20.0, "largest L2 distance of a pushed image, in units of the scaled pixels", least=0)
     importance: bool = _flag(False, "probe pixels near those that moved most more often; for large images")
-    block_sizes: tuple[int, ...] = _flag((1,), "coarse to fine: sides of the pixel blocks moved together, last = 1")
-    slots: int = _flag(0, "samples probed together in one call; 0: 1 on a CPU, 32 elsewhere")
-    query_budget: int = _flag(0, "images that the attacker may send per seed; 0: no limit")
+    block_sizes: tuple[int, ...] = _flag(
+        (1,), "coarse to fine: sides of the pixel blocks moved together, last = 1", least=1
+    )
+    slots: int = _flag(0, "samples probed together in one call; 0: 1 on a CPU, 32 elsewhere", least=0)
+    query_budget: int = _flag(0, "images that the attacker may send per seed; 0: no limit", least=0)
 
     # unlearning
     unlearning: str = _flag("first_order", "what the service does", ("first_order", "fine_tuning"))
     fidelity: tuple[str, ...] = _flag(
         ("corrected",), "first order as printed, as the authors' code runs, or as we think right", FIDELITIES
     )
-    taus: tuple[float, ...] = _flag((2e-2,), "unlearning rates; several are computed in one vmapped call")
+    taus: tuple[float, ...] = _flag((2e-2,), "unlearning rates; several are computed in one vmapped call", least=0)
     scope: str = _flag(
         "", "head, all, or a regular expression on parameter paths; empty: head (first order), all (fine-tuning)"
     )
-    fine_tuning_epochs: int = _flag(1, "of fine-tuning on random labels")
+    fine_tuning_epochs: int = _flag(1, "of fine-tuning on random labels", least=1)
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
             value = getattr(self, spec.name)
-            choices = spec.metadata["choices"]
+            choices, least, most = (spec.metadata[key] for key in ("choices", "least", "most"))
             for item in value if isinstance(value, tuple) else (value,):
                 if choices and item not in choices:
                     raise ValueError(f"--{spec.name}={item}: expected one of {', '.join(choices)}")
+                if isinstance(item, int | float) and not least <= item <= most:
+                    raise ValueError(f"--{spec.name}={item}: expected a number from {least:g} to {most:g}")
             if isinstance(value, tuple) and len(set(value)) != len(value):
                 raise ValueError(f"--{spec.name}={','.join(map(str, value))}: a value is given twice")
             if isinstance(value, tuple) and not value:
@@ -106,7 +117,10 @@ class Config:
     @staticmethod
     def from_json(path: str | Path) -> "Config":
         """Reads config.json; unknown or missing settings are a ValueError that names them."""
-        given = json.loads(Path(path).read_text())
+        try:
+            given = dict(json.loads(Path(path).read_text()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} is no config.json: {error}") from error
         known = {spec.name for spec in dataclasses.fields(Config)}
         if given.keys() != known:
             raise ValueError(
@@ -123,19 +137,20 @@ def define_flags() -> None:
     """Defines one flag for each field of `Config`, and `--config`."""
     flags.DEFINE_string("config", "", "config.json of an earlier run to start from; other flags override it")
     for spec in dataclasses.fields(Config):
+        default: Any = spec.default
         text, choices = spec.metadata["help"], spec.metadata["choices"]
         if choices:
             text = f"{text} ({', '.join(choices)})"
-        if isinstance(spec.default, tuple):
-            flags.DEFINE_list(spec.name, [str(value) for value in spec.default], text)
-        elif isinstance(spec.default, bool):
-            flags.DEFINE_bool(spec.name, spec.default, text)
-        elif isinstance(spec.default, int):
-            flags.DEFINE_integer(spec.name, spec.default, text)
-        elif isinstance(spec.default, float):
-            flags.DEFINE_float(spec.name, spec.default, text)
+        if isinstance(default, tuple):
+            flags.DEFINE_list(spec.name, [str(value) for value in default], text)
+        elif isinstance(default, bool):
+            flags.DEFINE_bool(spec.name, default, text)
+        elif isinstance(default, int):
+            flags.DEFINE_integer(spec.name, default, text)
+        elif isinstance(default, float):
+            flags.DEFINE_float(spec.name, default, text)
         else:
-            flags.DEFINE_string(spec.name, spec.default, text)
+            flags.DEFINE_string(spec.name, default, text)
 
 
 def from_flags(values: flags.FlagValues) -> Config:

@@ -33,4 +33,5 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     config_module.define_flags()
+    flags.adopt_module_key_flags(config_module)  # --help lists them
     app.run(main)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,10 @@ PLACES = ("workdir", "cache_dir", "data_dir", "force")
 def open_workdir(config: Config) -> Path:
     """Makes the workdir and returns the path of its results; refuses one that another config has filled."""
     workdir = Path(config.workdir)
-    path = workdir / "config.json"
+    path, results = workdir / "config.json", workdir / "results.jsonl"
     if config.force:
-        (workdir / "results.jsonl").unlink(missing_ok=True)
-    elif path.exists():
+        results.unlink(missing_ok=True)
+    elif path.exists() and results.exists():
         old, new = dataclasses.asdict(Config.from_json(path)), dataclasses.asdict(config)
         changed = [name for name in old if name not in PLACES and old[name] != new[name]]
         if changed:
@@ -44,9 +45,9 @@ def open_workdir(config: Config) -> Path:
             raise ValueError(
                 f"{workdir} holds a run of another config ({listed}): give another --workdir, or --force to overwrite"
             )
-    write_bytes(path, config.to_json().encode())
+    write_bytes(path, dataclasses.replace(config, force=False).to_json().encode())
     write_json(workdir / "manifest.json", manifest(device=_device(), seeds=config.seeds))
-    return workdir / "results.jsonl"
+    return results
 
 
 def finished_cells(results: Path) -> set[str]:
@@ -72,7 +73,7 @@ def write_outputs(config: Config, results: Path) -> Path:
     workdir = results.parent
     rows = read_rows(results)
     figures = [figure for setting, group in groups(rows).items() for figure in _figures(config, setting, group)]
-    described: dict[str, Any] = manifest(device=_device(), seeds=config.seeds)
+    described = json.loads((workdir / "manifest.json").read_text())
     notes = [f"Device: {_device()}; {described['cpu']}, {described['cpu_cores']} cores. Every query was a real one."]
     text = summary_markdown(
         rows,
@@ -108,7 +109,7 @@ def _figures(config: Config, setting: Setting, rows: list[dict[str, Any]]) -> li
         ),
     ]
     malicious = [attack for attack in config.attacks if attack != "normal"]
-    stored = {attack: np.load(_pictures(config, setting.fraction, attack)) for attack in malicious}
+    stored = {attack: _read_pictures(config, setting.fraction, attack) for attack in malicious}
     if stored:
         first = next(iter(stored.values()))
         path = request_pictures(
@@ -120,6 +121,11 @@ def _figures(config: Config, setting: Setting, rows: list[dict[str, Any]]) -> li
         )
         made.append(ReportFigure(path, f"Originals, submitted images and their differences; {about}."))
     return made
+
+
+def _read_pictures(config: Config, fraction: float, attack: str) -> dict[str, np.ndarray]:
+    with np.load(_pictures(config, fraction, attack)) as stored:
+        return dict(stored)
 
 
 def _pictures(config: Config, fraction: float, attack: str) -> Path:

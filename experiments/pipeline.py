@@ -42,13 +42,14 @@ def seed_keys(seed: int) -> SeedKeys:
 def run(config: Config) -> Path:
     """Runs every unfinished cell and writes the report; returns its path. May be killed and called again."""
     results = open_workdir(config)
+    finished = finished_cells(results)
     for seed in config.seeds:
         cells = [
             Cell(seed, fraction, attack, variant)
             for fraction, attack in itertools.product(config.fractions, config.attacks)
             for variant in variants(config)
         ]
-        todo = [cell for cell in cells if cell.name not in finished_cells(results)]
+        todo = [cell for cell in cells if cell.name not in finished]
         if todo:
             _run_seed(config, seed, todo, results)
     return write_outputs(config, results)

@@ -3,6 +3,7 @@
 import io
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import jax
@@ -93,11 +94,11 @@ def _read(path: Path, ids: np.ndarray) -> tuple[PushResult, float] | None:
     if not path.exists():
         return None
     try:
-        with np.load(path) as stored:
+        with np.load(io.BytesIO(path.read_bytes())) as stored:
             if not np.array_equal(stored["ids"], ids):
                 return None
             return PushResult(**{field: stored[field] for field in PushResult._fields}), float(stored["seconds"])
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}): delete it, and its samples are pushed again") from error
 
 

@@ -8,6 +8,7 @@ from experiments.config import Config
 from experiments.crafting import Classes, Crafted
 from experiments.unlearning import Variant, scope
 from experiments.victims import describe_model
+from overunlearn_jax.attacks import PushResult
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.stealth import SSIM_WINDOW, l2_distances, label_agreement, ssim
 from overunlearn_jax.types import DatasetSpec, Metrics, PredictFn, UnlearningRequest
@@ -60,14 +61,18 @@ def describe_request(
     l2 = l2_distances(request.original_images, request.images)
     deployed = predict_in_batches(predict, request.images).argmax(-1)
     large_enough = min(spec.image_shape[:2]) >= SSIM_WINDOW
-    pushed = crafted.pushed if request.made_by.startswith("pushing") else None
+    queries, steps = int(request.queries.sum()), None
+    if crafted.pushed is not None and request.made_by.startswith("pushing"):
+        tried = PushResult(*(array[:count] for array in crafted.pushed))
+        queries += int(tried.queries[~tried.crossed].sum())  # samples that failed had their queries, too
+        steps = float(np.median(tried.steps[tried.crossed]))
     return {
         "requested": count,
         "submitted": len(request.labels),
         "skipped": int(crafted.skipped[count - 1]),
         "failed": count - len(request.labels),
-        "queries": int(request.queries.sum()),
-        "steps_median": None if pushed is None else float(np.median(pushed.steps[:count][pushed.crossed[:count]])),
+        "queries": queries,
+        "steps_median": steps,
         "label_agreement": label_agreement(request.labels, deployed),
         "ssim_mean": float(ssim(request.original_images, request.images, spec.bounds).mean()) if large_enough else None,
         "l2_mean": float(l2.mean()),

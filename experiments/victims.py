@@ -1,5 +1,6 @@
 """Victims on the shelf: trained once per settings and data, found again by their hash."""
 
+import functools
 import hashlib
 import importlib
 import json
@@ -20,6 +21,7 @@ from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Splits, Variables
 RECIPE = 1  # raise it when models or training change what the same settings give
 
 
+@functools.cache  # the same functions for every seed, so that JAX compiles once for all victims
 def build_model(config: Config, spec: DatasetSpec) -> Model:
     """The architecture that `--model` names, for this data set's images and classes."""
     momentum = config.batch_norm_momentum
@@ -36,7 +38,11 @@ def build_model(config: Config, spec: DatasetSpec) -> Model:
     module, _, function = config.model.partition(":")
     if not function:
         raise ValueError(f"--model={config.model}: expected vgg, resnet or my_module:my_function")
-    return getattr(importlib.import_module(module), function)(spec.num_classes, spec.image_shape)
+    try:
+        make = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"--model={config.model} cannot be imported from here: {error}") from error
+    return make(spec.num_classes, spec.image_shape)
 
 
 def describe_model(config: Config) -> str:

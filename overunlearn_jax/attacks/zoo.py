@@ -22,6 +22,7 @@ from jax import lax
 from overunlearn_jax.attacks import coordinate, criteria, spaces
 from overunlearn_jax.types import Array, Bounds, Images, Key, Labels
 
+SMALLEST_NEWTON_DIFFERENCE = 5e-3  # rounding of 1e-6 in the loss, over h^2, stays below the smallest curvature
 SMALLEST_IMPORTANCE = 1e-3  # of the largest: every coordinate keeps a chance
 
 
@@ -102,10 +103,15 @@ class Zoo(NamedTuple):
 def zoo(settings: ZooSettings) -> Zoo:
     """The pure functions of one search. Equal settings give the same object, so nothing is traced twice."""
     space = _named("space", {"tanh": spaces.tanh_space, "box": spaces.box_space}, settings.space)(settings.bounds)
-    solvers = {"adam": coordinate.adam, "newton": coordinate.newton}
+    solvers: dict[str, Callable[..., Any]] = {"adam": coordinate.adam, "newton": coordinate.newton}
     solver = _named("solver", solvers, settings.solver)(learning_rate=settings.step_size)
     criterion = criteria.targeted(settings.kappa) if settings.targeted else criteria.untargeted(settings.kappa)
     block, h = settings.block, settings.difference
+    if settings.solver == "newton" and h < SMALLEST_NEWTON_DIFFERENCE:
+        raise ValueError(
+            f"difference is {h}: in float32 a second difference that fine is rounding, and ZOO-Newton divides by "
+            "it; take about 1e-2"
+        )
 
     def init_fn(key: Key, image: Array, label: Array, target: Array, num_classes: int) -> ZooState:
         size = _grid_size(image.shape, block)

@@ -57,16 +57,21 @@ class Counting:
     """A victim that only Python can call, and that keeps every batch it was sent."""
 
     def __init__(self, predict):
-        self.predict = jax.jit(predict)
+        self.predict = predict
         self.batches = []
 
     def __call__(self, images):
         self.batches.append(np.array(images))
-        return np.asarray(self.predict(images))
+        return np.asarray(_answer(self.predict, images))
 
     @property
     def received(self):
         return sum(len(batch) for batch in self.batches)
+
+
+@jax.jit
+def _answer(predict, images):
+    return predict(images)
 
 
 def _linear_softmax(weights, images):

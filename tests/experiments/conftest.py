@@ -1,0 +1,46 @@
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from experiments import outputs, victims
+from experiments.config import Config
+from overunlearn_jax.models import vgg
+from tests.experiments import tiny
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_data(tmp_path_factory.mktemp("data") / "tiny.npz")
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Victims and pushes that the tests share: each is made once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What JAX compiled in one process, for the next: they start several times faster."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def config(dataset: Path, cache_dir: Path, tmp_path: Path) -> Callable[..., Config]:
+    """Makes configs of tiny runs in a workdir of this test; keyword arguments change settings."""
+    return functools.partial(tiny.tiny_config, dataset, tmp_path / "run", cache_dir)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def same_architecture_compiles_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(victims, "vgg", functools.cache(vgg))
+        yield
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the figures, which take longer than the rest of a tiny run."""
+    monkeypatch.setattr(outputs, "_figures", lambda *_: [])

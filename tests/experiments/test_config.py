@@ -1,0 +1,195 @@
+import copy
+import dataclasses
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from experiments import config as config_module
+from experiments.config import Config
+from tests.experiments import tiny
+
+FIELDS = [spec.name for spec in dataclasses.fields(Config)]
+FLAGFILES = sorted((tiny.ROOT / "experiments" / "flagfiles").glob("*.cfg"))
+
+
+def parse(*arguments: str) -> Config:
+    """What `python -m experiments.main` makes of its arguments."""
+    if "workdir" not in flags.FLAGS:
+        config_module.define_flags()
+    values = flags.FlagValues()
+    for name in ("config", *FIELDS):
+        values[name] = copy.deepcopy(flags.FLAGS[name])
+    values(["main", *arguments])
+    return config_module.from_flags(values)
+
+
+def test_no_flags_are_the_defaults():
+    assert parse() == Config()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_setting_has_an_explained_flag(name):
+    parse()
+    flag = flags.FLAGS[name]
+    assert flag.help.strip()
+    default = getattr(Config(), name)
+    assert flag.default == (list(map(str, default)) if isinstance(default, tuple) else default)
+
+
+@pytest.fixture
+def in_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny.ROOT)
+
+
+@pytest.mark.usefixtures("in_checkout")
+def test_the_defaults_are_the_quickstart():
+    assert parse("--flagfile=experiments/flagfiles/quickstart.cfg") == Config()
+
+
+@pytest.mark.usefixtures("in_checkout")
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
+def test_flagfile_begins_with_its_own_command(path: Path):
+    lines = path.read_text().splitlines()
+    comment = lines[: next(number for number, line in enumerate(lines) if not line.startswith("#"))]
+    [written] = [line.strip("# ") for line in comment if "python -m" in line]
+    program, *arguments = shlex.split(written.removeprefix("python -m "))
+    assert program == "experiments.main"
+    assert arguments[0] == f"--flagfile={path.relative_to(tiny.ROOT)}"
+    config = parse(*arguments)
+    assert config.experiment == path.stem
+    assert config.workdir == f"runs/{path.stem}"
+    assert len(comment) >= 4
+
+
+@pytest.mark.usefixtures("in_checkout")
+def test_flags_after_a_flagfile_override_it():
+    config = parse("--flagfile=experiments/flagfiles/cifar10_cpu.cfg", "--width=5", "--seeds=7,8")
+    assert (config.width, config.seeds, config.dataset) == (5, (7, 8), "cifar10")
+
+
+def test_json_round_trip(tmp_path: Path):
+    config = Config(fractions=(0.1, 0.5), attacks=("normal", "noise"), force=True, taus=(1e-4,), dataset="x y/é.npz")
+    (tmp_path / "config.json").write_text(config.to_json())
+    assert Config.from_json(tmp_path / "config.json") == config
+
+
+def test_config_flag_with_overrides(tmp_path: Path):
+    path = tmp_path / "config.json"
+    path.write_text(Config(width=7, seeds=(4, 5), force=True).to_json())
+    assert parse(f"--config={path}") == Config(width=7, seeds=(4, 5), force=True)
+    # a default that is asked for aloud is an override, too
+    assert parse(f"--config={path}", "--width=32", "--noforce") == Config(width=32, seeds=(4, 5))
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--attacks=normal,pushing_3", "--attacks=pushing_3: expected one of normal, noise"),
+        ("--fidelity=exact", "--fidelity=exact: expected one of equation"),
+        ("--unlearning=sisa", "--unlearning=sisa: expected one of first_order, fine_tuning"),
+        ("--request_labels=mine", "--request_labels=mine: expected one of paper"),
+        ("--solver=sgd", "--solver=sgd: expected one of adam, newton"),
+        ("--space=sphere", "--space=sphere: expected one of tanh, box"),
+        ("--seeds=0,one", "--seeds=0,one: expected int values, comma-separated"),
+        ("--seeds=0.5", "--seeds=0.5: expected int values"),
+        ("--fractions=10%", "--fractions=10%: expected float values"),
+        ("--fractions=0.1,", "--fractions=0.1,: expected float values"),
+        ("--seeds=", "--seeds is empty: give at least one value"),
+        ("--taus=", "--taus is empty"),
+        ("--seeds=1,0,1", "--seeds=1,0,1: a value is given twice"),
+        ("--fractions=0.1,1e-1", "--fractions=0.1,0.1: a value is given twice"),
+        ("--attacks=pushing_1", "--attacks has to hold 'normal'"),
+        ("--request_labels=target", "--request_labels=target needs --target=CLASS"),
+        ("--fractions=0.1,10", "--fractions=10.0: expected a number from 1e-06 to 1"),
+        ("--fractions=0", "--fractions=0.0: expected a number"),
+        ("--fractions=nan", "--fractions=nan: expected a number"),
+        ("--seeds=-1", "--seeds=-1: expected a number from 0 to inf"),
+        ("--batch_size=0", "--batch_size=0: expected a number from 1 to inf"),
+        ("--epochs=0", "--epochs=0: expected"),
+        ("--blending_ratio=1.5", "--blending_ratio=1.5: expected a number from 0 to 1"),
+        ("--query_budget=-1", "--query_budget=-1: expected"),
+    ],
+)
+def test_wrong_values_are_named(argument: str, message: str):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  (the message is compared below, letter by letter)
+        parse(argument)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("argument", ["--epochs=many", "--tau=1", "--learning_rate=fast", "--force=perhaps"])
+def test_what_absl_refuses_is_named(argument: str):
+    with pytest.raises(flags.Error, match=argument.strip("-").partition("=")[0]):
+        parse(argument)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"widht": 3}, r"unknown settings \['widht'\], missing settings \[\]"),
+        ({"width": None}, r"unknown settings \[\], missing settings \['width'\]"),
+    ],
+)
+def test_config_of_another_version(tmp_path: Path, change: dict, message: str):
+    values = {**dataclasses.asdict(Config()), **change}
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
+    with pytest.raises(ValueError, match=rf"old\.json is of another version: {message}"):
+        parse(f"--config={path}")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "3"])
+def test_what_is_no_config(tmp_path: Path, text: str):
+    (tmp_path / "torn.json").write_text(text)
+    with pytest.raises(ValueError, match=r"torn\.json is no config\.json"):
+        Config.from_json(tmp_path / "torn.json")
+
+
+def test_wrong_values_in_a_config_file(tmp_path: Path):
+    path = tmp_path / "config.json"
+    path.write_text(Config().to_json().replace('"adam"', '"sgd"'))
+    with pytest.raises(ValueError, match="--solver=sgd: expected one of"):
+        Config.from_json(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--no_such_flag=1"], "no_such_flag"),
+        (["--widht=3"], "Did you mean: width"),
+        (["quickstart"], "unexpected arguments ['quickstart']: every setting is a --flag"),
+        (["--epochs=many"], "--epochs"),
+        (["--solver=sgd"], "error: --solver=sgd: expected one of adam, newton"),
+        (["--flagfile=nowhere.cfg"], "nowhere.cfg"),
+        (["--config=nowhere.json"], "nowhere.json"),
+    ],
+)
+def test_wrong_command_lines_end_without_a_traceback(arguments: list[str], message: str):
+    done = tiny.main(*arguments)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_help_lists_every_flag_and_imports_no_jax():
+    parse()
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "experiments.main", "--help"],
+        cwd=tiny.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    words = " ".join(done.stdout.split())
+    for name in FIELDS:
+        assert f"--{name}:" in words or f"--[no]{name}:" in words
+        assert " ".join(flags.FLAGS[name].help.split()) in words
+    assert "--flagfile=experiments/flagfiles/NAME.cfg" in words
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert "absl.app" in imported
+    assert "jax" not in imported  # importing it takes seconds

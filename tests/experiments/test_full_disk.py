@@ -1,0 +1,90 @@
+"""A disk that is full in each phase of a run: the error names the file, nothing finished is lost, a restart finishes.
+
+A limit on the size of files stands for the full disk: the kernel then refuses the very same writes.
+"""
+
+import contextlib
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from experiments import pipeline
+from experiments.config import Config
+from overunlearn_jax.reporting import read_rows
+from tests.experiments import tiny
+
+MakeConfig = Callable[..., Config]
+TAUS = (1e-3, 2e-3, 3e-3)
+
+
+@contextlib.contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file may grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def assert_whole_files_only(folder: Path) -> None:
+    assert not list(folder.rglob(".*.tmp"))
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_while_training(config: MakeConfig, tmp_path: Path):
+    settings = config(cache_dir=str(tmp_path / "cache"), attacks=("normal",), epochs=1)
+    with largest_file(20_000), pytest.raises(OSError, match=r"cannot write the checkpoint .*/epoch_0: ") as caught:
+        pipeline.run(settings)
+    assert "start the same command again" in str(caught.value)
+    assert not list(Path(settings.cache_dir).glob("victims/*/best"))
+    pipeline.run(settings)
+    assert len(read_rows(Path(settings.workdir) / "results.jsonl")) == 1
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_while_pushing(config: MakeConfig, cache_dir: Path, tmp_path: Path):
+    pipeline.run(config(attacks=("normal",), workdir=str(tmp_path / "other")))  # trains, where no test did before
+    shutil.copytree(cache_dir / "victims", tmp_path / "cache" / "victims")
+    settings = config(cache_dir=str(tmp_path / "cache"), attacks=("normal", "pushing_1"))
+    with largest_file(8_000), pytest.raises(OSError, match=r"/pushes/\w+/\d+_\d+_\d+\.npz"):
+        pipeline.run(settings)
+    assert not list(Path(settings.cache_dir).rglob("*.npz"))
+    assert_whole_files_only(tmp_path)
+    pipeline.run(settings)
+    assert len(read_rows(Path(settings.workdir) / "results.jsonl")) == 2
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_while_writing_rows(config: MakeConfig):
+    settings = config(taus=TAUS)
+    results = Path(settings.workdir) / "results.jsonl"
+    pipeline.run(settings)
+    expected = read_rows(results)
+    shutil.rmtree(settings.workdir)
+
+    with largest_file(8_000), pytest.raises(OSError, match=r"results\.jsonl") as caught:
+        pipeline.run(settings)
+    assert "this row could not be added" in str(caught.value)
+    kept = results.read_bytes()
+    assert 0 < len(read_rows(results)) < len(expected)
+    assert kept.endswith(b"\n")
+    pipeline.run(settings)
+    assert results.read_bytes().startswith(kept)
+    assert tiny.without_wall_times(read_rows(results)) == tiny.without_wall_times(expected)
+
+
+def test_while_writing_the_report(config: MakeConfig):
+    settings = config(attacks=("normal", "blending"))
+    results = Path(settings.workdir) / "results.jsonl"
+    with largest_file(20_000), pytest.raises(OSError, match=r"/figures/\w+.*\.png"):
+        pipeline.run(settings)
+    kept = results.read_bytes()
+    assert len(read_rows(results)) == 2
+    assert_whole_files_only(Path(settings.workdir))
+    assert pipeline.run(settings).exists()
+    assert results.read_bytes() == kept

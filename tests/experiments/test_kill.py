@@ -1,0 +1,107 @@
+"""A run that is killed in each of its phases, and started again each time, ends with the rows of an undisturbed one."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from experiments.config import Config
+from overunlearn_jax.reporting import read_rows
+from tests.experiments import tiny
+
+EPOCHS = 12
+LONG = {
+    "fractions": (0.8,),  # 51 of 64 samples: three chunks
+    "epochs": EPOCHS,
+    "patience": EPOCHS,
+    "step_size": 0.01,
+    "max_steps": 300,
+    "fidelity": ("equation", "corrected"),
+}
+ROWS = 10
+
+
+@pytest.fixture(scope="module")
+def large_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_data(tmp_path_factory.mktemp("data") / "tiny.npz", each=100)
+
+
+def kill_when(config: Config, compiled: Path, reached: Callable[[], bool]) -> None:
+    """Starts the run, and kills it without a chance to clean up as soon as `reached`."""
+    process = subprocess.Popen(
+        tiny.command(*tiny.as_flags(config)),
+        env=tiny.environment(compiled),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not reached():
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def finish(config: Config, compiled: Path) -> list[dict]:
+    done = subprocess.run(
+        tiny.command(*tiny.as_flags(config)),
+        env=tiny.environment(compiled),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"report: {config.workdir}/report.html"
+    return read_rows(Path(config.workdir) / "results.jsonl")
+
+
+def test_killed_in_every_phase(large_dataset: Path, compiled: Path, tmp_path: Path):
+    undisturbed = tiny.tiny_config(large_dataset, tmp_path / "undisturbed", tmp_path / "cache_of_undisturbed", **LONG)
+    expected = finish(undisturbed, compiled)
+    assert len(expected) == ROWS
+
+    config = tiny.tiny_config(large_dataset, tmp_path / "killed", tmp_path / "cache", **LONG)
+    cache, results = Path(config.cache_dir), Path(config.workdir, "results.jsonl")
+
+    def epochs() -> int:
+        return sum(len(path.read_text().splitlines()) for path in cache.glob("victims/*/epochs/metrics.jsonl"))
+
+    def chunks() -> list[Path]:
+        return sorted(cache.glob("pushes/*/[0-9]*.npz"))
+
+    def whole_lines() -> int:
+        return results.read_bytes().count(b"\n") if results.exists() else 0
+
+    kill_when(config, compiled, lambda: epochs() >= 3)  # in training
+    assert 3 <= epochs() < EPOCHS
+    assert not list(cache.glob("victims/*/best"))
+    assert not chunks()
+
+    kill_when(config, compiled, lambda: len(chunks()) >= 1)  # in the attack
+    assert epochs() == EPOCHS
+    assert len(list(cache.glob("victims/*/best"))) == 1
+    assert 1 <= len(chunks()) < 3
+    written = {path: path.stat().st_mtime_ns for path in [*chunks(), *cache.glob("victims/*/best")]}
+    assert not results.exists()
+
+    kill_when(config, compiled, lambda: whole_lines() >= 3)  # in unlearning and evaluation
+    assert len(chunks()) == 3
+    assert 3 <= whole_lines() < ROWS
+    kept = results.read_bytes().rpartition(b"\n")[0]
+    assert not Path(config.workdir, "report.html").exists()
+
+    rows = finish(config, compiled)
+    assert tiny.without_wall_times(rows) == tiny.without_wall_times(expected)
+    # what was finished before a kill was not done again
+    assert results.read_bytes().startswith(kept + b"\n")
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert len(list(cache.glob("victims/*"))) == len(list(cache.glob("pushes/*"))) == 1

@@ -1,0 +1,81 @@
+"""An experiment so small that a run takes seconds: three easily separated classes of 8x8 images, one narrow VGG."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from experiments.config import Config
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("ant", "bee", "cat")
+WALL_TIMES = ("seconds_attack", "seconds_unlearn")
+SETTINGS = {
+    "class_a": "ant",
+    "class_b": "bee",
+    "fractions": (0.5,),
+    "seeds": (0,),
+    "blocks": 2,
+    "width": 4,
+    "batch_norm_momentum": 0.5,
+    "learning_rate": 3e-3,
+    "batch_size": 16,
+    "epochs": 3,
+    "coordinates": 8,
+    "step_size": 0.1,
+    "max_steps": 100,
+    "taus": (1e-3,),
+}
+
+
+def write_data(path: Path, each: int = 40) -> Path:
+    """Writes an .npz data set with `each` images of every class; a fifth of them become the test part."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(len(NAMES)), each)
+    patterns = rng.uniform(0.2, 0.8, (len(NAMES), 8, 8, 1))
+    images = np.clip(patterns[labels] + rng.normal(0, 0.1, (len(labels), 8, 8, 1)), 0, 1).astype(np.float32)
+    np.savez(path, images=images, labels=labels, class_names=np.array(NAMES))
+    return path
+
+
+def tiny_config(data_file: Path, folder: Path, cache: Path, **changes: object) -> Config:
+    """Settings of a run that ends within seconds; `changes` replace some."""
+    places = {"experiment": "tiny", "dataset": str(data_file), "workdir": str(folder), "cache_dir": str(cache)}
+    return Config(**{**SETTINGS, **places, **changes})  # type: ignore[arg-type]
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of a user, with this Python."""
+    return [sys.executable, "-m", "experiments.main", *arguments]
+
+
+def as_flags(config: Config) -> list[str]:
+    """The flags of every setting of `config` that is not a default."""
+    default = Config()
+    return [
+        f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in vars(config).items()
+        if value != getattr(default, name)
+    ]
+
+
+def environment(compiled: Path, python_path: Path = ROOT) -> dict[str, str]:
+    """Of a process that imports from `python_path` and finds what JAX compiled before in the folder `compiled`."""
+    return os.environ | {
+        "PYTHONPATH": str(python_path),
+        "JAX_COMPILATION_CACHE_DIR": str(compiled),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
+def main(*arguments: str, cwd: Path = ROOT, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """`python -m experiments.main` to its end."""
+    return subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def without_wall_times(rows: list[dict]) -> list[dict]:
+    """What has to be equal in two runs of the same settings."""
+    return [{key: value for key, value in row.items() if key not in WALL_TIMES} for row in rows]

@@ -1,0 +1,1 @@
+"""Tests of overunlearn_jax.models."""

@@ -1,0 +1,153 @@
+"""Victims as functions, and models that were not written for this package: by hand, and by Flax's nnx."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from overunlearn_jax.evaluation import evaluate
+from overunlearn_jax.models import Model, predict_fn, pure_model, vgg
+from overunlearn_jax.training import TrainSettings, fit
+from overunlearn_jax.types import Bounds, DatasetSpec, Split, Splits, Variables
+from overunlearn_jax.unlearn import first_order, parameter_paths
+from tests.models.slow_numpy import random_variables
+
+BOUNDS = Bounds(-1.0, 1.0)
+
+
+def _splits(seed):
+    """Three classes of 8x8 images: noise around a pattern for each class."""
+    rng = np.random.default_rng(seed)
+    patterns = rng.uniform(-0.5, 0.5, (3, 8, 8, 1))
+
+    def part(count):
+        labels = rng.integers(0, 3, count).astype(np.int32)
+        images = patterns[labels] + rng.normal(size=(count, 8, 8, 1)) * 0.2
+        return Split(np.clip(images, *BOUNDS).astype(np.float32), labels, np.arange(count))
+
+    return Splits(DatasetSpec("patterns", (8, 8, 1), BOUNDS, ("a", "b", "c")), part(48), part(24), part(24))
+
+
+def _linear_init(key):
+    return {"weights": 0.01 * jax.random.normal(key, (64, 3)), "bias": jnp.zeros(3)}
+
+
+def _linear_apply(params, images):
+    return images.reshape(len(images), -1) @ params["weights"] + params["bias"]
+
+
+class _Net(nnx.Module):
+    def __init__(self, rngs):
+        self.conv = nnx.Conv(1, 4, (3, 3), rngs=rngs)
+        self.norm = nnx.BatchNorm(4, momentum=0.9, rngs=rngs)
+        self.dropout = nnx.Dropout(0.2)
+        self.classifier = nnx.Linear(4 * 64, 3, rngs=rngs)
+
+    def __call__(self, images, key):
+        x = nnx.relu(self.conv(images))
+        x = self.norm(x, use_running_average=key is None)
+        x = self.dropout(x.reshape(len(x), -1), deterministic=key is None, rngs=key)
+        return self.classifier(x)
+
+
+def _nnx_model():
+    """How a Flax nnx module becomes a Model: split once for its structure, merged in every pass."""
+    graph, *_ = nnx.split(nnx.eval_shape(lambda: _Net(nnx.Rngs(0))), nnx.Param, nnx.BatchStat)
+
+    def init(key):
+        _, params, state = nnx.split(_Net(nnx.Rngs(params=key)), nnx.Param, nnx.BatchStat)
+        return Variables(params, state)
+
+    def apply(variables, images, key):
+        net = nnx.merge(graph, variables.params, variables.state, copy=True)  # a pass changes its copy only
+        logits = net(images, key)
+        return logits, nnx.state(net, nnx.BatchStat) if key is not None else variables.state
+
+    return Model(init, apply)
+
+
+def test_victims_answer_probabilities():
+    model = vgg(5, (8, 8, 1), blocks=1, width=4)
+    images = np.random.default_rng(0).uniform(-5, 5, (7, 8, 8, 1)).astype(np.float32)
+    variables = random_variables(model, 0)
+    probabilities = np.asarray(predict_fn(model, variables)(images))
+    assert probabilities.shape == (7, 5)
+    assert (probabilities >= 0).all()
+    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-6)
+    logits = np.asarray(model.apply(variables, images, None)[0], np.float64)
+    expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
+
+
+def test_a_second_victim_of_a_model_is_not_traced_again():
+    traces = []
+
+    def counted(params, images):
+        traces.append(images.shape)
+        return _linear_apply(params, images)
+
+    model = pure_model(_linear_init, counted)
+    ask = jax.jit(lambda victim, images: victim(images))
+    images = jnp.ones((4, 8, 8, 1))
+    first, second = (ask(predict_fn(model, model.init(jax.random.key(seed))), images) for seed in range(2))
+    assert len(traces) == 1
+    assert not np.allclose(first, second)
+    ask(predict_fn(model, model.init(jax.random.key(2))), images[:2])
+    assert len(traces) == 2  # the counter does see a new shape
+
+
+def test_a_victim_is_a_pytree_of_its_variables():
+    model = vgg(5, (8, 8, 1), blocks=1, width=4)
+    variables = random_variables(model, 0)
+    leaves = jax.tree.leaves(predict_fn(model, variables))
+    assert len(leaves) == len(jax.tree.leaves(variables))
+    assert all(ours is theirs for ours, theirs in zip(leaves, jax.tree.leaves(variables), strict=True))
+
+
+def test_a_model_written_by_hand_passes_the_same_way_with_and_without_a_key():
+    model = pure_model(_linear_init, _linear_apply)
+    variables = model.init(jax.random.key(0))
+    assert variables.state == ()
+    images = jnp.ones((4, 8, 8, 1))
+    np.testing.assert_array_equal(variables.params["weights"], _linear_init(jax.random.key(0))["weights"])
+    for key in (None, jax.random.key(1)):
+        logits, state = model.apply(variables, images, key)
+        np.testing.assert_array_equal(logits, _linear_apply(variables.params, images))
+        assert state == ()
+
+
+@pytest.mark.parametrize(
+    ("model", "pattern"),
+    [(pure_model(_linear_init, _linear_apply), "bias"), (_nnx_model(), "classifier")],
+    ids=["by_hand", "nnx"],
+)
+def test_other_models_train_predict_and_unlearn(model, pattern, tmp_path):
+    splits = _splits(0)
+    settings = TrainSettings(learning_rate=0.02, batch_size=16, epochs=4)
+    variables = fit(model, splits, settings, jax.random.key(0), directory=tmp_path)
+    assert evaluate(predict_fn(model, variables), splits.test, 3).overall > 0.8
+
+    images, labels = splits.train.images[splits.train.labels == 1], splits.train.labels[splits.train.labels == 1]
+    unlearned = first_order(0.02, bounds=BOUNDS, scope="all")(model, variables, images, labels, jax.random.key(1))
+    before, after = (predict_fn(model, weights)(images)[:, 1].mean() for weights in (variables, unlearned))
+    assert after < before
+
+    part = first_order(0.02, bounds=BOUNDS, scope=pattern)(model, variables, images, labels, jax.random.key(1))
+    leaves = [jax.tree.leaves(tree) for tree in (variables.params, part.params)]
+    for path, old, new in zip(parameter_paths(variables.params), *leaves, strict=True):
+        assert np.array_equal(old, new) == (pattern not in path), path
+    for old, new in zip(jax.tree.leaves(variables.state), jax.tree.leaves(unlearned.state), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_dropout_and_statistics_of_an_nnx_model_follow_the_key():
+    model = _nnx_model()
+    variables = model.init(jax.random.key(0))
+    images = _splits(0).test.images
+    first, state = model.apply(variables, images, jax.random.key(1))
+    other, _ = model.apply(variables, images, jax.random.key(2))
+    assert not np.allclose(first, other)
+    pairs = zip(jax.tree.leaves(variables.state), jax.tree.leaves(state), strict=True)
+    assert all(not np.array_equal(old, new) for old, new in pairs)
+    np.testing.assert_array_equal(model.apply(variables, images, None)[0], model.apply(variables, images, None)[0])

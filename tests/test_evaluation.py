@@ -1,0 +1,61 @@
+"""Metrics worked out by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from overunlearn_jax.evaluation import evaluate, metrics_from_predictions
+from overunlearn_jax.types import Split
+from tests.reference.small_victims import linear_softmax, predicted, random_images, small_spec
+
+
+def test_metrics_of_seven_predictions():
+    labels = np.array([0, 0, 0, 1, 1, 2, 2])
+    guesses = np.array([0, 0, 2, 0, 1, 2, 2])
+    metrics = metrics_from_predictions(labels, guesses, 3)
+    assert metrics.overall == pytest.approx(5 / 7)
+    np.testing.assert_allclose(metrics.per_class, [2 / 3, 1 / 2, 1])
+    assert metrics.per_class.dtype == np.float64
+    np.testing.assert_array_equal(metrics.predicted_counts, [[2, 0, 1], [1, 1, 0], [0, 0, 2]])
+    assert metrics.predicted_counts.dtype == np.int64
+
+
+def test_a_class_without_samples_has_no_accuracy():
+    metrics = metrics_from_predictions(np.array([0, 0, 3]), np.array([0, 1, 2]), 4)
+    np.testing.assert_array_equal(metrics.per_class, [0.5, np.nan, np.nan, 0])
+    assert metrics.overall == pytest.approx(1 / 3)
+    np.testing.assert_array_equal(metrics.predicted_counts.sum(1), [2, 0, 0, 1])
+
+
+def test_a_model_is_asked_about_every_image():
+    # 300 images: one batch of 256 and a part of another
+    spec = small_spec()
+    victim, images = linear_softmax(0, spec), random_images(1, 300, spec)
+    guesses = predicted(victim, images)
+    labels = guesses.copy()
+    labels[::3] = (labels[::3] + 1) % 3
+    metrics = evaluate(victim, Split(images, labels, np.arange(300)), 3)
+    assert metrics.overall == pytest.approx(2 / 3)
+    assert metrics.predicted_counts.sum() == 300
+    for label in range(3):
+        assert metrics.per_class[label] == pytest.approx(np.mean(guesses[labels == label] == label))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_whose_answers_are_no_numbers_is_refused(value):
+    victim = jax.tree_util.Partial(lambda bad, images: jnp.full((len(images), 3), bad), jnp.float32(value))
+    split = Split(np.zeros((4, 2, 2, 1), np.float32), np.zeros(4, np.int32), np.arange(4))
+    with pytest.raises(ValueError, match="not finite"):
+        evaluate(victim, split, 3)
+
+
+def test_one_broken_row_is_enough():
+    def predict(weights, images):
+        return jnp.where(images[:, 0, 0] > 0.5, jnp.nan, weights)
+
+    split = Split(np.zeros((4, 1, 1, 1), np.float32), np.zeros(4, np.int32), np.arange(4))
+    split.images[3] = 1
+    victim = jax.tree_util.Partial(predict, jnp.full(3, 1 / 3))
+    with pytest.raises(ValueError, match="not finite"):
+        evaluate(victim, split, 3)

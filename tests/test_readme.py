@@ -1,0 +1,29 @@
+"""What the README prints works as printed."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+def test_it_is_short():
+    assert len(TEXT.splitlines()) <= 150
+
+
+def test_its_example_runs_and_shows_the_harm(capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    lines = [line for line in example.splitlines() if line.strip()]
+    assert len(lines) <= 17
+    exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
+    left = {name: float(value) for name, value in re.findall(r"([\w-]+): ([\d.]+)% of class 3", capsys.readouterr().out)}
+    assert left["honest"] - left["Pushing-I"] > 30
+
+
+def test_its_links_and_flagfiles_exist():
+    links = re.findall(r"\]\((?!http)([^)]+)\)", TEXT)
+    flagfiles = re.findall(r"--flagfile=(\S+\.cfg)", TEXT)
+    assert links
+    assert flagfiles
+    for path in links + flagfiles:
+        assert (ROOT / path).exists(), path
