@@ -7,7 +7,7 @@ import numpy as np
 
 from overunlearn_jax.types import Images, PredictFn
 
-_apply_predict = jax.jit(lambda predict, images: predict(images))
+apply_predict = jax.jit(lambda predict, images: predict(images))
 
 
 def in_batches(call: Callable[[np.ndarray], np.ndarray], images: np.ndarray, batch_size: int) -> np.ndarray:
@@ -28,4 +28,4 @@ def in_batches(call: Callable[[np.ndarray], np.ndarray], images: np.ndarray, bat
 
 def predict_in_batches(predict: PredictFn, images: Images | np.ndarray, batch_size: int = 256) -> np.ndarray:
     """Probabilities, shape (n, k), of a jittable victim (a `jax.tree_util.Partial`, traced once per shape)."""
-    return in_batches(lambda batch: _apply_predict(predict, batch), np.asarray(images), batch_size)
+    return in_batches(lambda batch: apply_predict(predict, batch), np.asarray(images), batch_size)

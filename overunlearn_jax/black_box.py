@@ -99,13 +99,14 @@ def check_images(spec: DatasetSpec, images: np.ndarray) -> np.ndarray:
             f"images have dtype {images.dtype}; expected floats in [{spec.bounds.lower}, {spec.bounds.upper}]: "
             "8-bit pixels become those by x / 255 - 0.5"
         )
-    low, high = float(images.min()), float(images.max())
-    if not (spec.bounds.lower <= low and high <= spec.bounds.upper):  # false for NaN, too
+    images = images.astype(np.float32, copy=False)
+    low, high = images.min(), images.max()
+    if not (np.float32(spec.bounds.lower) <= low and high <= np.float32(spec.bounds.upper)):  # false for NaN, too
         raise ValueError(
             f"images lie in [{low}, {high}]; {spec.name} expects [{spec.bounds.lower}, {spec.bounds.upper}]"
             + (": there are NaNs" if np.isnan(low) else ": scale or clip them first")
         )
-    return images.astype(np.float32, copy=False)
+    return images
 
 
 def check_probabilities(spec: DatasetSpec, answer: Any, count: int) -> np.ndarray:
@@ -117,11 +118,10 @@ def check_probabilities(spec: DatasetSpec, answer: Any, count: int) -> np.ndarra
             f"the victim answered an array of shape {probabilities.shape} to {count} images; expected {expected}: one "
             "probability for each class"
         )
-    if not np.issubdtype(probabilities.dtype, np.floating) or not np.isfinite(probabilities).all():
-        raise BadAnswerError(
-            f"the victim answered {probabilities.dtype} values that are not all finite numbers; expected floats "
-            "in [0, 1]"
-        )
+    if not np.issubdtype(probabilities.dtype, np.floating):
+        raise BadAnswerError(f"the victim answered {probabilities.dtype} values; expected floats in [0, 1]")
+    if not np.isfinite(probabilities).all():
+        raise BadAnswerError("the victim answered numbers that are not all finite; expected floats in [0, 1]")
     sums = probabilities.sum(-1, dtype=np.float64)
     if probabilities.min() < 0 or np.abs(sums - 1).max() > SUM_TOLERANCE:
         raise BadAnswerError(

@@ -86,7 +86,6 @@ def test_images_on_the_bounds_pass():
     BlackBox(SPEC, LINEAR).query(np.stack([np.full((6, 6, 1), value, np.float32) for value in SPEC.bounds]))
 
 
-@pytest.mark.xfail(strict=True, reason="float32(0.3) is above 0.3: the bounds are not rounded as the images are")
 def test_images_on_bounds_that_float32_rounds_outwards_pass():
     spec = small_spec(bounds=Bounds(-0.7, 0.7))  # float32(0.7) is below 0.7, float32(0.3) above 0.3
     wide = small_spec(bounds=Bounds(-0.3, 0.3))

@@ -16,7 +16,9 @@ def test_its_example_runs_and_shows_the_harm(capsys):
     lines = [line for line in example.splitlines() if line.strip()]
     assert len(lines) <= 17
     exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
-    left = {name: float(value) for name, value in re.findall(r"([\w-]+): ([\d.]+)% of class 3", capsys.readouterr().out)}
+    left = {
+        name: float(value) for name, value in re.findall(r"([\w-]+): ([\d.]+)% of class 3", capsys.readouterr().out)
+    }
     assert left["honest"] - left["Pushing-I"] > 30
 
 

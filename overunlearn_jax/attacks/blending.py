@@ -7,13 +7,15 @@ def blend(images: np.ndarray, others: np.ndarray, ratio: float) -> np.ndarray:
     """(1 - ratio) * images + ratio * others, all of shape (n, h, w, c).
 
     `ratio` is the paper's alpha: higher shows more of the other class; 0 returns the images, 1 the others.
-    Raises ValueError for shapes that differ or a ratio outside [0, 1].
+    Raises ValueError for shapes that differ, integer images or a ratio outside [0, 1].
 
     >>> blend(np.zeros((1, 1, 1, 1)), np.ones((1, 1, 1, 1)), 0.25).item()
     0.25
     """
     if images.shape != others.shape:
         raise ValueError(f"images have shape {images.shape} and others {others.shape}; expected one other an image")
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"images have dtype {images.dtype}; expected floats: integers would round the mixture")
     if not 0 <= ratio <= 1:
         raise ValueError(f"ratio is {ratio}; expected a blending ratio in [0, 1]")
     return ((1 - ratio) * images + ratio * others).astype(images.dtype)

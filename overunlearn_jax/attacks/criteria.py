@@ -14,7 +14,10 @@ SMALLEST_PROBABILITY = 1e-30  # log(0) would leave no direction to walk in
 
 
 class Criterion(NamedTuple):
-    """`margin(probabilities, label, target)` falls to -kappa at the goal; `crossed(...)` says that it is reached."""
+    """`margin(probabilities, label, target)` is positive before the boundary and stops falling at -kappa beyond it.
+
+    `crossed(...)` says that the boundary itself is crossed; kappa plays no part in that.
+    """
 
     margin: Callable[[Array, Array, Array], Array]
     crossed: Callable[[Array, Array, Array], Array]

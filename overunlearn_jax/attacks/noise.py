@@ -13,14 +13,21 @@ def noise_of_length(key: Key, images: Images, lengths: Array | np.ndarray, bound
     """Images plus Gaussian noise, inside the bounds, each at the L2 distance `lengths` (n,) from its original.
 
     Clipping to the bounds shortens noise, so the scale is found by bisection. A length that no image inside the bounds
-    can have in that direction gives the farthest one.
+    can have in that direction gives the farthest one. Raises ValueError unless there is one length an image.
     """
+    if np.shape(lengths) != (len(images),):
+        raise ValueError(f"lengths have shape {np.shape(lengths)}; expected one for each of {len(images)} images")
+    keys = jax.random.split(key, len(images))
+    return _noise(keys, jnp.asarray(images), jnp.asarray(lengths, jnp.float32), bounds.lower, bounds.upper)
 
+
+@jax.jit
+def _noise(keys: Key, images: Array, lengths: Array, lower: float, upper: float) -> Array:
     def one(key: Key, image: Array, length: Array) -> Array:
         direction = jax.random.normal(key, image.shape)
 
         def at(scale: Array) -> Array:
-            return jnp.clip(image + scale * direction, bounds.lower, bounds.upper)
+            return jnp.clip(image + scale * direction, lower, upper)
 
         def halve(_: int, interval: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = interval
@@ -28,9 +35,8 @@ def noise_of_length(key: Key, images: Images, lengths: Array | np.ndarray, bound
             short = jnp.sqrt(jnp.sum((at(middle) - image) ** 2)) < length
             return jnp.where(short, middle, low), jnp.where(short, high, middle)
 
-        highest = 100 * (bounds.upper - bounds.lower)
-        _, scale = jax.lax.fori_loop(0, BISECTIONS, halve, (jnp.float32(0), jnp.float32(highest)))
+        widest = jnp.asarray(100 * (upper - lower), jnp.float32)
+        _, scale = jax.lax.fori_loop(0, BISECTIONS, halve, (jnp.float32(0), widest))
         return at(scale)
 
-    keys = jax.random.split(key, len(images))
-    return jax.jit(jax.vmap(one))(keys, jnp.asarray(images), jnp.asarray(lengths, jnp.float32))
+    return jax.vmap(one)(keys, images, lengths)

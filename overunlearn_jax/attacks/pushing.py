@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from overunlearn_jax.attacks.search import run_from_python, run_fused
-from overunlearn_jax.attacks.zoo import Status, ZooSettings, ZooState, start, zoo
+from overunlearn_jax.attacks.zoo import Status, ZooSettings, ZooState, check_blocks, start, zoo
 from overunlearn_jax.black_box import BlackBox, check_images, check_probabilities
 from overunlearn_jax.types import Key
 
@@ -70,24 +71,29 @@ def push(
         raise ValueError("a target equals its sample's label: a targeted push goes to another class")
     if slots is None:
         slots = 1 if jax.default_backend() == "cpu" else 32
-    ids = np.arange(len(images)) if ids is None else np.asarray(ids)
+    if slots < 1:
+        raise ValueError(f"slots is {slots}; expected at least one sample in a call")
+    ids = np.arange(len(images)) if ids is None else _check_ids(ids, len(images))
+    check_blocks(settings, spec.image_shape, block_sizes)
     run = run_from_python if black_box.fused is None else run_fused
 
     state: ZooState | None = None
     for block in block_sizes:
         engine = zoo(settings._replace(block=block))
         fresh = start(engine, key, ids, images, labels, targets, spec.num_classes)
-        state = fresh if state is None else _refine(state, fresh)
+        state = fresh if state is None else _refine(state, fresh, settings.max_steps)
         state = run(engine, black_box, state, slots)
     assert state is not None
     return _result(black_box, state)
 
 
-def _refine(state: ZooState, fresh: ZooState) -> ZooState:
+def _refine(state: ZooState, fresh: ZooState, max_steps: int) -> ZooState:
     """Unfinished samples go on from where they are, on a grid of their own; the others stay finished."""
     unfinished = (state.status == Status.STALLED) | (state.status == Status.OUT_OF_STEPS)
-    status = jax.numpy.where(unfinished, Status.RUNNING, state.status).astype(state.status.dtype)
-    return state._replace(solver=fresh.solver, status=status)
+    status = jnp.where(unfinished, Status.RUNNING, state.status).astype(state.status.dtype)
+    return state._replace(
+        solver=fresh.solver, status=status, reference_loss=fresh.reference_loss, last_step=state.step + max_steps
+    )
 
 
 def _check_labels(name: str, labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:
@@ -97,6 +103,15 @@ def _check_labels(name: str, labels: np.ndarray, count: int, num_classes: int) -
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(f"{name} lie in {labels.min()} ... {labels.max()}; expected 0 ... {num_classes - 1}")
     return labels.astype(np.int32)
+
+
+def _check_ids(ids: np.ndarray, count: int) -> np.ndarray:
+    ids = np.asarray(ids)
+    if ids.shape != (count,) or not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"ids are {ids.dtype} of shape {ids.shape}; expected {count} integers, one an image")
+    if ids.min() < 0 or ids.max() >= 2**32:
+        raise ValueError(f"ids lie in {ids.min()} ... {ids.max()}; expected 0 ... 2**32 - 1")
+    return ids
 
 
 def _result(black_box: BlackBox, state: ZooState) -> PushResult:

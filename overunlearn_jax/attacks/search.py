@@ -16,7 +16,8 @@ import numpy as np
 from jax import lax
 
 from overunlearn_jax.attacks.zoo import Status, Zoo, ZooState, probe_images
-from overunlearn_jax.black_box import BlackBox
+from overunlearn_jax.batching import apply_predict
+from overunlearn_jax.black_box import BadAnswerError, BlackBox
 from overunlearn_jax.types import Array, PredictFn
 
 
@@ -39,26 +40,27 @@ def _put(state: ZooState, rows: Array, part: ZooState) -> ZooState:
 
 
 _jitted_rows = jax.jit(_rows, static_argnames="slots")
+_jitted_take = jax.jit(_take)
 _jitted_put = jax.jit(_put)
 
 
 @partial(jax.jit, static_argnames=("engine", "slots"))
-def _fused_loop(engine: Zoo, predict: PredictFn, state: ZooState, max_samples: Array, slots: int) -> ZooState:
+def _fused_loop(engine: Zoo, predict: PredictFn, state: ZooState, max_sample_steps: Array, slots: int) -> ZooState:
     def go_on(carry: tuple[ZooState, Array]) -> Array:
-        state, asked = carry
+        state, sample_steps = carry
         asking = jnp.minimum(_running(state).sum(), slots)
-        return (asking > 0) & (asked + asking <= max_samples)
+        return (asking > 0) & (sample_steps + asking <= max_sample_steps)
 
     def step(carry: tuple[ZooState, Array]) -> tuple[ZooState, Array]:
-        state, asked = carry
+        state, sample_steps = carry
         rows = _rows(state, slots)
         part = _take(state, rows)
         probes = jax.vmap(engine.ask)(part)
         images = jax.vmap(probe_images)(probes)
         answers = predict(images.reshape(-1, *images.shape[2:]))
         part = jax.vmap(engine.tell)(part, probes, answers.reshape(*images.shape[:2], -1))
-        asked += (rows < state.status.shape[0]).sum(dtype=jnp.int32)
-        return _put(state, rows, part), asked
+        sample_steps += (rows < state.status.shape[0]).sum(dtype=jnp.int32)
+        return _put(state, rows, part), sample_steps
 
     return lax.while_loop(go_on, step, (state, jnp.int32(0)))[0]
 
@@ -66,16 +68,24 @@ def _fused_loop(engine: Zoo, predict: PredictFn, state: ZooState, max_samples: A
 def run_fused(engine: Zoo, black_box: BlackBox, state: ZooState, slots: int) -> ZooState:
     """Runs to the end, or to the end of the budget, inside jit.
 
-    `slots` samples are probed in one call of `slots * queries_per_step` images; 1 is best on a CPU.
+    `slots` samples are probed in one call of `slots * queries_per_step` images; 1 is best on a CPU. A budget ends the
+    run when it has less left than one step of all slots in use.
     """
     predict = black_box.fused
     if predict is None:
         raise ValueError("this victim is a Python callable: use run_from_python, or pass a jax.tree_util.Partial")
     per_step = engine.settings.queries_per_step
+    shape = (slots * per_step, *black_box.spec.image_shape)
+    answer = jax.eval_shape(apply_predict, predict, jax.ShapeDtypeStruct(shape, jnp.float32))
+    if answer.shape != (shape[0], black_box.spec.num_classes):
+        raise BadAnswerError(
+            f"the victim answers an array of shape {answer.shape} to {shape[0]} images; expected "
+            f"{(shape[0], black_box.spec.num_classes)}: one probability for each class"
+        )
     most = jnp.iinfo(jnp.int32).max - slots
-    rounds = most if black_box.left is None else min(most, black_box.left // per_step)
+    sample_steps = most if black_box.left is None else min(most, black_box.left // per_step)
     before = _total_queries(state)
-    state = _fused_loop(engine, predict, state, jnp.int32(rounds), slots)
+    state = _fused_loop(engine, predict, state, jnp.int32(sample_steps), slots)
     black_box.charge(_total_queries(state) - before)
     return state
 
@@ -90,7 +100,7 @@ def run_from_python(engine: Zoo, black_box: BlackBox, state: ZooState, slots: in
         asking = int((np.asarray(rows) < count).sum())
         if asking == 0 or (black_box.left is not None and asking * per_step > black_box.left):
             return state
-        part = _take(state, rows)
+        part = _jitted_take(state, rows)
         probes = ask(part)
         images = np.asarray(images_of(probes))
         sent = images[:asking].reshape(-1, *images.shape[2:])
@@ -99,7 +109,7 @@ def run_from_python(engine: Zoo, black_box: BlackBox, state: ZooState, slots: in
         state = _jitted_put(state, rows, tell(part, probes, padded))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def _jitted_vmap(function: Callable[..., Any]) -> Callable[..., Any]:
     """One jitted vmap for each function of an engine, so that running the loop again does not trace again."""
     return jax.jit(jax.vmap(function))

@@ -13,10 +13,14 @@ INSIDE = 0.9999995
 
 
 class Space(NamedTuple):
-    """A map between a search variable and images, both of the same shape, elementwise."""
+    """A map between a search variable and images, both of the same shape, elementwise.
+
+    `project` brings a variable that a step took out of the space back into it.
+    """
 
     to_image: Callable[[Array], Array]
     from_image: Callable[[Array], Array]
+    project: Callable[[Array], Array]
 
 
 def tanh_space(bounds: Bounds) -> Space:
@@ -24,18 +28,18 @@ def tanh_space(bounds: Bounds) -> Space:
     middle, half = (bounds.upper + bounds.lower) / 2, (bounds.upper - bounds.lower) / 2
 
     def to_image_fn(variable: Array) -> Array:
-        return middle + half * jnp.tanh(variable)
+        return jnp.clip(middle + half * jnp.tanh(variable), bounds.lower, bounds.upper)  # rounding may leave the box
 
     def from_image_fn(image: Array) -> Array:
         return jnp.arctanh((image - middle) / half * INSIDE)
 
-    return Space(to_image_fn, from_image_fn)
+    return Space(to_image_fn, from_image_fn, lambda variable: variable)
 
 
 def box_space(bounds: Bounds) -> Space:
-    """The image itself, clipped to the bounds where it is used."""
+    """The image itself: a step that leaves the bounds ends on them, and so do the probes around it."""
 
-    def to_image_fn(variable: Array) -> Array:
+    def clip_fn(variable: Array) -> Array:
         return jnp.clip(variable, bounds.lower, bounds.upper)
 
-    return Space(to_image_fn, lambda image: image)
+    return Space(clip_fn, lambda image: image, clip_fn)

@@ -1,8 +1,8 @@
 """ZOO coordinate descent (Chen et al. 2017) as three pure functions of one sample: init, ask, tell.
 
     engine = zoo(settings)
-    state = start(engine, key, ids, images, labels)    # a batch: vmap of engine.init
-    probes = jax.vmap(engine.ask)(state)               # what to send: one changed block of pixels a probe
+    state = start(engine, key, ids, images, labels, targets, num_classes)  # a batch: vmap of engine.init
+    probes = jax.vmap(engine.ask)(state)  # what to send: one changed block of pixels a probe
     state = jax.vmap(engine.tell)(state, probes, probabilities)
 
 `attacks/search.py` holds the loop. Along the way x_0, x_1, ... every state keeps the last image that is still predicted
@@ -24,6 +24,7 @@ from overunlearn_jax.types import Array, Bounds, Images, Key, Labels
 
 SMALLEST_NEWTON_DIFFERENCE = 5e-3  # rounding of 1e-6 in the loss, over h^2, stays below the smallest curvature
 SMALLEST_IMPORTANCE = 1e-3  # of the largest: every coordinate keeps a chance
+SMALLEST_MOVE = 1e-5  # of the pixel range: what moved less did so by rounding
 
 
 class Status(enum.IntEnum):
@@ -86,6 +87,7 @@ class ZooState(NamedTuple):
     outside_probabilities: Array  # shape=(k,)
     reference_loss: Array  # shape=(): at the last look for a stall
     step: Array  # shape=(), dtype=int32
+    last_step: Array  # shape=(), dtype=int32: the step at which the sample runs out of steps
     queries: Array  # shape=(), dtype=int32
     status: Array  # shape=(), dtype=int32: a Status
 
@@ -107,19 +109,11 @@ def zoo(settings: ZooSettings) -> Zoo:
     solver = _named("solver", solvers, settings.solver)(learning_rate=settings.step_size)
     criterion = criteria.targeted(settings.kappa) if settings.targeted else criteria.untargeted(settings.kappa)
     block, h = settings.block, settings.difference
-    if settings.solver == "newton" and h < SMALLEST_NEWTON_DIFFERENCE:
-        raise ValueError(
-            f"difference is {h}: in float32 a second difference that fine is rounding, and ZOO-Newton divides by "
-            "it; take about 1e-2"
-        )
+    _check(settings)
 
     def init_fn(key: Key, image: Array, label: Array, target: Array, num_classes: int) -> ZooState:
-        size = _grid_size(image.shape, block)
-        if settings.coordinates > size:
-            raise ValueError(
-                f"{settings.coordinates} coordinates a step, but images of {image.shape} in blocks of {block} have "
-                f"only {size}: take fewer coordinates or smaller blocks"
-            )
+        check_blocks(settings, image.shape, (block,))
+        size = image.size // block**2
         nothing = jnp.zeros(num_classes)
         return ZooState(
             key=key,
@@ -135,14 +129,15 @@ def zoo(settings: ZooSettings) -> Zoo:
             outside_probabilities=nothing,
             reference_loss=jnp.float32(jnp.inf),
             step=jnp.int32(0),
+            last_step=jnp.int32(settings.max_steps),
             queries=jnp.int32(0),
             status=jnp.int32(Status.RUNNING),
         )
 
     def ask_fn(state: ZooState) -> Probes:
-        corners = _choose(state, settings)
-        variables = _blocks_at(state.variable, corners, block)
         image = space.to_image(state.variable)
+        corners = _choose(state, jnp.abs(image - state.original), settings)
+        variables = _blocks_at(state.variable, corners, block)
         signs = jnp.array([1.0, -1.0])[None, :, None, None]
         return Probes(image, corners, space.to_image(variables[:, None] + signs * h))
 
@@ -161,15 +156,14 @@ def zoo(settings: ZooSettings) -> Zoo:
         second = (changes[:, 0] + changes[:, 1]) / h**2
         coordinates = _flat_index(probes.corners, state.original.shape, block)
         moves, solver_state = solver.update(state.solver, coordinates, first, second)
-        variable = _move_blocks(state.variable, coordinates, moves, block)
+        variable = space.project(_move_blocks(state.variable, coordinates, moves, block))
 
-        stalled = (state.step > 0) & (state.step % settings.stall_steps == 0)
-        stalled &= loss > settings.stall_ratio * state.reference_loss
         look = state.step % settings.stall_steps == 0
+        stalled = look & (loss >= settings.stall_ratio * state.reference_loss)
         is_label = jnp.argmax(probabilities[0]) == state.label
         crossed = criterion.crossed(probabilities[0], state.label, state.target)
         status = jnp.int32(Status.RUNNING)
-        status = jnp.where(state.step + 1 >= settings.max_steps, Status.OUT_OF_STEPS, status)
+        status = jnp.where(state.step + 1 >= state.last_step, Status.OUT_OF_STEPS, status)
         status = jnp.where(stalled, Status.STALLED, status)
         status = jnp.where(crossed, jnp.where(l2 > settings.max_l2, Status.TOO_FAR, Status.CROSSED), status)
         status = jnp.where((state.step == 0) & ~is_label, Status.SKIPPED, status)
@@ -209,31 +203,52 @@ def probe_images(probes: Probes) -> Array:
     return jnp.concatenate([probes.image[None], images.reshape(-1, *probes.image.shape)])
 
 
+def check_blocks(settings: ZooSettings, image_shape: tuple[int, ...], block_sizes: tuple[int, ...]) -> None:
+    """Raises ValueError unless every block size tiles the images and leaves enough coordinates to probe."""
+    height, width, channels = image_shape
+    if not block_sizes:
+        raise ValueError("block_sizes is empty; expected at least one side of a block in pixels, (1,) by default")
+    for block in block_sizes:
+        if block < 1 or height % block or width % block:
+            raise ValueError(f"blocks of {block} pixels do not tile images of {height}x{width}: take a divisor of both")
+        size = (height // block) * (width // block) * channels
+        if settings.coordinates > size:
+            raise ValueError(
+                f"{settings.coordinates} coordinates a step, but images of {image_shape} in blocks of {block} have "
+                f"only {size}: take fewer coordinates or smaller blocks"
+            )
+
+
+def _check(settings: ZooSettings) -> None:
+    for name in ("coordinates", "max_steps", "stall_steps"):
+        if getattr(settings, name) < 1:
+            raise ValueError(f"{name} is {getattr(settings, name)}; expected at least 1")
+    if not settings.difference > 0:
+        raise ValueError(f"difference is {settings.difference}; expected a positive h for the finite differences")
+    if settings.solver == "newton" and settings.difference < SMALLEST_NEWTON_DIFFERENCE:
+        raise ValueError(
+            f"difference is {settings.difference}: in float32 a second difference that fine is rounding, and "
+            "ZOO-Newton divides by it; take about 1e-2"
+        )
+
+
 def _named(kind: str, known: dict[str, Callable[..., Any]], name: str) -> Callable[..., Any]:
     if name not in known:
         raise ValueError(f"{kind} is {name!r}; expected one of {', '.join(known)}")
     return known[name]
 
 
-def _grid_size(shape: tuple[int, ...], block: int) -> int:
-    if block < 1 or shape[0] % block or shape[1] % block:
-        raise ValueError(
-            f"blocks of {block} pixels do not tile images of {shape[0]}x{shape[1]}: take a divisor of both"
-        )
-    return shape[0] // block * (shape[1] // block) * shape[2]
-
-
-def _choose(state: ZooState, settings: ZooSettings) -> Array:
+def _choose(state: ZooState, moved: Array, settings: ZooSettings) -> Array:
     """Corners (p, 3) of the blocks to probe in this step, drawn without replacement."""
     height, width, channels = state.original.shape
     grid = (height // settings.block, width // settings.block, channels)
     key = jax.random.fold_in(state.key, state.step)
     scores = jax.random.gumbel(key, grid)
     if settings.importance:
-        moved = jnp.abs(state.inside - state.original)
         window = (3 * settings.block, 3 * settings.block, 1)
         pooled = lax.reduce_window(moved, -jnp.inf, lax.max, window, (settings.block, settings.block, 1), "SAME")
-        scores += jnp.log(jnp.maximum(pooled / jnp.maximum(pooled.max(), 1e-12), SMALLEST_IMPORTANCE))
+        smallest_move = SMALLEST_MOVE * (settings.bounds.upper - settings.bounds.lower)
+        scores += jnp.log(jnp.maximum(pooled, jnp.maximum(smallest_move, SMALLEST_IMPORTANCE * pooled.max())))
     _, chosen = lax.top_k(scores.reshape(-1), settings.coordinates)
     row, column, channel = jnp.unravel_index(chosen, grid)
     return jnp.stack([row * settings.block, column * settings.block, channel], axis=-1)

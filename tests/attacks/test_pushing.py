@@ -135,7 +135,6 @@ def test_coarse_to_fine_goes_on_with_what_is_unfinished():
     np.testing.assert_array_equal(both.queries, both.steps * PER_STEP)
 
 
-@pytest.mark.xfail(strict=True, reason="a refined search keeps its step count, so it runs out after one step")
 def test_each_block_size_has_its_own_max_steps():
     result, _ = _push(**COARSE, block_sizes=(2, 1))
     out_of_steps = result.status == Status.OUT_OF_STEPS
@@ -164,7 +163,6 @@ def _one_pixel(slope, threshold, images):
     return jax.nn.softmax(jnp.concatenate([logits, -logits], axis=1))
 
 
-@pytest.mark.xfail(strict=True, reason="the variable of the box space is not clipped: beyond h all probes are equal")
 def test_a_pixel_that_ran_into_a_bound_of_the_box_can_turn_back():
     spec = small_spec((1, 1, 1), 2)
     settings = ZooSettings(spec.bounds, coordinates=1, space="box", step_size=0.05, difference=1e-2, max_steps=40)

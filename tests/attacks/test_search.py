@@ -170,7 +170,7 @@ def test_the_second_run_is_not_traced_again():
         state = start(engine, jax.random.key(seed), np.arange(3), images, labels, labels, 3)
         run_fused(engine, BlackBox(SPEC, predict, budget=budget), state, 2)
         traced = len(traces) - before
-        assert traced == (1 if seed == 0 else 0)
+        assert traced == (2 if seed == 0 else 0)  # once for the shape of its answer, once in the loop
 
 
 def test_the_python_loop_traces_nothing_on_its_second_run():

@@ -102,10 +102,10 @@ def _grid(settings):
 def _differences(settings, victim, images, labels, targets, variable, solver):
     """First or second differences as `tell` forms them, shape (n, d), read off what the solver does with them.
 
-    After one step ADAM's mean is a tenth of the first difference. A Newton move of step size 1 is -first / second,
-    where the second difference is above its floor of 0.1.
+    After one step ADAM's mean is a tenth of the first difference. A Newton move is -step size * first / second, where
+    the second difference is above its floor of 0.1; small steps, since the box clips large ones.
     """
-    engine = zoo(settings._replace(solver=solver, step_size=1.0))
+    engine = zoo(settings._replace(solver=solver, step_size=1e-2))
     state = start(engine, jax.random.key(3), np.arange(len(images)), images, labels, targets, SPEC.num_classes)
     state = state._replace(variable=variable)
     probes = jax.jit(jax.vmap(engine.ask))(state)
@@ -115,7 +115,7 @@ def _differences(settings, victim, images, labels, targets, variable, solver):
         return 10 * np.asarray(after.solver.mean)
     moves = np.asarray(after.variable - variable).reshape(len(images), *_grid(settings))
     first = _differences(settings, victim, images, labels, targets, variable, "adam")
-    return -first / moves[:, :, 0, :, 0].reshape(first.shape)  # a block moves as one
+    return -1e-2 * first / moves[:, :, 0, :, 0].reshape(first.shape)  # a block moves as one
 
 
 def _exact(settings, predict, images, labels, targets, variable):

@@ -15,9 +15,7 @@ def splits() -> Splits:
         images = np.linspace(-0.5, 0.5, size * 6, dtype=np.float32).reshape(size, 2, 3, 1)
         return Split(images, np.arange(size, dtype=np.int32) % 2, np.arange(first_id, first_id + size))
 
-    return Splits(
-        DatasetSpec("mine", (2, 3, 1), Bounds(-0.5, 0.5), ("a", "b")), split(8, 0), split(2, 8), split(3, 0)
-    )
+    return Splits(DatasetSpec("mine", (2, 3, 1), Bounds(-0.5, 0.5), ("a", "b")), split(8, 0), split(2, 8), split(3, 0))
 
 
 def test_digest_is_16_hexadecimal_digits_and_repeats(splits: Splits):

@@ -93,9 +93,7 @@ def spec_of(*names: str) -> DatasetSpec:
     return DatasetSpec("mine", (1, 1, 1), Bounds(-0.5, 0.5), names)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("cat", 0), ("CAT", 0), (" dog ", 1), ("0", 0), ("2", 2), ("02", 2)]
-)
+@pytest.mark.parametrize(("text", "expected"), [("cat", 0), ("CAT", 0), (" dog ", 1), ("0", 0), ("2", 2), ("02", 2)])
 def test_class_index(text: str, expected: int):
     assert class_index(spec_of("cat", "Dog", "frog"), text) == expected
 

@@ -95,9 +95,7 @@ def test_preparing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error:
     assert asked["file_format"] == "array_record"
 
 
-def test_prepared_where_it_was_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uint8_images: np.ndarray
-):
+def test_prepared_where_it_was_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uint8_images: np.ndarray):
     """Preparing is TFDS's affair; here it moves a folder, and the same call then reads it."""
     import tensorflow_datasets as tfds
 
@@ -119,7 +117,5 @@ def test_prepared_where_it_was_missing(
 
 def test_unfit_sets_are_refused_before_they_are_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pretend_tensorflow(monkeypatch, installed=False)
-    with pytest.raises(
-        ValueError, match=r"'bool_q' has the features \['answer', 'passage', 'question', 'title'\]"
-    ):
+    with pytest.raises(ValueError, match=r"'bool_q' has the features \['answer', 'passage', 'question', 'title'\]"):
         load("bool_q", data_dir=tmp_path, seed=0)

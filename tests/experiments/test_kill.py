@@ -14,7 +14,7 @@ from tests.experiments import tiny
 
 EPOCHS = 12
 LONG = {
-    "fractions": (0.8,),  # 51 of 64 samples: three chunks
+    "fractions": (0.75,),  # of about 75 samples: three chunks
     "epochs": EPOCHS,
     "patience": EPOCHS,
     "step_size": 0.01,
@@ -26,7 +26,7 @@ ROWS = 10
 
 @pytest.fixture(scope="module")
 def large_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_data(tmp_path_factory.mktemp("data") / "tiny.npz", each=100)
+    return tiny.write_data(tmp_path_factory.mktemp("data") / "tiny.npz", each=120)
 
 
 def kill_when(config: Config, compiled: Path, reached: Callable[[], bool]) -> None:

@@ -77,7 +77,7 @@ def step_one(sample, corners, predict, settings):
         moved[where] += move(sample, (row // block, column // block, channel), first, second, settings)
 
     judge(sample, image, probabilities, loss_here, settings)
-    sample.variable = moved
+    sample.variable = np.clip(moved, *settings.bounds) if settings.space == "box" else moved
     sample.step += 1
     sample.queries += 1 + 2 * len(corners)
 

@@ -58,8 +58,6 @@ def three_seeds() -> list[dict[str, Any]]:
     for seed, (honest, pushed) in enumerate([(0.8, 0.4), (0.82, 0.32), (0.84, 0.24)]):
         rows.append(example_row("normal", seed, class_a=honest))
         rows.append(
-            example_row(
-                "pushing_1", seed, class_a=pushed, class_b=0.69, queries=1000 + seed, l2_max=1.5 + seed
-            )
+            example_row("pushing_1", seed, class_a=pushed, class_b=0.69, queries=1000 + seed, l2_max=1.5 + seed)
         )
     return rows

@@ -50,9 +50,7 @@ def test_accuracy_bars(tmp_path, drawn):
     (axes,) = drawn[0].axes
     assert [bar.get_height() for bar in axes.patches] == pytest.approx([82.0, 32.0])
     assert axes.lines[0].get_ydata()[0] == pytest.approx(90.0)
-    dots = [
-        points.get_offsets()[:, 1].tolist() for points in axes.collections if len(points.get_offsets()) == 3
-    ]
+    dots = [points.get_offsets()[:, 1].tolist() for points in axes.collections if len(points.get_offsets()) == 3]
     assert dots == [pytest.approx([80.0, 82.0, 84.0]), pytest.approx([40.0, 32.0, 24.0])]
     for word in (
         "cifar10",

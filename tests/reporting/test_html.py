@@ -48,9 +48,7 @@ def report(tmp_path):
         ReportFigure(accuracy_bars(rows, tmp_path / "one.png"), "Accuracy of class airplane per request."),
         (accuracy_bars(three_seeds(), tmp_path / "two.png"), "A second figure."),
     ]
-    path = write_report(
-        tmp_path / "out" / "report.html", rows, figures, {"device": "cpu"}, {"tau": 2e-4}, "A title"
-    )
+    path = write_report(tmp_path / "out" / "report.html", rows, figures, {"device": "cpu"}, {"tau": 2e-4}, "A title")
     return path, figures
 
 
@@ -78,16 +76,12 @@ def test_page_holds_verdict_tables_figures_config_and_manifest(report):
 
 def test_every_attack_has_a_line(report):
     reader = read(report[0].read_text(encoding="utf-8"))
-    assert [attributes for tag, attributes in reader.tags if tag == "th"].count({"scope": "row"}) == 1 + len(
-        ATTACKS
-    )
+    assert [attributes for tag, attributes in reader.tags if tag == "th"].count({"scope": "row"}) == 1 + len(ATTACKS)
 
 
 def test_page_asks_nobody_for_anything(report):
     page = report[0].read_text(encoding="utf-8")
-    assert not re.search(
-        r"https?:|//[a-z]|@import|url\(|<script|<link|<iframe", re.sub(r"base64,[^\"]*", "", page)
-    )
+    assert not re.search(r"https?:|//[a-z]|@import|url\(|<script|<link|<iframe", re.sub(r"base64,[^\"]*", "", page))
     for tag, attributes in read(page).tags:
         assert "href" not in attributes
         assert tag == "img" or "src" not in attributes

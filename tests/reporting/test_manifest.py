@@ -83,9 +83,7 @@ def test_git_state_of_an_installed_copy_inside_a_foreign_checkout(tmp_path):
 
 
 def test_write_json_is_whole_or_nothing(tmp_path):
-    path = write_json(
-        tmp_path / "deep" / "m.json", {"a": np.float64(0.5), "b": [np.int32(1)], "c": tmp_path, "d": "ü"}
-    )
+    path = write_json(tmp_path / "deep" / "m.json", {"a": np.float64(0.5), "b": [np.int32(1)], "c": tmp_path, "d": "ü"})
     assert json.loads(path.read_text(encoding="utf-8")) == {"a": 0.5, "b": [1], "c": str(tmp_path), "d": "ü"}
     before = path.read_bytes()
     with pytest.raises(ValueError, match="JSON"):

@@ -9,9 +9,7 @@ from tests.reporting.example_rows import example_row, three_seeds
 
 def table_cells(page: str, first_cell: str) -> dict[str, str]:
     """Returns the cells of the line that begins with `first_cell`, by header."""
-    lines = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"
-    ]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
     (row,) = (line for line in lines if line[0] == first_cell)
     return dict(zip(lines[0], row, strict=True))
 
@@ -31,16 +29,11 @@ def test_table_prints_percent_with_intervals():
 def test_one_seed_prints_means_alone():
     page = summary_markdown([example_row("normal"), example_row("pushing_1", class_a=0.3)], title="Example")
     assert table_cells(page, "Pushing-I")["Over-unlearning I (A), points"] == "55.0"
-    assert (
-        "Pushing-I costs class airplane 55.0 points more than an honest request; with one seed there is no"
-        in page
-    )
+    assert "Pushing-I costs class airplane 55.0 points more than an honest request; with one seed there is no" in page
 
 
 def test_page_has_title_command_notes_and_caption():
-    page = summary_markdown(
-        three_seeds(), title="A title", command="python x.py --seed=1", notes=["A *note*."]
-    )
+    page = summary_markdown(three_seeds(), title="A title", command="python x.py --seed=1", notes=["A *note*."])
     assert page.startswith("# A title\n\n**Over-unlearning found")
     assert "```\npython x.py --seed=1\n```" in page
     assert "- A *note*." in page
@@ -84,17 +77,13 @@ def test_published_numbers_stand_in_columns_of_their_own():
 
 def test_a_reference_that_names_nothing_is_refused():
     with pytest.raises(ValueError, match="unknown key 'clas_a'"):
-        summary_markdown(
-            three_seeds(), title="Example", reference_rows=[("paper", "normal", {"clas_a": 0.1})]
-        )
+        summary_markdown(three_seeds(), title="Example", reference_rows=[("paper", "normal", {"clas_a": 0.1})])
 
 
 def with_differences(attack: str, differences: list[float]) -> list[dict]:
     """Returns normal rows of class A accuracy 0.5, and rows of the attack that lose that much more."""
     rows = [example_row("normal", seed, class_a=0.5) for seed in range(len(differences))]
-    return rows + [
-        example_row(attack, seed, class_a=0.5 - difference) for seed, difference in enumerate(differences)
-    ]
+    return rows + [example_row(attack, seed, class_a=0.5 - difference) for seed, difference in enumerate(differences)]
 
 
 @pytest.mark.parametrize(
@@ -134,8 +123,7 @@ def test_sentences_follow_from_the_interval(differences, sentence):
 def test_honest_requests_are_described_by_what_they_cost():
     (sentence,) = findings(summarise([example_row("normal")]))
     assert sentence == (
-        "The honest request itself takes class airplane from 90.0 to 85.0 % and overall accuracy from "
-        "80.0 to 78.0 %."
+        "The honest request itself takes class airplane from 90.0 to 85.0 % and overall accuracy from 80.0 to 78.0 %."
     )
 
 

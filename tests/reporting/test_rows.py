@@ -24,9 +24,7 @@ def test_rows_come_back_as_written(tmp_path):
 
 def test_numpy_values_are_written_as_plain_json(tmp_path):
     path = tmp_path / "rows.jsonl"
-    append_row(
-        path, example_row(seed=np.int64(3), overall=np.float32(0.5), class_a_predicted=np.array([1, 2, 3]))
-    )
+    append_row(path, example_row(seed=np.int64(3), overall=np.float32(0.5), class_a_predicted=np.array([1, 2, 3])))
     (row,) = read_rows(path)
     assert (row["seed"], row["overall"], row["class_a_predicted"]) == (3, 0.5, [1, 2, 3])
 
@@ -134,9 +132,7 @@ def test_a_file_that_cannot_grow_keeps_its_rows_and_says_so(tmp_path):
     before = path.read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (len(before) + 50, hard)
-    )  # the disk is full after 50 bytes more
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 50, hard))  # the disk is full after 50 bytes more
     try:
         with pytest.raises(OSError, match="already in the file are safe") as caught:
             append_row(path, example_row(seed=1))
