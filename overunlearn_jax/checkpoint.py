@@ -1,5 +1,7 @@
 """A pytree of arrays to disk and back, by Orbax: whole or not at all, whenever the process dies."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import jax
@@ -19,8 +21,11 @@ def save(path: str | Path, tree: PyTree) -> None:
     """
     path = Path(path).absolute()
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(path, tree, force=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            with ocp.StandardCheckpointer() as checkpointer:
+                checkpointer.save(Path(folder) / "tree", tree)
+            os.replace(Path(folder) / "tree", path)
     except (OSError, ValueError) as error:
         raise OSError(
             f"cannot write the checkpoint {path}: {error}. Free space or choose another folder and start the same "
@@ -37,6 +42,10 @@ def load(path: str | Path, like: PyTree) -> PyTree:
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
+            stored, expected = _shapes(checkpointer.metadata(path).item_metadata.tree), _shapes(abstract)
+            if differing := sorted(stored.items() ^ expected.items()):
+                name = differing[0][0]
+                raise ValueError(f"{name} is {stored.get(name)} in it, expected {expected.get(name)}")
             return checkpointer.restore(path, abstract)
     except Exception as error:  # Orbax and TensorStore raise many kinds for one damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -44,3 +53,9 @@ def load(path: str | Path, like: PyTree) -> PyTree:
             f"cannot read the checkpoint {path}: {reason}. It is damaged or belongs to another model; delete that "
             "folder and start the same command again: it is made anew"
         ) from error
+
+
+def _shapes(tree: PyTree) -> dict[str, str]:
+    """Path, shape and dtype of every leaf; a NamedTuple and the dict that Orbax makes of it look alike."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): f"{x.dtype}{list(x.shape)}" for path, x in leaves}

@@ -18,11 +18,13 @@ def evaluate(predict: PredictFn, split: Split, num_classes: int) -> Metrics:
 
 
 def metrics_from_predictions(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> Metrics:
-    """Metrics of labels (n,) and predicted labels (n,).
+    """Metrics of labels (n,) and predicted labels (n,). Raises ValueError for no labels or one out of range.
 
     >>> metrics_from_predictions(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).per_class.tolist()
     [0.5, 1.0]
     """
+    if len(labels) == 0 or labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(f"expected labels in 0 ... {num_classes - 1}, at least one; got {labels}")
     counts = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(counts, (labels, predicted), 1)
     totals = counts.sum(1)

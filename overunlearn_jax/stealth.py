@@ -9,14 +9,20 @@ SSIM_WINDOW = 7  # pixels; scikit-image's default
 
 
 def l2_distances(originals: np.ndarray, submitted: np.ndarray) -> np.ndarray:
-    """Euclidean distance of each pair of images (n, h, w, c), in units of the scaled pixels: shape (n,)."""
+    """Euclidean distance of each pair of images (n, h, w, c), in units of the scaled pixels: shape (n,).
+
+    Raises ValueError for shapes that differ.
+    """
+    if originals.shape != submitted.shape:
+        raise ValueError(f"originals have shape {originals.shape} and submitted images {submitted.shape}")
     return np.sqrt(np.sum((submitted.astype(np.float64) - originals) ** 2, axis=(1, 2, 3)))
 
 
 def ssim(originals: np.ndarray, submitted: np.ndarray, bounds: Bounds) -> np.ndarray:
     """Structural similarity (Wang et al. 2004) of each pair of images (n, h, w, c): shape (n,), 1 for equal images.
 
-    Raises ValueError for images smaller than the 7x7 window.
+    Pixels are counted from the lower bound: SSIM's luminance term takes black for 0. Raises ValueError for images
+    smaller than the 7x7 window.
     """
     if min(originals.shape[1:3]) < SSIM_WINDOW:
         raise ValueError(
@@ -26,7 +32,7 @@ def ssim(originals: np.ndarray, submitted: np.ndarray, bounds: Bounds) -> np.nda
     return np.array(
         [
             structural_similarity(a, b, win_size=SSIM_WINDOW, data_range=span, channel_axis=-1)
-            for a, b in zip(originals, submitted, strict=True)
+            for a, b in zip(originals - bounds.lower, submitted - bounds.lower, strict=True)
         ]
     )
 

@@ -117,15 +117,19 @@ def fit(
 
     With a `directory`, every finished epoch is kept there (one Orbax checkpoint, replaced by the next) together with
     `metrics.jsonl` (one line an epoch). Called again after a kill, training goes on from the last complete epoch and
-    ends with the same weights as an undisturbed run. Raises checkpoint.CheckpointError for a damaged checkpoint and
-    ValueError where a loss becomes NaN.
+    ends with the same weights as an undisturbed run. A directory belongs to one model, data set, key and settings:
+    that is the caller's to keep. Raises checkpoint.CheckpointError for a damaged checkpoint and ValueError for settings
+    below their least value or a validation loss that is not finite.
     """
+    for name in ("batch_size", "epochs", "patience"):
+        if getattr(settings, name) < 1:
+            raise ValueError(f"{name} is {getattr(settings, name)}; expected at least 1")
     init_key, order_key, dropout_key = jax.random.split(key, 3)
     optimizer = optax.amsgrad(settings.learning_rate)
     train_step = make_train_step(model, optimizer)
     validate = make_validation(model, splits.validation)
 
-    variables = model.init(init_key)
+    variables = jax.tree.map(jnp.copy, model.init(init_key))  # a step donates its state: not the caller's own arrays
     state = TrainState(variables, optimizer.init(variables.params), jnp.int32(0))
     best = BestSoFar(jax.tree.map(jnp.copy, variables), jnp.float32(jnp.inf), jnp.int32(-1))
     log = _EpochLog(directory)
@@ -166,6 +170,8 @@ class _EpochLog:
         self.directory = Path(directory) if directory is not None else None
         if self.directory:
             self.directory.mkdir(parents=True, exist_ok=True)
+            for unfinished in self.directory.glob(".epoch_*"):  # a kill left it
+                shutil.rmtree(unfinished)
 
     def _checkpoints(self) -> list[tuple[int, Path]]:
         assert self.directory is not None

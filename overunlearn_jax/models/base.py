@@ -63,7 +63,7 @@ def pure_model(init: Callable[[Key], Params], apply: Callable[[Params, Images], 
 
 
 def predict_fn(model: Model, variables: Variables) -> PredictFn:
-    """Images to probabilities, as a `jax.tree_util.Partial`: a pytree, so one trace serves every victim.
+    """Images to probabilities, as a `jax.tree_util.Partial`: a pytree, so one trace serves every victim of this model.
 
     >>> predict = predict_fn(model, variables)                           # doctest: +SKIP
     >>> predict(images).shape                                            # doctest: +SKIP

@@ -51,5 +51,5 @@ def resnet(
     width: int = 64,
     batch_norm_momentum: float = 0.99,
 ) -> Model:
-    """The paper's ResNet for images of shape (h, w, c)."""
+    """The paper's ResNet for images of shape (h, w, c); the last layer starts LeCun-normal, the others He-uniform."""
     return linen_model(ResNet(num_classes, width, batch_norm_momentum=batch_norm_momentum), image_shape)

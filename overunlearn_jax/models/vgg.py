@@ -48,7 +48,12 @@ def vgg(
     width: int = 128,
     batch_norm_momentum: float = 0.99,
 ) -> Model:
-    """The paper's VGG for images of shape (h, w, c). Raises ValueError where the pools leave no pixel."""
+    """The paper's VGG for images of shape (h, w, c). Raises ValueError where the pools leave no pixel.
+
+    Layers before a ReLU start He-uniform; the last one, which has none, starts from Flax's own LeCun-normal.
+    """
+    if blocks < 1:
+        raise ValueError(f"blocks is {blocks}; expected at least 1")
     if min(image_shape[:2]) < 2**blocks:
         raise ValueError(
             f"vgg with {blocks} blocks halves the image {blocks} times and needs at least {2**blocks} pixels "

@@ -29,9 +29,12 @@ def fine_tuning(
 ) -> UnlearnFn:
     """SGD on the submitted samples, each under one random other label, in training mode (dropout, batch statistics).
 
-    The paper's settings: learning rate 0.01, batches of 64 (the last one may be smaller), 1 epoch.
+    The paper's settings: learning rate 0.01, batches of 64 (the last one may be smaller), 1 epoch. Only parameters in
+    `scope` are trained, but the batch statistics of every layer follow the samples. Raises ValueError for fewer than
+    two classes.
     """
-    optimizer = optax.sgd(learning_rate)
+    if num_classes < 2:
+        raise ValueError(f"num_classes is {num_classes}; a random other label needs at least 2")
 
     def unlearn_fn(model: Model, variables: Variables, images: Images, labels: Labels, key: Key) -> Variables:
         count = len(images)
@@ -40,19 +43,18 @@ def fine_tuning(
         label_key, order_key, dropout_key = jax.random.split(key, 3)
         wrong = random_other_labels(label_key, jnp.asarray(labels), num_classes)
         selected, rest = partition_params(variables.params, scope)
-        state, optimizer_state = variables.state, optimizer.init(selected)
+        state = variables.state
         step = 0
         for epoch in range(epochs):
             order = np.asarray(jax.random.permutation(jax.random.fold_in(order_key, epoch), count))
             for start in range(0, count, batch_size):
                 rows = order[start : start + batch_size]
-                selected, state, optimizer_state = _step(
+                selected, state = _step(
                     model.apply,
-                    optimizer.update,
+                    learning_rate,
                     selected,
                     rest,
                     state,
-                    optimizer_state,
                     images[rows],
                     wrong[rows],
                     jax.random.fold_in(dropout_key, step),
@@ -63,22 +65,22 @@ def fine_tuning(
     return unlearn_fn
 
 
-@partial(jax.jit, static_argnames=("apply", "update"))
+@partial(jax.jit, static_argnames="apply")
 def _step(
     apply: Any,
-    update: Any,
+    learning_rate: float,
     selected: Params,
     rest: Params,
     state: PyTree,
-    optimizer_state: PyTree,
     images: Images,
     labels: Labels,
     key: Key,
-) -> tuple[Params, PyTree, PyTree]:
+) -> tuple[Params, PyTree]:
     def loss_fn(params: Params) -> tuple[Array, PyTree]:
         logits, new_state = apply(Variables(merge_params(params, rest), state), images, key)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), new_state
 
     gradients, new_state = jax.grad(loss_fn, has_aux=True)(selected)
-    updates, optimizer_state = update(gradients, optimizer_state, selected)
-    return optax.apply_updates(selected, updates), new_state, optimizer_state
+    optimizer = optax.sgd(learning_rate)
+    updates, _ = optimizer.update(gradients, optimizer.init(selected))
+    return optax.apply_updates(selected, updates), new_state

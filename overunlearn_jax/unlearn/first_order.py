@@ -48,16 +48,20 @@ def first_order(
         count = len(images)
         if count == 0:
             raise ValueError("the request is empty: there is nothing to unlearn")
-        replacing = np.full(count, replacement != "none", np.float32)
-        if last_partial_batch_only:
-            replacing[: count - count % batch_size] = 0
         selected, rest = partition_params(variables.params, scope)
         others = replacement_images(replacement, key, images, bounds)
         difference = None
         for start in range(0, count, batch_size):
             rows = slice(start, start + batch_size)
+            lost = last_partial_batch_only and start + batch_size <= count
             part = _gradient_difference(
-                model.apply, selected, rest, variables.state, images[rows], others[rows], labels[rows], replacing[rows]
+                model.apply,
+                selected,
+                rest,
+                variables.state,
+                images[rows],
+                None if others is None or lost else others[rows],
+                labels[rows],
             )
             difference = part if difference is None else jax.tree.map(jnp.add, difference, part)
         updates, _ = transform.update(difference, transform.init(selected), selected)
@@ -93,17 +97,20 @@ def _gradient_difference(
     rest: Params,
     state: object,
     images: Images,
-    others: Images,
+    others: Images | None,
     labels: Labels,
-    replacing: Array | np.ndarray,
 ) -> Params:
-    """Gradient of sum replacing_i * l(x~_i, y_i) - sum l(x_i, y_i) in the selected parameters, without dropout."""
+    """Gradient of sum l(x~_i, y_i) - sum l(x_i, y_i) in the selected parameters, without dropout.
+
+    Without `others` the first sum is left out.
+    """
 
     def losses(params: Params, inputs: Images) -> Array:
         logits, _ = apply(Variables(merge_params(params, rest), state), inputs, None)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 
     def objective(params: Params) -> Array:
-        return jnp.sum(replacing * losses(params, others)) - jnp.sum(losses(params, images))
+        replacement = 0.0 if others is None else jnp.sum(losses(params, others))
+        return replacement - jnp.sum(losses(params, images))
 
     return jax.grad(objective)(selected)

@@ -11,15 +11,18 @@ SCOPES = {"head": r"^head_", "all": r""}
 
 def parameter_paths(params: Params) -> list[str]:
     """The path of every leaf, its keys joined by `/`, in the order of `jax.tree.leaves`."""
-    return [_path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    return [
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, _ in jax.tree_util.tree_leaves_with_path(params)
+    ]
 
 
 def partition_params(params: Params, scope: str) -> tuple[Params, Params]:
     """Splits `params` into (selected, rest): two trees of the same form with None where the other has the leaf.
 
     `scope` is "head" (the classifier head of this package's models), "all", or a regular expression searched in the
-    paths. None is an empty subtree to JAX, so gradients and optimisers see the selected leaves only. Raises ValueError,
-    listing the paths, where nothing matches.
+    paths (those of an nnx state end in `/value`). None is an empty subtree to JAX, so gradients and optimisers see the
+    selected leaves only. Raises ValueError, listing the paths, where nothing matches.
 
     >>> partition_params({"head_a": 1.0, "body": 2.0}, "head")
     ({'body': None, 'head_a': 1.0}, {'body': 2.0, 'head_a': None})
@@ -45,7 +48,3 @@ def merge_params(selected: Params, rest: Params) -> Params:
     return jax.tree.map(
         lambda first, second: second if first is None else first, selected, rest, is_leaf=lambda leaf: leaf is None
     )
-
-
-def _path_name(path: tuple[object, ...]) -> str:
-    return "/".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path)

@@ -8,12 +8,11 @@ from overunlearn_jax.types import Bounds, Images, Key
 REPLACEMENTS = ("none", "noise", "one_noise", "black", "white")
 
 
-def replacement_images(name: str, key: Key, images: Images, bounds: Bounds) -> Images:
+def replacement_images(name: str, key: Key, images: Images, bounds: Bounds) -> Images | None:
     """Images of the shape of `images` (n, h, w, c) to overwrite them with.
 
     `noise` draws uniform noise for each sample, `one_noise` one such image for all, `black` and `white` are the bounds.
-    `none` (pure ascent: nothing is put in their place) returns black images that are to be weighted by 0. Raises
-    ValueError for another name.
+    `none` is None: nothing is put in their place (pure ascent). Raises ValueError for another name.
     """
     shape = images.shape
     match name:
@@ -24,6 +23,8 @@ def replacement_images(name: str, key: Key, images: Images, bounds: Bounds) -> I
             return jnp.broadcast_to(one, shape)
         case "white":
             return jnp.full(shape, bounds.upper)
-        case "black" | "none":
+        case "black":
             return jnp.full(shape, bounds.lower)
+        case "none":
+            return None
     raise ValueError(f"replacement is {name!r}; expected one of {', '.join(REPLACEMENTS)}")

@@ -17,7 +17,7 @@ SETTINGS = {
     "class_b": "bee",
     "fractions": (0.5,),
     "seeds": (0,),
-    "blocks": 2,
+    "blocks": 1,
     "width": 4,
     "batch_norm_momentum": 0.5,
     "learning_rate": 3e-3,
@@ -47,8 +47,8 @@ def tiny_config(data_file: Path, folder: Path, cache: Path, **changes: object) -
 
 
 def command(*arguments: str) -> list[str]:
-    """The command line of a user, with this Python."""
-    return [sys.executable, "-m", "experiments.main", *arguments]
+    """The command line of a user, with this Python; warnings are errors."""
+    return [sys.executable, "-W", "error", "-m", "experiments.main", *arguments]
 
 
 def as_flags(config: Config) -> list[str]:

@@ -38,9 +38,13 @@ def test_one_noise_is_the_same_for_all_samples():
     assert not np.array_equal(noise, _replaced("one_noise", seed=1))
 
 
-@pytest.mark.parametrize(("name", "value"), [("black", -0.5), ("white", 1.5), ("none", -0.5)])
+@pytest.mark.parametrize(("name", "value"), [("black", -0.5), ("white", 1.5)])
 def test_plain_images(name, value):
     np.testing.assert_array_equal(_replaced(name), np.full(IMAGES.shape, value, np.float32))
+
+
+def test_none_puts_nothing_in_their_place():
+    assert replacement_images("none", jax.random.key(0), IMAGES, BOUNDS) is None
 
 
 def test_another_name_is_refused():
