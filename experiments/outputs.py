@@ -72,7 +72,9 @@ def write_outputs(config: Config, results: Path) -> Path:
     """Writes summary.md, the figures and report.html from the rows; returns the report's path."""
     workdir = results.parent
     rows = read_rows(results)
-    figures = [figure for setting, group in groups(rows).items() for figure in _figures(config, setting, group)]
+    figures = [figure for fraction in config.fractions for figure in _request_figures(config, fraction)]
+    for setting, group in groups(rows).items():
+        figures.extend(_result_figures(config, setting, group))
     described = json.loads((workdir / "manifest.json").read_text())
     notes = [f"Device: {_device()}; {described['cpu']}, {described['cpu_cores']} cores. Every query was a real one."]
     text = summary_markdown(
@@ -94,12 +96,12 @@ def write_outputs(config: Config, results: Path) -> Path:
     )
 
 
-def _figures(config: Config, setting: Setting, rows: list[dict[str, Any]]) -> list[ReportFigure]:
+def _result_figures(config: Config, setting: Setting, rows: list[dict[str, Any]]) -> list[ReportFigure]:
     tau = "" if setting.tau is None else f"_tau_{setting.tau:g}"
     stem = f"{setting.fidelity}{tau}_fraction_{setting.fraction:g}"
     folder = Path(config.workdir) / "figures"
     about = f"class {setting.class_a_name}, {setting.fraction:.0%} of its samples requested, {setting.fidelity}{tau}"
-    made = [
+    return [
         ReportFigure(
             accuracy_bars(rows, folder / f"accuracy_{stem}.png"), f"Accuracy of {about}, after each kind of request."
         ),
@@ -108,19 +110,22 @@ def _figures(config: Config, setting: Setting, rows: list[dict[str, Any]]) -> li
             f"What the test images of {about}, are predicted as after each kind of request.",
         ),
     ]
-    malicious = [attack for attack in config.attacks if attack != "normal"]
-    stored = {attack: _read_pictures(config, setting.fraction, attack) for attack in malicious}
-    if stored:
-        first = next(iter(stored.values()))
-        path = request_pictures(
-            folder / f"requests_{stem}.png",
-            first["originals"],
-            {attack: pictures["submitted"] for attack, pictures in stored.items()},
-            [f"sample {number}" for number in first["ids"]],
-            (-0.5, 0.5),
-        )
-        made.append(ReportFigure(path, f"Originals, submitted images and their differences; {about}."))
-    return made
+
+
+def _request_figures(config: Config, fraction: float) -> list[ReportFigure]:
+    stored = {attack: _read_pictures(config, fraction, attack) for attack in config.attacks if attack != "normal"}
+    if not stored:
+        return []
+    first = next(iter(stored.values()))
+    path = request_pictures(
+        Path(config.workdir) / "figures" / f"requests_fraction_{fraction:g}.png",
+        first["originals"],
+        {attack: pictures["submitted"] for attack, pictures in stored.items()},
+        [f"sample {number}" for number in first["ids"]],
+        (-0.5, 0.5),
+    )
+    about = f"class {config.class_a}, {fraction:.0%} of its samples requested"
+    return [ReportFigure(path, f"Originals, submitted images and their differences; {about}.")]
 
 
 def _read_pictures(config: Config, fraction: float, attack: str) -> dict[str, np.ndarray]:

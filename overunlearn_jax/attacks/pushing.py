@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from overunlearn_jax.attacks.search import run_from_python, run_fused
-from overunlearn_jax.attacks.zoo import Status, ZooSettings, ZooState, check_blocks, start, zoo
+from overunlearn_jax.attacks.zoo import start, zoo
+from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, ZooState, check_blocks
 from overunlearn_jax.black_box import BlackBox, check_images, check_probabilities
 from overunlearn_jax.types import Key
 

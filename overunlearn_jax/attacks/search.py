@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from overunlearn_jax.attacks.zoo import Status, Zoo, ZooState, probe_images
+from overunlearn_jax.attacks.blocks import probe_images
+from overunlearn_jax.attacks.zoo import Zoo
+from overunlearn_jax.attacks.zoo_state import Status, ZooState
 from overunlearn_jax.batching import apply_predict
 from overunlearn_jax.black_box import BadAnswerError, BlackBox
 from overunlearn_jax.types import Array, PredictFn

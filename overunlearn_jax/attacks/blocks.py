@@ -1,0 +1,73 @@
+"""The square of pixels that one coordinate stands for: drawn, read, changed in a probe, moved in a step.
+
+With blocks of 1, the paper's search, a coordinate is one pixel of one channel.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from overunlearn_jax.attacks.zoo_state import ZooSettings, ZooState
+from overunlearn_jax.types import Array
+
+SMALLEST_IMPORTANCE = 1e-3  # of the largest: every coordinate keeps a chance
+SMALLEST_MOVE = 1e-5  # of the pixel range: what moved less did so by rounding
+
+
+class Probes(NamedTuple):
+    """What one step asks of the victim for one sample: the image itself, and the image with one block changed."""
+
+    image: Array  # shape=(h, w, c)
+    corners: Array  # shape=(p, 3), dtype=int32: row, column, channel where each block begins
+    blocks: Array  # shape=(p, 2, b, b): its pixels at +h and at -h
+
+
+def probe_images(probes: Probes) -> Array:
+    """All images of one sample's probes, shape (1 + 2p, h, w, c): the iterate, then +h and -h of each coordinate."""
+
+    def changed(corner: Array, pixels: Array) -> Array:
+        return lax.dynamic_update_slice(probes.image, pixels[..., None], tuple(corner))
+
+    images = jax.vmap(jax.vmap(changed, (None, 0)))(probes.corners, probes.blocks)
+    return jnp.concatenate([probes.image[None], images.reshape(-1, *probes.image.shape)])
+
+
+def choose_blocks(state: ZooState, moved: Array, settings: ZooSettings) -> Array:
+    """Corners (p, 3) of the blocks to probe in this step, drawn without replacement."""
+    height, width, channels = state.original.shape
+    grid = (height // settings.block, width // settings.block, channels)
+    key = jax.random.fold_in(state.key, state.step)
+    scores = jax.random.gumbel(key, grid)
+    if settings.importance:
+        window = (3 * settings.block, 3 * settings.block, 1)
+        pooled = lax.reduce_window(moved, -jnp.inf, lax.max, window, (settings.block, settings.block, 1), "SAME")
+        smallest_move = SMALLEST_MOVE * (settings.bounds.upper - settings.bounds.lower)
+        scores += jnp.log(jnp.maximum(pooled, jnp.maximum(smallest_move, SMALLEST_IMPORTANCE * pooled.max())))
+    _, chosen = lax.top_k(scores.reshape(-1), settings.coordinates)
+    row, column, channel = jnp.unravel_index(chosen, grid)
+    return jnp.stack([row * settings.block, column * settings.block, channel], axis=-1)
+
+
+def flat_index(corners: Array, shape: tuple[int, ...], block: int) -> Array:
+    """Coordinates (p,) of the blocks that begin at `corners`, as positions in the flattened grid of blocks."""
+    columns = shape[1] // block
+    return ((corners[:, 0] // block) * columns + corners[:, 1] // block) * shape[2] + corners[:, 2]
+
+
+def _block_at(image: Array, corner: Array, block: int) -> Array:
+    return lax.dynamic_slice(image, tuple(corner), (block, block, 1))[..., 0]
+
+
+def blocks_at(image: Array, corners: Array, block: int) -> Array:
+    """Pixels (p, b, b) of the blocks that begin at `corners`."""
+    return jax.vmap(lambda corner: _block_at(image, corner, block))(corners)
+
+
+def move_blocks(variable: Array, coordinates: Array, moves: Array, block: int) -> Array:
+    """The variable (h, w, c) with `moves` (p,) added to every pixel of the blocks at `coordinates` (p,)."""
+    height, width, channels = variable.shape
+    grid = (height // block, width // block, channels)
+    change = jnp.zeros(grid).reshape(-1).at[coordinates].set(moves).reshape(grid)
+    return variable + jnp.repeat(jnp.repeat(change, block, axis=0), block, axis=1)

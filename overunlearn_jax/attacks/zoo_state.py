@@ -1,0 +1,96 @@
+"""What a ZOO search is set to and what it remembers of one sample."""
+
+import enum
+from typing import NamedTuple
+
+from overunlearn_jax.attacks.coordinate import CoordinateState
+from overunlearn_jax.types import Array, Bounds, Key
+
+SMALLEST_NEWTON_DIFFERENCE = 5e-3  # rounding of 1e-6 in the loss, over h^2, stays below the smallest curvature
+
+
+class Status(enum.IntEnum):
+    """Where a sample's search stands. Only CROSSED is a pushed sample."""
+
+    RUNNING = 0  # not finished: the query budget ran out first
+    CROSSED = 1
+    SKIPPED = 2  # the victim did not predict the label to begin with
+    STALLED = 3  # the loss stopped falling
+    OUT_OF_STEPS = 4
+    TOO_FAR = 5  # crossed, farther from the original than max_l2
+
+
+class ZooSettings(NamedTuple):
+    """The paper's settings by default; hashable, so that equal settings share one compiled engine."""
+
+    bounds: Bounds
+    targeted: bool = False
+    solver: str = "adam"  # or "newton"
+    space: str = "tanh"  # or "box"
+    coordinates: int = 128  # p, probed a step
+    step_size: float = 1e-2
+    difference: float = 1e-4  # h, in the units of the space
+    margin_weight: float = 10.0  # c of equation (4)
+    kappa: float = 0.0
+    max_steps: int = 20_000
+    max_l2: float = 20.0
+    stall_steps: int = 100  # the loss is looked at this often ...
+    stall_ratio: float = 0.9999  # ... and has to have fallen below this much of the last look
+    importance: bool = False  # draw coordinates near those that moved most more often
+    block: int = 1  # side of the square of pixels that one coordinate stands for
+
+    @property
+    def queries_per_step(self) -> int:
+        """Images a step: the iterate, and two for each coordinate."""
+        return 1 + 2 * self.coordinates
+
+
+class ZooState(NamedTuple):
+    """One sample's search; batched, every array gains a leading axis."""
+
+    key: Key  # shape=()
+    original: Array  # shape=(h, w, c)
+    label: Array  # shape=(), dtype=int32
+    target: Array  # shape=(), dtype=int32; the label itself when untargeted
+    variable: Array  # shape=(h, w, c): the iterate in the search space
+    solver: CoordinateState
+    inside: Array  # shape=(h, w, c): the last iterate predicted as the label
+    outside: Array  # shape=(h, w, c): the first iterate at the goal; the original until then
+    first_probabilities: Array  # shape=(k,): of the original
+    inside_probabilities: Array  # shape=(k,)
+    outside_probabilities: Array  # shape=(k,)
+    reference_loss: Array  # shape=(): at the last look for a stall
+    step: Array  # shape=(), dtype=int32
+    last_step: Array  # shape=(), dtype=int32: the step at which the sample runs out of steps
+    queries: Array  # shape=(), dtype=int32
+    status: Array  # shape=(), dtype=int32: a Status
+
+
+def check_blocks(settings: ZooSettings, image_shape: tuple[int, ...], block_sizes: tuple[int, ...]) -> None:
+    """Raises ValueError unless every block size tiles the images and leaves enough coordinates to probe."""
+    height, width, channels = image_shape
+    if not block_sizes:
+        raise ValueError("block_sizes is empty; expected at least one side of a block in pixels, (1,) by default")
+    for block in block_sizes:
+        if block < 1 or height % block or width % block:
+            raise ValueError(f"blocks of {block} pixels do not tile images of {height}x{width}: take a divisor of both")
+        size = (height // block) * (width // block) * channels
+        if settings.coordinates > size:
+            raise ValueError(
+                f"{settings.coordinates} coordinates a step, but images of {image_shape} in blocks of {block} have "
+                f"only {size}: take fewer coordinates or smaller blocks"
+            )
+
+
+def check_settings(settings: ZooSettings) -> None:
+    """Raises ValueError for settings with which no search can be run."""
+    for name in ("coordinates", "max_steps", "stall_steps"):
+        if getattr(settings, name) < 1:
+            raise ValueError(f"{name} is {getattr(settings, name)}; expected at least 1")
+    if not settings.difference > 0:
+        raise ValueError(f"difference is {settings.difference}; expected a positive h for the finite differences")
+    if settings.solver == "newton" and settings.difference < SMALLEST_NEWTON_DIFFERENCE:
+        raise ValueError(
+            f"difference is {settings.difference}: in float32 a second difference that fine is rounding, and "
+            "ZOO-Newton divides by it; take about 1e-2"
+        )
