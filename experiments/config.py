@@ -45,7 +45,10 @@ class Config:
     seeds: tuple[int, ...] = _flag((0, 1, 2), "one victim (split, weights) and one choice of samples per seed", least=0)
 
     # victim
-    model: str = _flag("vgg", "vgg, resnet, or my_module:my_function called with (num_classes, image_shape)")
+    model: str = _flag(
+        "vgg",
+        "vgg, resnet, or my_module:my_function called with (num_classes, image_shape); another name for another victim",
+    )
     blocks: int = _flag(3, "VGG blocks; the paper has 3, 4 and 5", least=1)
     width: int = _flag(32, "filters of the convolutions; the paper has 128 (vgg) and 64 (resnet)", least=1)
     batch_norm_momentum: float = _flag(

@@ -53,7 +53,7 @@ def choose_and_push(
         right = np.append(right, black_box.query(splits.train.images[ask]).argmax(-1) == classes.a)
     if right.sum() < needed:
         raise ValueError(
-            f"a request of {needed} samples ({max(config.fractions):.0%} of class "
+            f"a request of {needed} samples ({max(config.fractions):g} of class "
             f"{splits.spec.class_names[classes.a]}) is more than the {right.sum()} of {len(order)} that the victim "
             "predicts rightly: ask for smaller --fractions or train the victim longer"
         )

@@ -49,13 +49,12 @@ def run(config: Config) -> Path:
             for fraction, attack in itertools.product(config.fractions, config.attacks)
             for variant in variants(config)
         ]
-        todo = [cell for cell in cells if cell.name not in finished]
-        if todo:
-            _run_seed(config, seed, todo, results)
+        if any(cell.name not in finished for cell in cells):
+            _run_seed(config, seed, cells, finished, results)
     return write_outputs(config, results)
 
 
-def _run_seed(config: Config, seed: int, todo: list[Cell], results: Path) -> None:
+def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], results: Path) -> None:
     keys = seed_keys(seed)
     splits = data.load(config.dataset, data_dir=config.data_dir or None, seed=seed)
     classes = Classes.of(config, splits.spec)
@@ -65,15 +64,18 @@ def _run_seed(config: Config, seed: int, todo: list[Cell], results: Path) -> Non
     crafter = Crafter(config, black_box, splits, classes, crafted, seed, keys.noise)
     before = evaluate(victim.predict, splits.test, splits.spec.num_classes)
 
-    for (fraction, attack), group in itertools.groupby(todo, key=lambda cell: (cell.fraction, cell.attack)):
+    for (fraction, attack), group in itertools.groupby(cells, key=lambda cell: (cell.fraction, cell.attack)):
         count = data.request_size(splits.train, classes.a, fraction)
-        request = crafter.craft(attack, count)
+        request = crafter.craft(attack, count)  # of finished cells, too: their queries count towards the budget
+        todo = [cell for cell in group if cell.name not in finished]
+        if not todo:
+            continue
         keep_pictures(config, seed, fraction, request)
         described = describe_request(crafted, count, request, victim.predict, splits.spec)
         began = time.perf_counter()
         unlearned = jax.block_until_ready(unlearn_all(config, victim, splits.spec, request, keys.unlearn))
         seconds = (time.perf_counter() - began) / len(unlearned)
-        for cell in group:
+        for cell in todo:
             predict = predict_fn(victim.model, unlearned[cell.variant])
             after = evaluate(predict, splits.test, splits.spec.num_classes)
             settings = describe_settings(config, splits.spec, classes, cell)

@@ -25,8 +25,8 @@ class Cell(NamedTuple):
     @property
     def name(self) -> str:
         """Unique within a workdir, which holds one config."""
-        tau = "" if self.variant.tau is None else f"/tau {self.variant.tau:g}"
-        return f"seed {self.seed}/fraction {self.fraction:g}/{self.variant.fidelity}{tau}/{self.attack}"
+        tau = "" if self.variant.tau is None else f"/tau {self.variant.tau}"
+        return f"seed {self.seed}/fraction {self.fraction}/{self.variant.fidelity}{tau}/{self.attack}"
 
 
 def describe_settings(config: Config, spec: DatasetSpec, classes: Classes, cell: Cell) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def describe_request(
     l2 = l2_distances(request.original_images, request.images)
     deployed = predict_in_batches(predict, request.images).argmax(-1)
     large_enough = min(spec.image_shape[:2]) >= SSIM_WINDOW
-    queries, steps = int(request.queries.sum()), None
+    queries, steps = int(request.queries.sum()), None  # choosing the samples cost one more each, whatever the request
     if crafted.pushed is not None and request.made_by.startswith("pushing"):
         tried = PushResult(*(array[:count] for array in crafted.pushed))
         queries += int(tried.queries[~tried.crossed].sum())  # samples that failed had their queries, too

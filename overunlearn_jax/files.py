@@ -26,6 +26,9 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
+    except OSError as error:
+        message = f"cannot be written ({error.strerror or error}): make room or give another folder, and start again"
+        raise OSError(error.errno, message, str(target)) from error
     finally:
         temporary.unlink(missing_ok=True)
     return target

@@ -5,7 +5,6 @@ One epoch is a Python loop over one jitted step. On a CPU, XLA runs the kernel g
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import optax
 
 from overunlearn_jax import checkpoint
+from overunlearn_jax.files import write_bytes
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, PyTree, Split, Splits, Variables
 
@@ -193,9 +193,7 @@ class _EpochLog:
         lines = path.read_text().splitlines()[:epoch] if path.exists() else []
         names = ("train_loss", "validation_loss", "validation_accuracy")
         lines.append(json.dumps({"epoch": epoch, **dict(zip(names, metrics, strict=True))}))
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("\n".join(lines) + "\n")
-        os.replace(temporary, path)
+        write_bytes(path, ("\n".join(lines) + "\n").encode())
         checkpoint.save(self.directory / f"epoch_{epoch}", tree)
         for old, old_path in self._checkpoints():
             if old < epoch:

@@ -3,8 +3,8 @@
     python -m experiments.benchmarks.zoo --width=16,32
 
 The plain side is the same victim's jitted forward pass at whichever batch size is fastest. Both sides are warm and
-alternate within one run; medians and the ratio are printed and written as JSON. The victim has random weights that are
-sharpened until it takes the attack many steps to cross, since only speed is measured here.
+alternate within one run; medians and the ratio are printed and, with --out, written as JSON. Only speed is measured:
+the victim has random weights, and the search takes steps of no length, so that it never ends early.
 """
 
 import json
@@ -48,7 +48,7 @@ def measure(width: int, samples: int, steps: int, repeats: int, slots: int) -> d
     images = jax.random.uniform(jax.random.key(1), (max(BATCHES), *IMAGE_SHAPE), minval=-0.5, maxval=0.5)
     black_box = BlackBox(spec, predict)
     labels = black_box.query(np.asarray(images[:samples])).argmax(-1)
-    # A margin that cannot be reached: every sample takes every step.
+    # Steps of no length and no stall: every sample takes every step.
     settings = ZooSettings(spec.bounds, targeted=True, max_steps=steps, step_size=0.0, stall_ratio=2.0)
     engine = zoo(settings)
 
