@@ -30,7 +30,7 @@ class Config:
     # where
     experiment: str = _flag("quickstart", "name of the experiment, printed in its report")
     workdir: str = _flag("runs/quickstart", "folder of this run: rows, tables, figures, report.html")
-    cache_dir: str = _flag("runs/cache", "trained victims and pushed samples, shared by runs")
+    cache_dir: str = _flag("runs/cache", "trained victims and pushed samples, shared by runs, one at a time")
     force: bool = _flag(False, "run finished cells again; a workdir of another config is overwritten")
 
     # data
@@ -57,7 +57,7 @@ class Config:
     learning_rate: float = _flag(1e-3, "of AMSGrad", least=1e-12)
     batch_size: int = _flag(64, "training images a step", least=1)
     epochs: int = _flag(30, "at most", least=1)
-    patience: int = _flag(5, "epochs without a lower validation loss before training stops", least=0)
+    patience: int = _flag(5, "epochs without a lower validation loss before training stops", least=1)
 
     # attacks
     attacks: tuple[str, ...] = _flag(ATTACKS, "requests to compare with an honest one", ATTACKS)
@@ -77,9 +77,13 @@ class Config:
     kappa: float = _flag(0.0, "margin of equation (5)", least=0)
     max_steps: int = _flag(1000, "steps after which a sample counts as failed; the authors allow 20000", least=1)
     max_l2: float = _flag(20.0, "largest L2 distance of a pushed image, in units of the scaled pixels", least=0)
-    importance: bool = _flag(False, "probe pixels near those that moved most more often; for large images")
+    importance: str = _flag(
+        "auto", "probe pixels near those that moved most more often; auto: beyond 32x32", ("auto", "on", "off")
+    )
     block_sizes: tuple[int, ...] = _flag(
-        (1,), "coarse to fine: sides of the pixel blocks moved together, last = 1", least=1
+        (1,),
+        "coarse to fine: sides of the pixel blocks moved together, one after the other; 4,2,1 suits 96x96",
+        least=1,
     )
     slots: int = _flag(0, "samples probed together in one call; 0: 1 on a CPU, 32 elsewhere", least=0)
     query_budget: int = _flag(0, "images that the attacker may send per seed; 0: no limit", least=0)
@@ -99,10 +103,16 @@ class Config:
         for spec in dataclasses.fields(self):
             value = getattr(self, spec.name)
             choices, least, most = (spec.metadata[key] for key in ("choices", "least", "most"))
+            many = isinstance(spec.default, tuple)
+            kind: Any = typing.get_args(spec.type)[0] if many else spec.type
+            if isinstance(value, tuple) != many:
+                raise ValueError(f"--{spec.name}={value}: expected {'a list' if many else 'one value'}")
             for item in value if isinstance(value, tuple) else (value,):
+                if type(item) is not kind and not (kind is float and type(item) is int):
+                    raise ValueError(f"--{spec.name}={item!r}: expected {kind.__name__}")
                 if choices and item not in choices:
                     raise ValueError(f"--{spec.name}={item}: expected one of {', '.join(choices)}")
-                if isinstance(item, int | float) and not least <= item <= most:
+                if isinstance(item, int | float) and not (math.isfinite(item) and least <= item <= most):
                     raise ValueError(f"--{spec.name}={item}: expected a number from {least:g} to {most:g}")
             if isinstance(value, tuple) and len(set(value)) != len(value):
                 raise ValueError(f"--{spec.name}={','.join(map(str, value))}: a value is given twice")
@@ -128,7 +138,7 @@ class Config:
         if given.keys() != known:
             raise ValueError(
                 f"{path} is of another version: unknown settings {sorted(given.keys() - known)}, missing settings "
-                f"{sorted(known - given.keys())}; make it anew with `python -m experiments.main` and flags"
+                f"{sorted(known - given.keys())}; make it anew with flags, in another --workdir or with --force"
             )
         fields: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in given.items()

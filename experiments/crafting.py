@@ -53,7 +53,7 @@ def choose_and_push(
         right = np.append(right, black_box.query(splits.train.images[ask]).argmax(-1) == classes.a)
     if right.sum() < needed:
         raise ValueError(
-            f"a request of {needed} samples ({max(config.fractions):g} of class "
+            f"a request of {needed} samples ({100 * max(config.fractions):g} % of class "
             f"{splits.spec.class_names[classes.a]}) is more than the {right.sum()} of {len(order)} that the victim "
             "predicts rightly: ask for smaller --fractions or train the victim longer"
         )
@@ -61,8 +61,28 @@ def choose_and_push(
     samples = take(splits.train, order[kept])
     pushed, seconds = None, 0.0
     if NEED_PUSHES & set(config.attacks):
-        pushed, seconds = push_or_find(config, victim, black_box, samples, key, classes.target)
+        pusher = BlackBox(splits.spec, black_box.predict, budget=_left_for_pushing(config, black_box, splits, classes))
+        pushed, seconds = push_or_find(config, victim, pusher, samples, key, classes.target)
+        black_box.charge(pusher.queries)
     return Crafted(samples, kept - np.arange(len(kept)), pushed, seconds)
+
+
+def label_choice(config: Config, attack: str) -> str:
+    """Which label a request submits: original, predicted or target. Honest and control requests keep their own."""
+    if attack in ("normal", "noise"):
+        return "original"
+    if config.request_labels == "paper":
+        return "predicted" if attack == "blending" else "original"
+    return config.request_labels
+
+
+def _left_for_pushing(config: Config, black_box: BlackBox, splits: Splits, classes: Classes) -> int | None:
+    """The budget less one query for every predicted label that requests will have to ask for."""
+    if black_box.left is None:
+        return None
+    submitted = sum(request_size(splits.train, classes.a, fraction) for fraction in config.fractions)
+    asking = sum(label_choice(config, attack) == "predicted" for attack in config.attacks)
+    return max(0, black_box.left - submitted * asking)
 
 
 class Crafter:
@@ -132,12 +152,10 @@ class Crafter:
         return kept
 
     def _labels(self, attack: str, images: np.ndarray, originals: np.ndarray) -> tuple[np.ndarray, int]:
-        """The submitted labels, and the queries that each cost. Honest and control requests keep their own."""
-        choice = self._config.request_labels
-        if choice == "paper":
-            choice = "predicted" if attack == "blending" else "original"
-        if attack in ("normal", "noise") or choice == "original":
-            return originals, 0
-        if choice == "predicted":
-            return self._black_box.query(images).argmax(-1).astype(np.int32), 1
-        return np.full_like(originals, self._classes.target), 0
+        """The submitted labels, and the queries that each cost."""
+        match label_choice(self._config, attack):
+            case "predicted":
+                return self._black_box.query(images).argmax(-1).astype(np.int32), 1
+            case "target":
+                return np.full_like(originals, self._classes.target), 0
+        return originals, 0

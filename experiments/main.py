@@ -1,6 +1,6 @@
 """Measures how much a malicious unlearning request makes a model forget.
 
-  python -m experiments.main                                              the quickstart, 2 minutes on 2 CPU cores
+  python -m experiments.main                                              the quickstart, 3 minutes on 2 CPU cores
   python -m experiments.main --flagfile=experiments/flagfiles/NAME.cfg    a named experiment
   python -m experiments.main --config=WORKDIR/config.json                 an earlier run again
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.paper_numbers import paper_rows
+from overunlearn_jax.data.splitting import BOUNDS
 from overunlearn_jax.files import write_bytes, write_json
 from overunlearn_jax.reporting import (
     ReportFigure,
@@ -45,9 +46,15 @@ def open_workdir(config: Config) -> Path:
             raise ValueError(
                 f"{workdir} holds a run of another config ({listed}): give another --workdir, or --force to overwrite"
             )
+    elif results.exists():
+        raise ValueError(f"{results} has no config.json beside it: give another --workdir, or --force to overwrite")
     write_bytes(path, dataclasses.replace(config, force=False).to_json().encode())
-    write_json(workdir / "manifest.json", manifest(device=_device(), seeds=config.seeds))
     return results
+
+
+def write_manifest(config: Config) -> None:
+    """Notes what the rows to come are made with; a start that has nothing left to do keeps the old note."""
+    write_json(Path(config.workdir) / "manifest.json", manifest(device=_device(), seeds=config.seeds))
 
 
 def finished_cells(results: Path) -> set[str]:
@@ -76,7 +83,7 @@ def write_outputs(config: Config, results: Path) -> Path:
     for setting, group in groups(rows).items():
         figures.extend(_result_figures(config, setting, group))
     described = json.loads((workdir / "manifest.json").read_text())
-    notes = [f"Device: {_device()}; {described['cpu']}, {described['cpu_cores']} cores. Every query was a real one."]
+    notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]
     text = summary_markdown(
         rows,
         title=config.experiment,
@@ -100,7 +107,10 @@ def _result_figures(config: Config, setting: Setting, rows: list[dict[str, Any]]
     tau = "" if setting.tau is None else f"_tau_{setting.tau:g}"
     stem = f"{setting.fidelity}{tau}_fraction_{setting.fraction:g}"
     folder = Path(config.workdir) / "figures"
-    about = f"class {setting.class_a_name}, {setting.fraction:.0%} of its samples requested, {setting.fidelity}{tau}"
+    about = (
+        f"class {setting.class_a_name}, {100 * setting.fraction:g} % of its samples requested, {setting.fidelity}"
+        + ("" if setting.tau is None else f", tau {setting.tau:g}")
+    )
     return [
         ReportFigure(
             accuracy_bars(rows, folder / f"accuracy_{stem}.png"), f"Accuracy of {about}, after each kind of request."
@@ -117,14 +127,16 @@ def _request_figures(config: Config, fraction: float) -> list[ReportFigure]:
     if not stored:
         return []
     first = next(iter(stored.values()))
+    if first["originals"].shape[-1] not in (1, 3):
+        return []  # neither grey nor red, green and blue: there is no picture of it
     path = request_pictures(
         Path(config.workdir) / "figures" / f"requests_fraction_{fraction:g}.png",
         first["originals"],
         {attack: pictures["submitted"] for attack, pictures in stored.items()},
         [f"sample {number}" for number in first["ids"]],
-        (-0.5, 0.5),
+        BOUNDS,
     )
-    about = f"class {config.class_a}, {fraction:.0%} of its samples requested"
+    about = f"class {config.class_a}, {100 * fraction:g} % of its samples requested"
     return [ReportFigure(path, f"Originals, submitted images and their differences; {about}.")]
 
 

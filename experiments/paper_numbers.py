@@ -16,6 +16,8 @@ _CIFAR10_AIRPLANE: tuple[tuple[float, str, dict[str, float]], ...] = (
     (0.5, "pushing_1", {"overall": 0.664, "class_a": 0.02}),
     (0.5, "pushing_2", {"overall": 0.669, "class_a": 0.02}),
 )
+# Table III: what blending at 0.5 costs class cat beyond an honest request.
+_BLENDING_INTO_CAT = ({"fraction": 0.1, "over_unlearning_b": 0.014}, {"fraction": 0.5, "over_unlearning_b": 0.081})
 
 
 def paper_rows(config: Config) -> list[ReferenceRow]:
@@ -23,4 +25,7 @@ def paper_rows(config: Config) -> list[ReferenceRow]:
     told = (config.dataset, config.class_a, config.unlearning, config.target)
     if told != ("cifar10", "airplane", "first_order", ""):
         return []
-    return [("paper", attack, {**values, "fraction": fraction}) for fraction, attack, values in _CIFAR10_AIRPLANE]
+    pushing = [("paper", attack, {**values, "fraction": fraction}) for fraction, attack, values in _CIFAR10_AIRPLANE]
+    if config.class_b != "cat" or config.blending_ratio != 0.5:
+        return [*pushing]
+    return [*pushing, *(("paper", "blending", values) for values in _BLENDING_INTO_CAT)]

@@ -12,7 +12,7 @@ import jax
 
 from experiments.config import Config
 from experiments.crafting import Classes, Crafter, choose_and_push
-from experiments.outputs import finished_cells, keep_pictures, open_workdir, write_outputs
+from experiments.outputs import finished_cells, keep_pictures, open_workdir, write_manifest, write_outputs
 from experiments.rows import Cell, accuracies, describe_request, describe_settings
 from experiments.unlearning import unlearn_all, variants
 from experiments.victims import train_or_find
@@ -43,15 +43,22 @@ def run(config: Config) -> Path:
     """Runs every unfinished cell and writes the report; returns its path. May be killed and called again."""
     results = open_workdir(config)
     finished = finished_cells(results)
-    for seed in config.seeds:
-        cells = [
-            Cell(seed, fraction, attack, variant)
-            for fraction, attack in itertools.product(config.fractions, config.attacks)
-            for variant in variants(config)
-        ]
-        if any(cell.name not in finished for cell in cells):
-            _run_seed(config, seed, cells, finished, results)
+    cells = {seed: cells_of(config, seed) for seed in config.seeds}
+    unfinished = [seed for seed in config.seeds if any(cell.name not in finished for cell in cells[seed])]
+    if unfinished:
+        write_manifest(config)
+    for seed in unfinished:
+        _run_seed(config, seed, cells[seed], finished, results)
     return write_outputs(config, results)
+
+
+def cells_of(config: Config, seed: int) -> list[Cell]:
+    """Every row that a seed is to give, in their order."""
+    return [
+        Cell(seed, fraction, attack, variant)
+        for fraction, attack in itertools.product(config.fractions, config.attacks)
+        for variant in variants(config)
+    ]
 
 
 def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], results: Path) -> None:
@@ -77,7 +84,10 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
         seconds = (time.perf_counter() - began) / len(unlearned)
         for cell in todo:
             predict = predict_fn(victim.model, unlearned[cell.variant])
-            after = evaluate(predict, splits.test, splits.spec.num_classes)
-            settings = describe_settings(config, splits.spec, classes, cell)
+            try:
+                after = evaluate(predict, splits.test, splits.spec.num_classes)
+            except ValueError as error:
+                raise ValueError(f"{cell.name}: {error}") from error
+            settings = describe_settings(config, splits.spec, classes, victim.name, cell)
             row = settings | described | accuracies(before, after, classes) | {"seconds_unlearn": seconds}
             append_row(results, row)

@@ -35,7 +35,8 @@ def zoo_settings(config: Config, black_box: BlackBox) -> ZooSettings:
         kappa=config.kappa,
         max_steps=config.max_steps,
         max_l2=config.max_l2,
-        importance=config.importance,
+        importance=config.importance == "on"
+        or (config.importance == "auto" and max(black_box.spec.image_shape[:2]) > 32),
     )
 
 
@@ -61,10 +62,11 @@ def push_or_find(
         }
     )
     directory = Path(config.cache_dir) / "pushes" / name
+    chunk_size = CHUNK if slots == 1 else 8 * slots  # finished samples make room for others only within a chunk
     chunks = []
     with PushingBar("pushing", len(samples.labels)) as bar:
-        for begin in range(0, len(samples.labels), CHUNK):
-            part = Split(*(array[begin : begin + CHUNK] for array in samples))
+        for begin in range(0, len(samples.labels), chunk_size):
+            part = Split(*(array[begin : begin + chunk_size] for array in samples))
             path = directory / f"{'_'.join(map(str, part.ids[[0, -1]]))}_{len(part.ids)}.npz"
             chunk = _read(path, part.ids)
             if chunk is None:

@@ -29,8 +29,8 @@ class Cell(NamedTuple):
         return f"seed {self.seed}/fraction {self.fraction}/{self.variant.fidelity}{tau}/{self.attack}"
 
 
-def describe_settings(config: Config, spec: DatasetSpec, classes: Classes, cell: Cell) -> dict[str, Any]:
-    """What the cell is about."""
+def describe_settings(config: Config, spec: DatasetSpec, classes: Classes, victim: str, cell: Cell) -> dict[str, Any]:
+    """What the cell is about; `victim` is its name in the cache."""
     names = spec.class_names
     return {
         "cell": cell.name,
@@ -38,6 +38,7 @@ def describe_settings(config: Config, spec: DatasetSpec, classes: Classes, cell:
         "dataset": spec.name,
         "dataset_note": config.dataset_note,
         "model": describe_model(config),
+        "victim": victim,
         "unlearning": config.unlearning,
         "fidelity": cell.variant.fidelity,
         "tau": cell.variant.tau,
@@ -82,15 +83,17 @@ def describe_request(
 
 
 def accuracies(before: Metrics, after: Metrics, classes: Classes) -> dict[str, Any]:
-    """Test accuracy before and after unlearning."""
+    """Test accuracy before and after unlearning; null for a class without test images."""
+
+    def known(value: float) -> float | None:
+        return None if np.isnan(value) else float(value)
 
     def of(metrics: Metrics, suffix: str) -> dict[str, Any]:
         return {
             f"overall{suffix}": metrics.overall,
-            f"class_a{suffix}": float(metrics.per_class[classes.a]),
-            f"class_b{suffix}": float(metrics.per_class[classes.b]),
+            f"class_a{suffix}": known(metrics.per_class[classes.a]),
+            f"class_b{suffix}": known(metrics.per_class[classes.b]),
             f"class_a_predicted{suffix}": metrics.predicted_counts[classes.a].tolist(),
         }
 
-    per_class = [None if np.isnan(value) else float(value) for value in after.per_class]
-    return of(before, "_before") | of(after, "") | {"per_class": per_class}
+    return of(before, "_before") | of(after, "") | {"per_class": [known(value) for value in after.per_class]}

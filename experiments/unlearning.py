@@ -1,6 +1,5 @@
 """The service's side of a run: which unlearning the flags ask for, as a list of variants to try on every request."""
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -10,7 +9,7 @@ import numpy as np
 from experiments.config import Config
 from experiments.victims import Victim
 from overunlearn_jax.types import DatasetSpec, Key, UnlearningRequest, Variables
-from overunlearn_jax.unlearn import FIDELITIES, UnlearnFn, fine_tuning, sweep_tau
+from overunlearn_jax.unlearn import FIDELITIES, fine_tuning, sweep_tau
 
 
 class Variant(NamedTuple):
@@ -37,7 +36,7 @@ def unlearn_all(
 ) -> dict[Variant, Variables]:
     """The victim after the request, for every variant; all taus of a fidelity in one vmapped call."""
     if config.unlearning == "fine_tuning":
-        unlearn = _fine_tuning(spec.num_classes, config.fine_tuning_epochs, scope(config))
+        unlearn = fine_tuning(num_classes=spec.num_classes, epochs=config.fine_tuning_epochs, scope=scope(config))
         return {Variant("none", None): unlearn(victim.model, victim.variables, request.images, request.labels, key)}
     results = {}
     for fidelity in config.fidelity:
@@ -58,8 +57,3 @@ def unlearn_all(
             params = jax.tree.map(lambda leaf, index=index: jnp.asarray(leaf)[index], swept.params)
             results[Variant(fidelity, tau)] = swept._replace(params=params)
     return results
-
-
-@functools.cache  # one object, so that JAX compiles its step once for all requests
-def _fine_tuning(num_classes: int, epochs: int, scope: str) -> UnlearnFn:
-    return fine_tuning(num_classes=num_classes, epochs=epochs, scope=scope)

@@ -42,7 +42,10 @@ def build_model(config: Config, spec: DatasetSpec) -> Model:
         make = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"--model={config.model} cannot be imported from here: {error}") from error
-    return make(spec.num_classes, spec.image_shape)
+    made = make(spec.num_classes, spec.image_shape)
+    if not isinstance(made, Model):
+        raise ValueError(f"--model={config.model} returned a {type(made).__name__}; expected a Model(init, apply)")
+    return made
 
 
 def describe_model(config: Config) -> str:

@@ -26,6 +26,6 @@ def in_batches(call: Callable[[np.ndarray], np.ndarray], images: np.ndarray, bat
     return np.concatenate(results)
 
 
-def predict_in_batches(predict: PredictFn, images: Images | np.ndarray, batch_size: int = 256) -> np.ndarray:
+def predict_in_batches(predict: PredictFn, images: Images, batch_size: int = 256) -> np.ndarray:
     """Probabilities, shape (n, k), of a jittable victim (a `jax.tree_util.Partial`, traced once per shape)."""
     return in_batches(lambda batch: apply_predict(predict, batch), np.asarray(images), batch_size)

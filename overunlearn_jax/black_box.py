@@ -49,12 +49,12 @@ class BlackBox:
         self.budget = budget
         self.batch_size = batch_size
         self.queries = 0
-        self._predict = predict
+        self.predict = predict
 
     @property
     def fused(self) -> PredictFn | None:
         """The victim as a jittable pytree, or None. Whoever uses it must `charge` what it asked."""
-        return self._predict if isinstance(self._predict, jax.tree_util.Partial) else None
+        return self.predict if isinstance(self.predict, jax.tree_util.Partial) else None
 
     @property
     def left(self) -> int | None:
@@ -63,11 +63,7 @@ class BlackBox:
 
     def charge(self, count: int) -> None:
         """Counts `count` images. Raises QueryBudgetExceededError, counting nothing, where the budget forbids them."""
-        if self.left is not None and count > self.left:
-            raise QueryBudgetExceededError(
-                f"{count} images to send, {self.left} of the budget of {self.budget} left: raise the budget or send "
-                "fewer samples, coordinates or steps"
-            )
+        self._check_budget(count)
         self.queries += count
 
     def query(self, images: np.ndarray) -> np.ndarray:
@@ -77,14 +73,23 @@ class BlackBox:
         probabilities, QueryBudgetExceededError where the budget is too small.
         """
         images = check_images(self.spec, images)
-        self.charge(len(images))
+        self._check_budget(len(images))
         if self.fused is not None:
+            self.charge(len(images))
             return check_probabilities(self.spec, predict_in_batches(self.fused, images, self.batch_size), len(images))
         answers = []
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
-            answers.append(check_probabilities(self.spec, self._predict(batch), len(batch)))
+            self.charge(len(batch))  # sent, whatever comes back
+            answers.append(check_probabilities(self.spec, self.predict(batch), len(batch)))
         return np.concatenate(answers)
+
+    def _check_budget(self, count: int) -> None:
+        if self.left is not None and count > self.left:
+            raise QueryBudgetExceededError(
+                f"{count} images to send, {self.left} of the budget of {self.budget} left: raise the budget or send "
+                "fewer samples, coordinates or steps"
+            )
 
 
 def check_images(spec: DatasetSpec, images: np.ndarray) -> np.ndarray:

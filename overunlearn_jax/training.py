@@ -125,11 +125,17 @@ def fit(
         if getattr(settings, name) < 1:
             raise ValueError(f"{name} is {getattr(settings, name)}; expected at least 1")
     init_key, order_key, dropout_key = jax.random.split(key, 3)
+    variables = jax.tree.map(jnp.copy, model.init(init_key))  # a step donates its state: not the caller's own arrays
+    answer, _ = jax.eval_shape(lambda images: model.apply(variables, images, None), splits.train.images[:1])
+    if answer.shape != (1, splits.spec.num_classes):
+        raise ValueError(
+            f"the model answers logits of shape {answer.shape} to one image; expected {(1, splits.spec.num_classes)}: "
+            f"one for each class of {splits.spec.name}"
+        )
     optimizer = optax.amsgrad(settings.learning_rate)
     train_step = make_train_step(model, optimizer)
     validate = make_validation(model, splits.validation)
 
-    variables = jax.tree.map(jnp.copy, model.init(init_key))  # a step donates its state: not the caller's own arrays
     state = TrainState(variables, optimizer.init(variables.params), jnp.int32(0))
     best = BestSoFar(jax.tree.map(jnp.copy, variables), jnp.float32(jnp.inf), jnp.int32(-1))
     log = _EpochLog(directory)

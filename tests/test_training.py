@@ -330,10 +330,18 @@ def test_a_loss_that_is_no_number_is_refused(tmp_path, rate):
     assert not list(tmp_path.iterdir())
 
 
-def test_no_epochs_give_the_first_weights():
-    model = _softmax_regression()
-    trained = fit(model, _splits(), TrainSettings(epochs=0), jax.random.key(0))
-    _assert_same_bits(trained, model.init(jax.random.split(jax.random.key(0), 3)[0]))
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "patience"])
+def test_settings_that_train_nothing_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} is 0; expected at least 1"):
+        fit(_softmax_regression(), _splits(), TrainSettings()._replace(**{name: 0}), jax.random.key(0))
+
+
+def test_a_model_for_another_number_of_classes_is_refused():
+    model = pure_model(
+        lambda key: {"kernel": jnp.zeros((16, 7))}, lambda params, x: x.reshape(-1, 16) @ params["kernel"]
+    )
+    with pytest.raises(ValueError, match=f"7.*expected.*{CLASSES}"):
+        fit(model, _splits(), TrainSettings(), jax.random.key(0))
 
 
 def test_arrays_of_the_caller_survive_training():

@@ -24,7 +24,7 @@ from overunlearn_jax.models import predict_fn, vgg
 from overunlearn_jax.types import Bounds, DatasetSpec
 
 IMAGE_SHAPE = (32, 32, 3)
-BATCHES = (64, 128, 257, 514, 1028)
+BATCHES = (64, 128, 257, 514, 1028, 4112, 8224)
 
 
 def main(arguments: list[str]) -> None:
@@ -59,11 +59,12 @@ def measure(width: int, samples: int, steps: int, repeats: int, slots: int) -> d
         return int(state.queries.sum())
 
     forward = jax.jit(lambda predict, batch: predict(batch))
+    pieces = {batch: images[:batch] for batch in BATCHES}
 
     def plain(batch: int) -> int:
         calls = max(1, samples * steps * settings.queries_per_step // batch // 4)
         for _ in range(calls):
-            answer = forward(predict, images[:batch])
+            answer = forward(predict, pieces[batch])
         jax.block_until_ready(answer)
         return calls * batch
 

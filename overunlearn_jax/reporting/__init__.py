@@ -2,7 +2,7 @@
 
 from overunlearn_jax.reporting.figures import accuracy_bars, predicted_label_bars, request_pictures
 from overunlearn_jax.reporting.html import ReportFigure, write_report
-from overunlearn_jax.reporting.manifest import manifest, write_json
+from overunlearn_jax.reporting.manifest import manifest
 from overunlearn_jax.reporting.markdown import summary_markdown
 from overunlearn_jax.reporting.rows import REQUIRED_KEYS, append_row, read_rows
 from overunlearn_jax.reporting.summarise import Setting, SummaryRow, groups, summarise
@@ -21,6 +21,5 @@ __all__ = [
     "request_pictures",
     "summarise",
     "summary_markdown",
-    "write_json",
     "write_report",
 ]

@@ -10,10 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from overunlearn_jax.files import write_json
-
-__all__ = ["git_state", "manifest", "write_json"]
-
 _PACKAGES = (
     "overunlearn_jax",
     "jax",

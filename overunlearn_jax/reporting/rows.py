@@ -19,9 +19,9 @@ SETTING_KEYS = (
     "experiment",  # str
     "dataset",  # str
     "dataset_note",  # str, may be ""
-    "model",  # str, for instance "vgg3 width 16"
+    "model",  # str, for instance "VGG-3 width 16"
     "unlearning",  # str, for instance "first_order"
-    "fidelity",  # "equation", "authors_code" or "corrected"
+    "fidelity",  # "equation", "authors_code" or "corrected"; "none" for a method without readings
     "tau",  # float, or null where the method has none
     "scope",  # str: which parameters are unlearned
     "goal",  # "untargeted", or the name of the class that is pushed towards
@@ -57,7 +57,7 @@ REQUIRED_KEYS = (
     "ssim_mean",  # float against the original images, or null
     "l2_mean",  # float, L2 norm of submitted - original, in pixel units of the data set's bounds, or null
     "l2_max",  # float or null
-    "queries",  # int: images sent to the black box for the whole request
+    "queries",  # int: images sent to the black box for the request; choosing its samples cost requested + skipped more
     "steps_median",  # float, or null for an attack without steps
     "seconds_attack",  # float
     "seconds_unlearn",  # float

@@ -12,6 +12,7 @@ from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Variables
 from overunlearn_jax.unlearn.first_order import UnlearnFn
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
+from overunlearn_jax.unlearn.request_checks import check_request
 
 
 def random_other_labels(key: Key, labels: Labels, num_classes: int) -> Labels:
@@ -37,9 +38,8 @@ def fine_tuning(
         raise ValueError(f"num_classes is {num_classes}; a random other label needs at least 2")
 
     def unlearn_fn(model: Model, variables: Variables, images: Images, labels: Labels, key: Key) -> Variables:
+        check_request(model, variables, images, labels)
         count = len(images)
-        if count == 0:
-            raise ValueError("the request is empty: there is nothing to unlearn")
         label_key, order_key, dropout_key = jax.random.split(key, 3)
         wrong = random_other_labels(label_key, jnp.asarray(labels), num_classes)
         selected, rest = partition_params(variables.params, scope)

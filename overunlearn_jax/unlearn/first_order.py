@@ -15,6 +15,8 @@ from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Bounds, Images, Key, Labels, Params, Variables
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
 from overunlearn_jax.unlearn.replacements import replacement_images
+from overunlearn_jax.unlearn.request_checks import check_request
+from overunlearn_jax.unlearn.transforms import first_order_transform
 
 # (model, variables, submitted images, submitted labels, key) -> unlearned variables
 UnlearnFn = Callable[[Model, Variables, Images, Labels, Key], Variables]
@@ -42,19 +44,17 @@ def first_order(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; expected at least 1")
-    transform = optax.scale(-tau)
+    transform = first_order_transform(tau)
 
     def unlearn_fn(model: Model, variables: Variables, images: Images, labels: Labels, key: Key) -> Variables:
-        count = len(images)
-        if count == 0:
-            raise ValueError("the request is empty: there is nothing to unlearn")
+        check_request(model, variables, images, labels)
         selected, rest = partition_params(variables.params, scope)
         others = replacement_images(replacement, key, images, bounds)
         difference = None
-        for start in range(0, count, batch_size):
+        for start in range(0, len(images), batch_size):
             rows = slice(start, start + batch_size)
-            lost = last_partial_batch_only and start + batch_size <= count
-            part = _gradient_difference(
+            lost = last_partial_batch_only and start + batch_size <= len(images)
+            part = gradient_difference(
                 model.apply,
                 selected,
                 rest,
@@ -91,7 +91,7 @@ def sweep_tau(
 
 
 @partial(jax.jit, static_argnames="apply")
-def _gradient_difference(
+def gradient_difference(
     apply: Callable[..., tuple[Array, object]],
     selected: Params,
     rest: Params,

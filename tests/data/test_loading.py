@@ -5,8 +5,6 @@ import pytest
 from sklearn.datasets import load_digits
 
 from overunlearn_jax.data import digest, load
-from overunlearn_jax.data.tfds_builder import find_builder
-from overunlearn_jax.data.tfds_sets import read_class_names
 from overunlearn_jax.types import Splits
 
 
@@ -84,7 +82,9 @@ def test_stl10_test_part_is_1000_balanced_images(stl10: Splits):
     assert stl10.test.images.std() > 0.1
 
 
-def test_cifar100_uses_the_fine_labels(cifar100_dir: Path):
-    names = read_class_names(find_builder("cifar100", cifar100_dir, ()), "cifar100")
-    assert len(names) == 100
-    assert names[:3] == ("apple", "aquarium_fish", "baby")
+def test_cifar100_has_its_fine_labels_and_all_its_images(cifar100_dir: Path):
+    splits = load("cifar100", data_dir=cifar100_dir, seed=0, download=False)
+    assert len(splits.spec.class_names) == 100
+    assert splits.spec.class_names[:3] == ("apple", "aquarium_fish", "baby")
+    assert [split.images.shape for split in splits[1:]] == [(n, 32, 32, 3) for n in (40_000, 10_000, 10_000)]
+    np.testing.assert_array_equal(np.bincount(splits.test.labels), np.full(100, 100))

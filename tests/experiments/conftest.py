@@ -43,4 +43,5 @@ def same_architecture_compiles_once() -> Iterator[None]:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the figures, which take longer than the rest of a tiny run."""
-    monkeypatch.setattr(outputs, "_figures", lambda *_: [])
+    monkeypatch.setattr(outputs, "_result_figures", lambda *_: [])
+    monkeypatch.setattr(outputs, "_request_figures", lambda *_: [])

@@ -193,3 +193,22 @@ def test_help_lists_every_flag_and_imports_no_jax():
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert "absl.app" in imported
     assert "jax" not in imported  # importing it takes seconds
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"taus": 0.02}, "--taus=0.02: expected a list"),
+        ({"taus": ["a"]}, "--taus='a': expected float"),
+        ({"epochs": "3"}, "--epochs='3': expected int"),
+        ({"epochs": [3]}, "expected one value"),
+        ({"seeds": [0.5]}, "--seeds=0.5: expected int"),
+        ({"force": "no"}, "--force='no': expected bool"),
+        ({"max_l2": float("inf")}, "--max_l2=inf: expected a number"),
+    ],
+)
+def test_wrong_types_in_a_config_file_are_named(tmp_path: Path, changes: dict, message: str):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(Config().to_json()) | changes))
+    with pytest.raises(ValueError, match=message):
+        Config.from_json(path)

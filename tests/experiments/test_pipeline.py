@@ -77,8 +77,8 @@ def test_a_run_leaves_all_its_files(config: MakeConfig):
     assert Config.from_json(workdir / "config.json") == settings
     assert json.loads((workdir / "manifest.json").read_text())["seeds"] == [0]
     assert {path.name for path in (workdir / "figures").iterdir()} == {
-        f"{kind}_corrected_tau_0.001_fraction_{fraction}.png"
-        for kind in ("accuracy", "predicted_labels", "requests")
+        f"{kind}_fraction_{fraction}.png"
+        for kind in ("accuracy_corrected_tau_0.001", "predicted_labels_corrected_tau_0.001", "requests")
         for fraction in ("0.25", "0.5")
     }
     assert "Pushing-II" in (workdir / "summary.md").read_text()
@@ -406,7 +406,9 @@ def test_more_samples_than_the_victim_predicts_rightly(config: MakeConfig):
     settings = config(fractions=(0.1, 1.0))
     splits = data.load(settings.dataset, seed=0)
     black_box = BlackBox(splits.spec, lambda images: np.eye(3)[np.arange(len(images)) % 2])
-    with pytest.raises(ValueError, match=r"a request of \d+ samples \(100% of class ant\) is more than .* --fractions"):
+    with pytest.raises(
+        ValueError, match=r"a request of \d+ samples \(100 % of class ant\) is more than .* --fractions"
+    ):
         choose_and_push(settings, "nobody", black_box, splits, Classes(0, 1, None), 0, pipeline.seed_keys(0).push)
 
 

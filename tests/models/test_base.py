@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from overunlearn_jax.attacks import ZooSettings, push
+from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.models import Model, predict_fn, pure_model, vgg
 from overunlearn_jax.training import TrainSettings, fit
@@ -132,6 +134,17 @@ def test_other_models_train_predict_and_unlearn(model, pattern, tmp_path):
     unlearned = first_order(0.02, bounds=BOUNDS, scope="all")(model, variables, images, labels, jax.random.key(1))
     before, after = (predict_fn(model, weights)(images)[:, 1].mean() for weights in (variables, unlearned))
     assert after < before
+
+    service = BlackBox(splits.spec, predict_fn(model, variables))
+    pushed = push(
+        service,
+        images[:2],
+        labels[:2],
+        ZooSettings(BOUNDS, coordinates=8, step_size=0.1, max_steps=200),
+        jax.random.key(2),
+    )
+    assert pushed.crossed.all()
+    assert (service.query(pushed.outside).argmax(-1) != labels[:2]).all()
 
     part = first_order(0.02, bounds=BOUNDS, scope=pattern)(model, variables, images, labels, jax.random.key(1))
     leaves = [jax.tree.leaves(tree) for tree in (variables.params, part.params)]

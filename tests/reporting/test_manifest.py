@@ -10,7 +10,8 @@ from importlib import metadata
 import numpy as np
 import pytest
 
-from overunlearn_jax.reporting import manifest, write_json
+from overunlearn_jax.files import write_json
+from overunlearn_jax.reporting import manifest
 from overunlearn_jax.reporting.manifest import git_state
 
 
@@ -98,10 +99,10 @@ def test_a_failed_replace_leaves_the_old_file_and_no_litter(tmp_path, monkeypatc
     path = write_json(tmp_path / "m.json", {"a": 1})
 
     def fail(source, target):
-        raise OSError("no")
+        raise OSError("refused")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="no"):
+    with pytest.raises(OSError, match="refused"):
         write_json(path, {"a": 2})
     assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["m.json"]
