@@ -6,6 +6,8 @@ import numpy as np
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Images, Labels, Variables
 
+_logits = jax.jit(lambda apply, variables, images: apply(variables, images, None)[0], static_argnums=0)  # traced once
+
 
 def check_request(model: Model, variables: Variables, images: Images, labels: Labels) -> None:
     """Raises ValueError for an empty request, images that are not finite, or labels that the model has no logit for."""
@@ -18,6 +20,6 @@ def check_request(model: Model, variables: Variables, images: Images, labels: La
         )
     if not np.isfinite(images).all():
         raise ValueError("the request's images hold NaN or infinity; expected numbers inside the data set's bounds")
-    logits, _ = jax.eval_shape(lambda first: model.apply(variables, first, None), images[:1])
+    logits = jax.eval_shape(lambda first: _logits(model.apply, variables, first), images[:1])
     if labels.min() < 0 or labels.max() >= logits.shape[-1]:
         raise ValueError(f"labels lie in {labels.min()} ... {labels.max()}; expected 0 ... {logits.shape[-1] - 1}")
