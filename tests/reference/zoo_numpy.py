@@ -49,13 +49,6 @@ def first_sample(image, label, target, settings):
     )
 
 
-def step_all(samples, corners_of_samples, victims, settings):
-    """One step of every sample that is not finished; each has coordinates and a victim of its own."""
-    for sample, corners, predict in zip(samples, corners_of_samples, victims, strict=True):
-        if sample.status == RUNNING:
-            step_one(sample, corners, predict, settings)
-
-
 def step_one(sample, corners, predict, settings):
     """Evaluates the iterate, judges it, and moves each coordinate by its own finite differences."""
     h, block = settings.difference, settings.block
