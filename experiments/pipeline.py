@@ -18,7 +18,7 @@ from experiments.unlearning import unlearn_all, variants
 from experiments.victims import train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.black_box import BlackBox
-from overunlearn_jax.evaluation import evaluate
+from overunlearn_jax.evaluation import evaluate, evaluate_all
 from overunlearn_jax.models import predict_fn
 from overunlearn_jax.reporting import append_row
 from overunlearn_jax.types import Key
@@ -82,12 +82,9 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
         began = time.perf_counter()
         unlearned = jax.block_until_ready(unlearn_all(config, victim, splits.spec, request, keys.unlearn))
         seconds = (time.perf_counter() - began) / len(unlearned)
+        models = {cell.name: predict_fn(victim.model, unlearned[cell.variant]) for cell in todo}
+        after = evaluate_all(models, splits.test, splits.spec.num_classes)
         for cell in todo:
-            predict = predict_fn(victim.model, unlearned[cell.variant])
-            try:
-                after = evaluate(predict, splits.test, splits.spec.num_classes)
-            except ValueError as error:
-                raise ValueError(f"{cell.name}: {error}") from error
             settings = describe_settings(config, splits.spec, classes, victim.name, cell)
-            row = settings | described | accuracies(before, after, classes) | {"seconds_unlearn": seconds}
+            row = settings | described | accuracies(before, after[cell.name], classes) | {"seconds_unlearn": seconds}
             append_row(results, row)

@@ -1,24 +1,22 @@
-"""Pushed samples on the shelf: crafted in chunks, each written once it is whole, found again by their hash."""
+"""Pushes the samples of a run, those that no earlier run has pushed, and saves them as they end."""
 
-import io
 import time
-import zipfile
-import zlib
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from experiments import push_store
 from experiments.config import Config
 from experiments.progress import PushingBar
+from experiments.push_store import Stored
 from experiments.victims import settings_hash
-from overunlearn_jax.attacks import PushResult, ZooSettings, push
+from overunlearn_jax.attacks import PushResult, ZooSettings, default_slots, push
 from overunlearn_jax.black_box import BlackBox
-from overunlearn_jax.files import write_bytes
 from overunlearn_jax.types import Key, Split
 
-RECIPE = 1  # raise it when the engine changes what the same settings give
-CHUNK = 25  # samples; a kill loses at most one chunk of queries
+RECIPE = 2  # raise it when the engine changes what the same settings give
+CHUNK = 25  # samples in a file; a kill loses those that are not yet in one
 
 
 def zoo_settings(config: Config, black_box: BlackBox) -> ZooSettings:
@@ -45,10 +43,10 @@ def push_or_find(
 ) -> tuple[PushResult, float]:
     """Pushes `samples` through the black box; returns what became of them and the seconds that it took.
 
-    Chunks that the cache holds are charged their queries, and count the seconds that they once took.
+    Samples that the cache holds are charged their queries, and count the seconds that they once took.
     """
     settings = zoo_settings(config, black_box)
-    slots = config.slots or (1 if jax.default_backend() == "cpu" else 32)
+    slots = config.slots or default_slots()
     name = settings_hash(
         {
             "recipe": RECIPE,
@@ -62,49 +60,56 @@ def push_or_find(
         }
     )
     directory = Path(config.cache_dir) / "pushes" / name
-    chunk_size = CHUNK if slots == 1 else 8 * slots  # finished samples make room for others only within a chunk
-    chunks = []
     with PushingBar("pushing", len(samples.labels)) as bar:
-        for begin in range(0, len(samples.labels), chunk_size):
-            part = Split(*(array[begin : begin + chunk_size] for array in samples))
-            path = directory / f"{'_'.join(map(str, part.ids[[0, -1]]))}_{len(part.ids)}.npz"
-            chunk = _read(path, part.ids)
-            if chunk is None:
-                began = time.perf_counter()
-                result = push(
-                    black_box,
-                    part.images,
-                    part.labels,
-                    settings,
-                    key,
-                    ids=part.ids,
-                    targets=None if target is None else np.full(len(part.labels), target),
-                    block_sizes=config.block_sizes,
-                    slots=slots,
-                )
-                chunk = result, time.perf_counter() - began
-                _write(path, part.ids, *chunk)
-            else:
-                black_box.charge(int(chunk[0].queries.sum()))
-            chunks.append(chunk)
-            bar.update(*chunk)
-    results, seconds = zip(*chunks, strict=True)
-    return PushResult(*(np.concatenate(arrays) for arrays in zip(*results, strict=True))), sum(seconds)
+        parts = push_store.read(directory, samples.ids)
+        for part in parts:
+            black_box.charge(int(part.result.queries.sum()))
+            bar.update(part.result, part.seconds)
+        known = push_store.join(parts).ids if parts else np.zeros(0, np.int64)
+        missing = Split(*(array[~np.isin(samples.ids, known)] for array in samples))
+        if len(missing.labels):
+            saving = _Saving(directory, missing.ids, bar)
+            push(
+                black_box,
+                missing.images,
+                missing.labels,
+                settings,
+                key,
+                ids=missing.ids,
+                targets=None if target is None else np.full(len(missing.labels), target),
+                block_sizes=config.block_sizes,
+                slots=slots,
+                on_finished=saving.add,
+            )
+            saving.write()
+            parts += saving.written
+    everything = push_store.join(parts)
+    place = {identity: index for index, identity in enumerate(everything.ids.tolist())}
+    order = [place[identity] for identity in samples.ids.tolist()]
+    return PushResult(*(array[order] for array in everything.result)), everything.seconds
 
 
-def _read(path: Path, ids: np.ndarray) -> tuple[PushResult, float] | None:
-    if not path.exists():
-        return None
-    try:
-        with np.load(io.BytesIO(path.read_bytes())) as stored:
-            if not np.array_equal(stored["ids"], ids):
-                return None
-            return PushResult(**{field: stored[field] for field in PushResult._fields}), float(stored["seconds"])
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it, and its samples are pushed again") from error
+class _Saving:
+    """Collects finished samples and writes them, `CHUNK` or more at a time."""
 
+    def __init__(self, directory: Path, ids: np.ndarray, bar: PushingBar):
+        self.written: list[Stored] = []
+        self._directory, self._ids, self._bar = directory, ids, bar
+        self._collected: list[Stored] = []
+        self._began = time.perf_counter()
 
-def _write(path: Path, ids: np.ndarray, result: PushResult, seconds: float) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, ids=ids, seconds=seconds, **result._asdict())
-    write_bytes(path, buffer.getvalue())
+    def add(self, positions: np.ndarray, result: PushResult) -> None:
+        """Called with samples that have just ended."""
+        now = time.perf_counter()
+        self._collected.append(Stored(self._ids[positions], result, now - self._began))
+        self._bar.update(result, now - self._began)
+        self._began = now
+        if sum(len(part.ids) for part in self._collected) >= CHUNK:
+            self.write()
+
+    def write(self) -> None:
+        """Writes what has been collected."""
+        if self._collected:
+            self.written.append(push_store.join(self._collected))
+            push_store.write(self._directory, self.written[-1])
+            self._collected = []

@@ -1,11 +1,14 @@
 """Long arrays through a jitted function in pieces of one static shape."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from overunlearn_jax.types import Images, PredictFn
+from overunlearn_jax.types import Array, Images, PredictFn
 
 apply_predict = jax.jit(lambda predict, images: predict(images))
 
@@ -29,3 +32,30 @@ def in_batches(call: Callable[[np.ndarray], np.ndarray], images: np.ndarray, bat
 def predict_in_batches(predict: PredictFn, images: Images, batch_size: int = 256) -> np.ndarray:
     """Probabilities, shape (n, k), of a jittable victim (a `jax.tree_util.Partial`, traced once per shape)."""
     return in_batches(lambda batch: apply_predict(predict, batch), np.asarray(images), batch_size)
+
+
+def predict_all_in_batches(predicts: Sequence[PredictFn], images: Images, batch_size: int = 256) -> np.ndarray:
+    """Probabilities, shape (v, n, k), of v victims that differ in their arrays only.
+
+    Where they differ in vectors and matrices only, as after unlearning in the head, all are asked in one call, and
+    what they share is computed once.
+    """
+    structure: Any = jax.tree.structure(predicts[0])
+    if any(structure != jax.tree.structure(each) for each in predicts):
+        raise ValueError("expected versions of one model: these have different functions or parameter trees")
+    versions = list(zip(*map(jax.tree.leaves, predicts), strict=True))
+    differ = tuple(any(not np.array_equal(leaf, leaves[0]) for leaf in leaves[1:]) for leaves in versions)
+    if any(apart and np.ndim(leaves[0]) > 2 for apart, leaves in zip(differ, versions, strict=True)):
+        return np.stack([predict_in_batches(each, images, batch_size) for each in predicts])
+    stacked = [jnp.stack(leaves) if apart else leaves[0] for apart, leaves in zip(differ, versions, strict=True)]
+    if not any(differ):
+        return np.stack([predict_in_batches(predicts[0], images, batch_size)] * len(predicts))
+    answers = in_batches(partial(_apply_all, structure, differ, stacked), np.asarray(images), batch_size)
+    return answers.swapaxes(0, 1)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _apply_all(structure: Any, differ: tuple[bool, ...], stacked: list[Array], images: Array) -> Array:
+    axes = [0 if apart else None for apart in differ]
+    answers = jax.vmap(lambda leaves: jax.tree.unflatten(structure, leaves)(images), in_axes=(axes,))(stacked)
+    return answers.swapaxes(0, 1)  # images first: batches are joined along them

@@ -1,8 +1,10 @@
 """How well a model predicts: overall, class by class, and what it predicts instead."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from overunlearn_jax.batching import predict_in_batches
+from overunlearn_jax.batching import predict_all_in_batches
 from overunlearn_jax.types import Metrics, PredictFn, Split
 
 
@@ -11,10 +13,21 @@ def evaluate(predict: PredictFn, split: Split, num_classes: int) -> Metrics:
 
     Raises ValueError where the model answers something else than finite numbers: its weights are broken.
     """
-    probabilities = predict_in_batches(predict, split.images)
-    if not np.isfinite(probabilities).all():
-        raise ValueError("the model's probabilities are not finite: its weights diverged; a smaller step may help")
-    return metrics_from_predictions(split.labels, probabilities.argmax(-1), num_classes)
+    return evaluate_all({"the model": predict}, split, num_classes)["the model"]
+
+
+def evaluate_all(models: Mapping[str, PredictFn], split: Split, num_classes: int) -> dict[str, Metrics]:
+    """Metrics of several versions of one model, such as those that unlearning with several rates gives.
+
+    The layers in which they do not differ are computed once for all. Raises ValueError naming the model that answers
+    something else than finite numbers.
+    """
+    metrics = {}
+    for name, probabilities in zip(models, predict_all_in_batches([*models.values()], split.images), strict=True):
+        if not np.isfinite(probabilities).all():
+            raise ValueError(f"{name}: probabilities are not finite: its weights diverged; a smaller step may help")
+        metrics[name] = metrics_from_predictions(split.labels, probabilities.argmax(-1), num_classes)
+    return metrics
 
 
 def metrics_from_predictions(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> Metrics:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from overunlearn_jax.evaluation import evaluate, metrics_from_predictions
+from overunlearn_jax.evaluation import evaluate, evaluate_all, metrics_from_predictions
 from overunlearn_jax.types import Split
 from tests.reference.small_victims import linear_softmax, predicted, random_images, small_spec
 
@@ -59,3 +59,36 @@ def test_one_broken_row_is_enough():
     victim = jax.tree_util.Partial(predict, jnp.full(3, 1 / 3))
     with pytest.raises(ValueError, match="not finite"):
         evaluate(victim, split, 3)
+
+
+def _two_layers(first, second, images):
+    return jax.nn.softmax(jnp.tanh(images.reshape(len(images), -1) @ first) @ second)
+
+
+def _versions(count):
+    rng = np.random.default_rng(0)
+    first = jnp.asarray(rng.normal(size=(36, 5)), jnp.float32)
+    return {
+        f"version {index}": jax.tree_util.Partial(_two_layers, first, jnp.asarray(rng.normal(size=(5, 3)), jnp.float32))
+        for index in range(count)
+    }
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_versions_together_are_judged_as_each_alone(count):
+    models = _versions(count)
+    images = random_images(1, 300, small_spec())
+    split = Split(images, np.arange(300, dtype=np.int32) % 3, np.arange(300))
+    together = evaluate_all(models, split, 3)
+    assert list(together) == list(models)
+    for name, predict in models.items():
+        np.testing.assert_array_equal(together[name].predicted_counts, evaluate(predict, split, 3).predicted_counts)
+
+
+def test_a_broken_version_is_named():
+    models = _versions(3)
+    broken = models["version 1"]
+    models["version 1"] = jax.tree_util.Partial(broken.func, broken.args[0], broken.args[1] * jnp.nan)
+    split = Split(random_images(1, 4, small_spec()), np.zeros(4, np.int32), np.arange(4))
+    with pytest.raises(ValueError, match=r"version 1: probabilities are not finite"):
+        evaluate_all(models, split, 3)

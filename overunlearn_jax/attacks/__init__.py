@@ -1,23 +1,21 @@
 """Crafting malicious requests through a black box; knows neither models nor unlearning."""
 
 from overunlearn_jax.attacks.blending import blend
-from overunlearn_jax.attacks.blocks import Probes, probe_images
 from overunlearn_jax.attacks.noise import noise_of_length
-from overunlearn_jax.attacks.pushing import PushResult, push
+from overunlearn_jax.attacks.pushing import PushResult, default_slots, push
 from overunlearn_jax.attacks.search import run_from_python, run_fused
 from overunlearn_jax.attacks.zoo import Zoo, start, zoo
 from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, ZooState
 
 __all__ = [
-    "Probes",
     "PushResult",
     "Status",
     "Zoo",
     "ZooSettings",
     "ZooState",
     "blend",
+    "default_slots",
     "noise_of_length",
-    "probe_images",
     "push",
     "run_from_python",
     "run_fused",

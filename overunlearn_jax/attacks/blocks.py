@@ -3,8 +3,6 @@
 With blocks of 1, the paper's search, a coordinate is one pixel of one channel.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -14,24 +12,6 @@ from overunlearn_jax.types import Array
 
 SMALLEST_IMPORTANCE = 1e-3  # of the largest: every coordinate keeps a chance
 SMALLEST_MOVE = 1e-5  # of the pixel range: what moved less did so by rounding
-
-
-class Probes(NamedTuple):
-    """What one step asks of the victim for one sample: the image itself, and the image with one block changed."""
-
-    image: Array  # shape=(h, w, c)
-    corners: Array  # shape=(p, 3), dtype=int32: row, column, channel where each block begins
-    blocks: Array  # shape=(p, 2, b, b): its pixels at +h and at -h
-
-
-def probe_images(probes: Probes) -> Array:
-    """All images of one sample's probes, shape (1 + 2p, h, w, c): the iterate, then +h and -h of each coordinate."""
-
-    def changed(corner: Array, pixels: Array) -> Array:
-        return lax.dynamic_update_slice(probes.image, pixels[..., None], tuple(corner))
-
-    images = jax.vmap(jax.vmap(changed, (None, 0)))(probes.corners, probes.blocks)
-    return jnp.concatenate([probes.image[None], images.reshape(-1, *probes.image.shape)])
 
 
 def choose_blocks(state: ZooState, moved: Array, settings: ZooSettings) -> Array:

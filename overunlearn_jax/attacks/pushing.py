@@ -1,14 +1,15 @@
 """Pushing-I and Pushing-II (equations 2 to 8): both images of one trajectory to the decision boundary."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from overunlearn_jax.attacks.search import run_from_python, run_fused
-from overunlearn_jax.attacks.zoo import start, zoo
-from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, ZooState, check_blocks
+from overunlearn_jax.attacks.pool import PROBABILITIES, Samples, search_all
+from overunlearn_jax.attacks.search import device_mesh
+from overunlearn_jax.attacks.zoo import zoo
+from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, check_blocks
 from overunlearn_jax.black_box import BlackBox, check_images, check_probabilities
 from overunlearn_jax.types import Key
 
@@ -44,6 +45,8 @@ def push(
     targets: np.ndarray | None = None,
     block_sizes: tuple[int, ...] = (1,),
     slots: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    on_finished: Callable[[np.ndarray, PushResult], None] | None = None,
 ) -> PushResult:
     """Walks every image to the decision boundary by zeroth-order queries.
 
@@ -57,7 +60,11 @@ def push(
       targets: shape (n,), the class to reach, another than the label; targeted pushes only.
       block_sizes: coarse to fine: each size in turn walks on what the last left unfinished (stalled or out of steps),
         with `settings.max_steps` steps of its own. (1,) is the paper's search.
-      slots: samples probed in one call of the victim; 1 on a CPU and 32 elsewhere by default.
+      slots: samples probed in one call of the victim on each device; 1 on a CPU and 32 elsewhere by default. It sets
+        how much memory the search takes.
+      devices: a fused victim's samples are divided among them; all local devices by default.
+      on_finished: called with the positions of samples that have just ended, and with what became of them: to save
+        them, or to show progress.
 
     Raises:
       ValueError: images, labels or targets that do not fit the victim or each other.
@@ -71,29 +78,56 @@ def push(
     if settings.targeted and (targets == labels).any():
         raise ValueError("a target equals its sample's label: a targeted push goes to another class")
     if slots is None:
-        slots = 1 if jax.default_backend() == "cpu" else 32
+        slots = default_slots()
     if slots < 1:
         raise ValueError(f"slots is {slots}; expected at least one sample in a call")
     ids = np.arange(len(images)) if ids is None else _check_ids(ids, len(images))
     check_blocks(settings, spec.image_shape, block_sizes)
-    run = run_from_python if black_box.fused is None else run_fused
+    engines = [zoo(settings._replace(block=block)) for block in block_sizes]
+    mesh = device_mesh(devices if black_box.fused is not None else jax.local_devices()[:1])
+    result = _empty_result(images, spec.num_classes)
 
-    state: ZooState | None = None
-    for block in block_sizes:
-        engine = zoo(settings._replace(block=block))
-        fresh = start(engine, key, ids, images, labels, targets, spec.num_classes)
-        state = fresh if state is None else _refine(state, fresh, settings.max_steps)
-        state = run(engine, black_box, state, slots)
-    assert state is not None
-    return _result(black_box, state)
+    def finished(positions: np.ndarray, kept: dict[str, np.ndarray]) -> None:
+        part = _result_of(black_box, images[positions], kept)
+        for whole, values in zip(result, part, strict=True):
+            whole[positions] = values
+        if on_finished is not None:
+            on_finished(positions, part)
+
+    samples = Samples(images, labels, targets, ids.astype(np.uint32))
+    search_all(engines, black_box, key, samples, slots, mesh, finished)
+    return result
 
 
-def _refine(state: ZooState, fresh: ZooState, max_steps: int) -> ZooState:
-    """Unfinished samples go on from where they are, on a grid of their own; the others stay finished."""
-    unfinished = (state.status == Status.STALLED) | (state.status == Status.OUT_OF_STEPS)
-    status = jnp.where(unfinished, Status.RUNNING, state.status).astype(state.status.dtype)
-    return state._replace(
-        solver=fresh.solver, status=status, reference_loss=fresh.reference_loss, last_step=state.step + max_steps
+def default_slots() -> int:
+    """Samples probed in one call where nobody says how many: what this kind of device is fastest with."""
+    return 1 if jax.default_backend() == "cpu" else 32
+
+
+def _empty_result(images: np.ndarray, num_classes: int) -> PushResult:
+    count = len(images)
+    probabilities = [np.zeros((count, num_classes), np.float32) for _ in range(3)]
+    pixels, distances = [np.empty_like(images) for _ in range(2)], [np.zeros(count, np.float32) for _ in range(2)]
+    numbers = [np.zeros(count, np.int32) for _ in range(2)]
+    return PushResult(np.zeros(count, np.int32), *pixels, *distances, *probabilities, *numbers)
+
+
+def _result_of(black_box: BlackBox, originals: np.ndarray, kept: dict[str, np.ndarray]) -> PushResult:
+    for name in PROBABILITIES:
+        answered = kept[name].sum(-1) != 0  # zeros until there is an answer; a NaN counts as one
+        if answered.any():  # what a fused victim said is checked here, by the rules of the wall
+            check_probabilities(black_box.spec, kept[name][answered], int(answered.sum()))
+    return PushResult(
+        status=kept["status"],
+        inside=kept["inside"],
+        outside=kept["outside"],
+        l2_inside=_distances(kept["inside"], originals),
+        l2_outside=_distances(kept["outside"], originals),
+        first_probabilities=kept["first_probabilities"],
+        inside_probabilities=kept["inside_probabilities"],
+        outside_probabilities=kept["outside_probabilities"],
+        steps=kept["step"],
+        queries=kept["queries"],
     )
 
 
@@ -113,27 +147,6 @@ def _check_ids(ids: np.ndarray, count: int) -> np.ndarray:
     if ids.min() < 0 or ids.max() >= 2**32:
         raise ValueError(f"ids lie in {ids.min()} ... {ids.max()}; expected 0 ... 2**32 - 1")
     return ids
-
-
-def _result(black_box: BlackBox, state: ZooState) -> PushResult:
-    host = {name: np.asarray(leaf) for name, leaf in state._asdict().items() if name not in ("key", "solver")}
-    for name in ("first_probabilities", "inside_probabilities", "outside_probabilities"):
-        answered = host[name].sum(-1) != 0  # zeros until there is an answer; a NaN counts as one
-        if answered.any():  # what a fused victim said is checked here, by the rules of the wall
-            check_probabilities(black_box.spec, host[name][answered], int(answered.sum()))
-
-    return PushResult(
-        status=host["status"],
-        inside=host["inside"],
-        outside=host["outside"],
-        l2_inside=_distances(host["inside"], host["original"]),
-        l2_outside=_distances(host["outside"], host["original"]),
-        first_probabilities=host["first_probabilities"],
-        inside_probabilities=host["inside_probabilities"],
-        outside_probabilities=host["outside_probabilities"],
-        steps=host["step"],
-        queries=host["queries"],
-    )
 
 
 def _distances(images: np.ndarray, originals: np.ndarray) -> np.ndarray:

@@ -1,12 +1,13 @@
-"""The attack loop: ask the engine, answer with the victim, tell the engine, until every sample is finished.
+"""The attack loop: ask the engine, answer with the victim, tell the engine, until the samples are finished.
 
-`run_fused` is that loop inside one `lax.while_loop`, for a victim that JAX can trace; `run_from_python` is the same
-loop for any other. Both work on `slots` unfinished samples at a time: a finished one leaves, the next moves up, and
-the shapes stay the same, so a sample's result does not depend on how many others there are.
+`run_fused` is that loop inside one `lax.while_loop` on every device, for a victim that JAX can trace;
+`run_from_python` is the same loop for any other. Both work on `slots` unfinished samples at a time: a finished one
+leaves, the next moves up, and the shapes stay the same, so a sample's result does not depend on how many others there
+are. `attacks/pool.py` keeps the loop fed.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,13 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Mesh, PartitionSpec
 
-from overunlearn_jax.attacks.blocks import probe_images
 from overunlearn_jax.attacks.zoo import Zoo
 from overunlearn_jax.attacks.zoo_state import Status, ZooState
 from overunlearn_jax.batching import apply_predict
 from overunlearn_jax.black_box import BadAnswerError, BlackBox
+from overunlearn_jax.probing import Answers, probe_images
 from overunlearn_jax.types import Array, PredictFn
+
+AXIS = "samples"  # of the device mesh
 
 
 def _running(state: ZooState) -> Array:
@@ -46,36 +50,67 @@ _jitted_take = jax.jit(_take)
 _jitted_put = jax.jit(_put)
 
 
-@partial(jax.jit, static_argnames=("engine", "slots"))
-def _fused_loop(engine: Zoo, predict: PredictFn, state: ZooState, max_sample_steps: Array, slots: int) -> ZooState:
+def _loop(
+    engine: Zoo,
+    answers: Answers,
+    slots: int,
+    predict: PredictFn,
+    state: ZooState,
+    max_sample_steps: Array,
+    fewest: Array,
+) -> ZooState:
+    """One device's part: steps until fewer than `fewest` samples are running, or `max_sample_steps` are spent."""
+
     def go_on(carry: tuple[ZooState, Array]) -> Array:
         state, sample_steps = carry
-        asking = jnp.minimum(_running(state).sum(), slots)
-        return (asking > 0) & (sample_steps + asking <= max_sample_steps)
+        running = _running(state).sum()
+        return (running >= fewest) & (sample_steps + jnp.minimum(running, slots) <= max_sample_steps)
 
     def step(carry: tuple[ZooState, Array]) -> tuple[ZooState, Array]:
         state, sample_steps = carry
         rows = _rows(state, slots)
         part = _take(state, rows)
         probes = jax.vmap(engine.ask)(part)
-        images = jax.vmap(probe_images)(probes)
-        answers = predict(images.reshape(-1, *images.shape[2:]))
-        part = jax.vmap(engine.tell)(part, probes, answers.reshape(*images.shape[:2], -1))
+        part = jax.vmap(engine.tell)(part, probes, answers(predict, probes))
         sample_steps += (rows < state.status.shape[0]).sum(dtype=jnp.int32)
         return _put(state, rows, part), sample_steps
 
     return lax.while_loop(go_on, step, (state, jnp.int32(0)))[0]
 
 
-def run_fused(engine: Zoo, black_box: BlackBox, state: ZooState, slots: int) -> ZooState:
-    """Runs to the end, or to the end of the budget, inside jit.
+@partial(jax.jit, static_argnames=("engine", "answers", "slots", "mesh"), donate_argnames="state")
+def _fused_loop(
+    engine: Zoo,
+    answers: Answers,
+    slots: int,
+    mesh: Mesh,
+    predict: PredictFn,
+    state: ZooState,
+    max_sample_steps: Array,
+    fewest: Array,
+) -> ZooState:
+    everywhere, apart = PartitionSpec(), PartitionSpec(AXIS)
+    loop = partial(_loop, engine, answers, slots)
+    specs = (everywhere, apart, everywhere, everywhere)
+    # The devices never wait for each other: no collective, and each loop ends when its own samples do.
+    return jax.shard_map(loop, mesh=mesh, in_specs=specs, out_specs=apart, check_vma=False)(
+        predict, state, max_sample_steps, fewest
+    )
 
-    `slots` samples are probed in one call of `slots * queries_per_step` images; 1 is best on a CPU. A budget ends the
-    run when it has less left than one step of all slots in use.
+
+def run_fused(
+    engine: Zoo, black_box: BlackBox, state: ZooState, slots: int, *, fewest: int = 1, mesh: Mesh | None = None
+) -> ZooState:
+    """Runs until a device has fewer than `fewest` unfinished samples, or the budget ends, inside jit.
+
+    Every device of `mesh` (one device by default) works on its own equal part of the samples, `slots` of them at a
+    time: what one call of the victim is asked is `slots * queries_per_step` probes. A budget is shared out evenly and
+    ends the run when a device has less left than one step of all slots in use. `state` is used up.
     """
     predict = black_box.fused
     if predict is None:
         raise ValueError("this victim is a Python callable: use run_from_python, or pass a jax.tree_util.Partial")
+    mesh = device_mesh(jax.local_devices()[:1]) if mesh is None else mesh
     per_step = engine.settings.queries_per_step
     shape = (slots * per_step, *black_box.spec.image_shape)
     answer = jax.eval_shape(apply_predict, predict, jax.ShapeDtypeStruct(shape, jnp.float32))
@@ -85,22 +120,26 @@ def run_fused(engine: Zoo, black_box: BlackBox, state: ZooState, slots: int) -> 
             f"{(shape[0], black_box.spec.num_classes)}: one probability for each class"
         )
     most = jnp.iinfo(jnp.int32).max - slots
-    sample_steps = most if black_box.left is None else min(most, black_box.left // per_step)
+    sample_steps = most if black_box.left is None else min(most, black_box.left // per_step // mesh.size)
     before = _total_queries(state)
-    state = _fused_loop(engine, predict, state, jnp.int32(sample_steps), slots)
+    answers = black_box.answers(engine.settings.block)
+    limits = jnp.int32(sample_steps), jnp.int32(fewest)
+    state = _fused_loop(engine, answers, slots, mesh, predict, state, *limits)
     black_box.charge(_total_queries(state) - before)
     return state
 
 
-def run_from_python(engine: Zoo, black_box: BlackBox, state: ZooState, slots: int) -> ZooState:
+def run_from_python(engine: Zoo, black_box: BlackBox, state: ZooState, slots: int, *, fewest: int = 1) -> ZooState:
     """The same loop in Python: only the images of unfinished samples are sent, in batches of the black box's size."""
     ask, tell, images_of = map(_jitted_vmap, (engine.ask, engine.tell, probe_images))
     per_step = engine.settings.queries_per_step
     count = state.status.shape[0]
     while True:
+        if (np.asarray(state.status) == Status.RUNNING).sum() < fewest:
+            return state
         rows = _jitted_rows(state, slots)
         asking = int((np.asarray(rows) < count).sum())
-        if asking == 0 or (black_box.left is not None and asking * per_step > black_box.left):
+        if black_box.left is not None and asking * per_step > black_box.left:
             return state
         part = _jitted_take(state, rows)
         probes = ask(part)
@@ -109,6 +148,12 @@ def run_from_python(engine: Zoo, black_box: BlackBox, state: ZooState, slots: in
         answers = black_box.query(sent).reshape(asking, per_step, -1)
         padded = np.concatenate([answers, np.repeat(answers[-1:], slots - asking, axis=0)])
         state = _jitted_put(state, rows, tell(part, probes, padded))
+
+
+def device_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh of one axis, over all local devices by default."""
+    devices = jax.local_devices() if devices is None else list(devices)
+    return Mesh(np.asarray(devices), (AXIS,))
 
 
 @functools.lru_cache(maxsize=256)

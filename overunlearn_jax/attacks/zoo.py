@@ -18,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from overunlearn_jax.attacks import coordinate, criteria, spaces
-from overunlearn_jax.attacks.blocks import Probes, blocks_at, choose_blocks, flat_index, move_blocks
+from overunlearn_jax.attacks.blocks import blocks_at, choose_blocks, flat_index, move_blocks
 from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, ZooState, check_blocks, check_settings
+from overunlearn_jax.probing import Probes
 from overunlearn_jax.types import Array, Images, Key, Labels
 
 
@@ -30,6 +31,7 @@ class Zoo(NamedTuple):
     init: Callable[[Key, Array, Array, Array, int], ZooState]
     ask: Callable[[ZooState], Probes]
     tell: Callable[[ZooState, Probes, Array], ZooState]
+    restart: Callable[[ZooState], ZooState]  # the optimiser's memory made new, for a grid of other blocks
 
 
 @functools.lru_cache(maxsize=64)
@@ -112,7 +114,11 @@ def zoo(settings: ZooSettings) -> Zoo:
             status=status.astype(jnp.int32),
         )
 
-    return Zoo(settings, init_fn, ask_fn, tell_fn)
+    def restart_fn(state: ZooState) -> ZooState:
+        size = state.original.size // block**2
+        return state._replace(solver=solver.init(size), reference_loss=jnp.float32(jnp.inf))
+
+    return Zoo(settings, init_fn, ask_fn, tell_fn, restart_fn)
 
 
 def start(
@@ -121,7 +127,9 @@ def start(
     """The batched first state. Each sample's key comes from its id alone, never from its place in the batch."""
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(ids, jnp.uint32))
     init = jax.vmap(engine.init, (0, 0, 0, 0, None))
-    return init(keys, jnp.asarray(images), jnp.asarray(labels, jnp.int32), jnp.asarray(targets, jnp.int32), num_classes)
+    labels, targets = jnp.asarray(labels, jnp.int32), jnp.asarray(targets, jnp.int32)
+    state = init(keys, jnp.asarray(images), labels, targets, num_classes)
+    return jax.tree.map(jnp.copy, state)  # no two arrays in one buffer: the loop takes the buffers over
 
 
 def _named(kind: str, known: dict[str, Callable[..., Any]], name: str) -> Callable[..., Any]:

@@ -167,7 +167,8 @@ def test_a_pixel_that_ran_into_a_bound_of_the_box_can_turn_back():
     spec = small_spec((1, 1, 1), 2)
     settings = ZooSettings(spec.bounds, coordinates=1, space="box", step_size=0.05, difference=1e-2, max_steps=40)
     engine = zoo(settings)
-    fresh = start(engine, KEY, [0], np.zeros((1, 1, 1, 1), np.float32), [0], [0], 2)
+    zeros = np.zeros((1, 1, 1, 1), np.float32)
+    fresh, again = (start(engine, KEY, [0], zeros, [0], [0], 2) for _ in range(2))  # a run uses its state up
     # class 1 begins outside the box, at 0.6: the search runs into the bound at 0.5 and stays there
     up = jax.tree_util.Partial(_one_pixel, -4.0, 0.6)
     state = run_fused(engine, BlackBox(spec, up), fresh, 1)
@@ -175,7 +176,7 @@ def test_a_pixel_that_ran_into_a_bound_of_the_box_can_turn_back():
     assert state.inside.item() == 0.5
     # now it begins at -0.2: what counts is where the search stands, not how far beyond the bound it had run
     down = jax.tree_util.Partial(_one_pixel, 4.0, -0.2)
-    state = fresh._replace(variable=state.variable)
+    state = again._replace(variable=state.variable)
     assert run_fused(engine, BlackBox(spec, down), state, 1).status[0] == Status.CROSSED
 
 

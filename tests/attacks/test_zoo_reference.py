@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from overunlearn_jax.attacks import Status, ZooSettings, probe_images, start, zoo
+from overunlearn_jax.attacks import Status, ZooSettings, start, zoo
+from overunlearn_jax.probing import probe_images
 from overunlearn_jax.types import Bounds
 from tests.reference import exact_gradient, zoo_numpy
 from tests.reference.small_victims import COLOURED, predicted, random_images, small_spec, tanh_net

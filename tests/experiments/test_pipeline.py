@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from experiments import crafting, pipeline, pushes, victims
+from experiments import crafting, pipeline, push_store, pushes, victims
 from experiments.config import ATTACKS, Config
 from experiments.crafting import Classes, Crafted, Crafter, choose_and_push
 from experiments.victims import Victim, train_or_find
@@ -262,11 +262,10 @@ def test_a_larger_request_pushes_only_what_is_new(config: MakeConfig, monkeypatc
 
     push = pushes.push
     monkeypatch.setattr(pushes, "push", spy)
-    monkeypatch.setattr(pushes, "CHUNK", 7)
     small = config(fractions=(0.25,), attacks=("normal", "pushing_1"), step_size=0.11)  # of no other test
     pipeline.run(small)
     first = list(pushed)
-    assert len(first) == rows_of(small)[0]["requested"] == 7  # one whole chunk
+    assert len(first) == rows_of(small)[0]["requested"] == 7
     large = dataclasses.replace(small, fractions=(0.25, 0.5), workdir=str(tmp_path / "large"))
     pipeline.run(large)
     assert len(set(pushed)) == len(pushed) == rows_of(large)[-1]["requested"] > 7
@@ -312,13 +311,13 @@ def _made_by(path: Path, settings: Config, victim: str) -> bool:
     """Whether this chunk is the one that these settings find: pushing it again would write the same file."""
     found = []
 
-    def spy(file: Path, ids: np.ndarray) -> object:
+    def spy(file: Path) -> object:
         found.append(file)
-        return read(file, ids)
+        return read(file)
 
-    read = pushes._read
+    read = push_store._read
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pushes, "_read", spy)
+        patch.setattr(push_store, "_read", spy)
         assert ready(settings).victim.name == victim
     return path in found
 

@@ -1,0 +1,46 @@
+"""What a zeroth-order attack asks of a victim, and the two ways in which a local victim answers inside jit."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from overunlearn_jax.pixel_edit import answer_probes
+from overunlearn_jax.types import Array, PredictFn
+
+
+class Probes(NamedTuple):
+    """What one step asks of the victim for one sample: the image itself, and the image with one block changed."""
+
+    image: Array  # shape=(h, w, c)
+    corners: Array  # shape=(p, 3), dtype=int32: row, column, channel where each block begins
+    blocks: Array  # shape=(p, 2, b, b): its pixels at +h and at -h
+
+
+Answers = Callable[[PredictFn, Probes], Array]  # of s samples: probes with a leading axis to (s, 1 + 2p, k)
+
+
+def probe_images(probes: Probes) -> Array:
+    """All images of one sample's probes, shape (1 + 2p, h, w, c): the iterate, then +h and -h of each coordinate."""
+
+    def changed(corner: Array, pixels: Array) -> Array:
+        return lax.dynamic_update_slice(probes.image, pixels[..., None], tuple(corner))
+
+    images = jax.vmap(jax.vmap(changed, (None, 0)))(probes.corners, probes.blocks)
+    return jnp.concatenate([probes.image[None], images.reshape(-1, *probes.image.shape)])
+
+
+def whole_answers(predict: PredictFn, probes: Probes) -> Array:
+    """Every probe as an image of its own, through one forward pass."""
+    images = jax.vmap(probe_images)(probes)
+    answers = predict(images.reshape(-1, *images.shape[2:]))
+    return answers.reshape(*images.shape[:2], -1)
+
+
+def edited_answers(predict: PredictFn, probes: Probes) -> Array:
+    """The iterates through a forward pass, and the probes from its activations (`pixel_edit`)."""
+    here = predict(probes.image)
+    around = jax.vmap(answer_probes, (None, 0, 0, 0))(predict, *probes)
+    return jnp.concatenate([here[:, None], around.reshape(len(here), -1, here.shape[-1])], axis=1)
