@@ -57,18 +57,22 @@ def window_of(
     size: tuple[int, int],
     beyond: float | bool = 0,
 ) -> Array:
-    """The window (1, r, s, c) of a map (1, h, w, c), with `beyond` where it hangs over the edge.
-
-    What is the same everywhere, a scalar or shape (1, 1, 1, c), comes back as it is.
-    """
-    if values.ndim != 4 or values.shape[1:3] == (1, 1):
-        return values
+    """The window (1, r, s, c) of a map (1, h, w, c), with `beyond` where it hangs over the edge."""
     before = [max(0, -int(table.min())) for table in corners]
     after = [max(0, int(corners[i].max()) + size[i] - values.shape[1 + i]) for i in (0, 1)]
     margins = [(0, 0, 0), (before[0], after[0], 0), (before[1], after[1], 0), (0, 0, 0)]
     padded = lax.pad(values, jnp.asarray(beyond, values.dtype), margins)
     row, column = look_up(corners, origin)
     return lax.dynamic_slice(padded, (0, row + before[0], column + before[1], 0), (1, *size, values.shape[3]))
+
+
+def constant_in_window(constant: Array, edited: Edited) -> Array:
+    """The window of what is the same for every probe; one value for all pixels comes back as it is."""
+    constant = jnp.asarray(constant)
+    if constant.ndim != 4 or constant.shape[1:3] == (1, 1):
+        return constant
+    everywhere = jnp.broadcast_to(constant, (1, *edited.map_size, constant.shape[3]))  # one row may serve all rows
+    return window_of(everywhere, edited.corners, edited.origin, edited.size)
 
 
 def placed(change: Array, gaps: tuple[np.ndarray, np.ndarray], origin: tuple[Array, Array], size: list[int]) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from overunlearn_jax.pixel_edit.edited import Edited, added, cleaned, difference, placed, window_of
+from overunlearn_jax.pixel_edit.edited import Edited, added, cleaned, constant_in_window, difference, placed, window_of
 from overunlearn_jax.types import Array
 
 Rule = Callable[[Any, list[Any]], Edited | Array | None]
@@ -139,9 +139,12 @@ def _elementwise(equation: Any, inputs: list[Any]) -> Edited | None:
         return Edited(base, change, aligned[0].corners, aligned[0].origin, all(each.clean for each in aligned))
     old, new = [], []
     for each in inputs:
-        values = each.base if isinstance(each, Edited) else jnp.asarray(each)
-        old.append(window_of(values, aligned[0].corners, aligned[0].origin, aligned[0].size))
-        new.append(added(old[-1], each.change) if isinstance(each, Edited) else old[-1])
+        if isinstance(each, Edited):
+            old.append(window_of(each.base, each.corners, each.origin, each.size))
+            new.append(added(old[-1], each.change))
+        else:
+            old.append(constant_in_window(each, aligned[0]))
+            new.append(old[-1])
     change = difference(bind(equation, new), bind(equation, old))
     return cleaned(Edited(base, change, aligned[0].corners, aligned[0].origin, clean=False))
 
@@ -165,9 +168,9 @@ def _linear(name: str, inputs: list[Any]) -> Array | None:
         return None
     if name == "mul":
         edited, factor = (first, other) if isinstance(first, Edited) else (other, first)
-        return edited.change * window_of(jnp.asarray(factor), edited.corners, edited.origin, edited.size)
+        return edited.change * constant_in_window(factor, edited)
     if name == "div" and isinstance(first, Edited):
-        return first.change / window_of(jnp.asarray(other), first.corners, first.origin, first.size)
+        return first.change / constant_in_window(other, first)
     return None
 
 

@@ -49,8 +49,11 @@ def test_every_kind_of_layer(name, shape):
 @pytest.mark.parametrize("block", [1, 2])
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("vgg", (32, 32, 3)), ("vgg", (8, 8, 1)), ("vgg", (18, 26, 3)), ("deep vgg", (48, 48, 3))]
-    + [("resnet", (32, 32, 3)), ("resnet", (8, 8, 1)), ("resnet", (13, 22, 3))],
+    [
+        *(("vgg", shape) for shape in [(32, 32, 3), (8, 8, 1), (18, 26, 3)]),
+        *(("resnet", shape) for shape in [(32, 32, 3), (8, 8, 1), (13, 22, 3)]),
+        ("deep vgg", (48, 48, 3)),
+    ],
 )
 def test_the_package_s_own_networks(name, shape, block):
     _assert_same(package_victim(name, shape), _edits(shape, block, 60))
