@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from overunlearn_jax.attacks import processes
 from overunlearn_jax.attacks.pool import PROBABILITIES, Samples, search_all
 from overunlearn_jax.attacks.search import device_mesh
 from overunlearn_jax.attacks.zoo import zoo
@@ -50,6 +51,9 @@ def push(
 ) -> PushResult:
     """Walks every image to the decision boundary by zeroth-order queries.
 
+    With several processes (`jax.distributed`) each calls this with the same arguments, pushes its share of the samples
+    on its own devices, and returns all results.
+
     Args:
       black_box: the victim; a `jax.tree_util.Partial` behind it is run fused, anything else from Python.
       images: shape (n, h, w, c), inside the victim's bounds.
@@ -64,7 +68,7 @@ def push(
         how much memory the search takes.
       devices: a fused victim's samples are divided among them; all local devices by default.
       on_finished: called with the positions of samples that have just ended, and with what became of them: to save
-        them, or to show progress.
+        them, or to show progress. Every process hears of its own samples.
 
     Raises:
       ValueError: images, labels or targets that do not fit the victim or each other.
@@ -85,17 +89,23 @@ def push(
     check_blocks(settings, spec.image_shape, block_sizes)
     engines = [zoo(settings._replace(block=block)) for block in block_sizes]
     mesh = device_mesh(devices if black_box.fused is not None else jax.local_devices()[:1])
-    result = _empty_result(images, spec.num_classes)
+    samples = Samples(images, labels, targets, ids.astype(np.uint32))
+
+    own = processes.own_share(len(images))
+    service = processes.own_black_box(black_box)
+    result = _empty_result(images[own], spec.num_classes)
 
     def finished(positions: np.ndarray, kept: dict[str, np.ndarray]) -> None:
-        part = _result_of(black_box, images[positions], kept)
+        part = _result_of(service, images[own[positions]], kept)
         for whole, values in zip(result, part, strict=True):
             whole[positions] = values
         if on_finished is not None:
-            on_finished(positions, part)
+            on_finished(own[positions], part)
 
-    samples = Samples(images, labels, targets, ids.astype(np.uint32))
-    search_all(engines, black_box, key, samples, slots, mesh, finished)
+    search_all(engines, service, key, Samples(*(each[own] for each in samples)), slots, mesh, finished)
+    result = processes.gathered(result, len(images))
+    if service is not black_box:
+        black_box.charge(int(result.queries.sum(dtype=np.int64)))
     return result
 
 

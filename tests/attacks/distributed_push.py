@@ -1,0 +1,42 @@
+"""Run by test_devices.py as a program of its own: pushes the same samples and saves what became of them.
+
+python -m tests.attacks.distributed_push OUT.npz DEVICES [COORDINATOR PROCESSES PROCESS_ID]
+"""
+
+import sys
+
+import jax
+import numpy as np
+
+
+def main(out, devices, coordinator=None, count=1, index=0):
+    if coordinator is not None:
+        jax.distributed.initialize(coordinator, int(count), int(index))
+        assert jax.process_count() == int(count)
+        assert len(jax.devices()) == int(count) * len(jax.local_devices())
+
+    from overunlearn_jax.attacks import ZooSettings, push
+    from overunlearn_jax.black_box import BlackBox
+    from tests.reference.small_victims import one_by_one, predicted, random_images, small_spec, tanh_net
+
+    spec = small_spec()
+    victim = one_by_one(tanh_net(0, spec))
+    images = random_images(1, 37, spec)
+    service = BlackBox(spec, victim)
+    settings = ZooSettings(spec.bounds, coordinates=3, step_size=0.1, difference=1e-2, max_steps=40, stall_steps=15)
+    heard = []
+    result = push(
+        service,
+        images,
+        predicted(victim, images),
+        settings,
+        jax.random.key(2),
+        slots=2,
+        devices=jax.local_devices()[: int(devices)],
+        on_finished=lambda positions, part: heard.extend(positions.tolist()),
+    )
+    np.savez(out, charged=service.queries, heard=heard, **result._asdict())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
