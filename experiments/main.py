@@ -12,6 +12,7 @@ import sys
 from absl import app, flags, logging
 
 from experiments import config as config_module
+from experiments import processes
 
 
 def main(arguments: list[str]) -> None:
@@ -21,17 +22,21 @@ def main(arguments: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
     try:
         config = config_module.from_flags(flags.FLAGS)
+        processes.join(flags.FLAGS)
         from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
 
         report = run(config)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    print((report.parent / "summary.md").read_text())
-    print(f"report: {report}")
+    if processes.is_first():
+        print((report.parent / "summary.md").read_text())
+        print(f"report: {report}")
 
 
 if __name__ == "__main__":
     config_module.define_flags()
-    flags.adopt_module_key_flags(config_module)  # --help lists them
+    processes.define_flags()
+    for module in (config_module, processes):
+        flags.adopt_module_key_flags(module)  # --help lists them
     app.run(main)

@@ -13,6 +13,7 @@ import jax
 from experiments.config import Config
 from experiments.crafting import Classes, Crafter, choose_and_push
 from experiments.outputs import finished_cells, keep_pictures, open_workdir, write_manifest, write_outputs
+from experiments.processes import is_first, meet
 from experiments.rows import Cell, accuracies, describe_request, describe_settings
 from experiments.unlearning import unlearn_all, variants
 from experiments.victims import train_or_find
@@ -41,15 +42,19 @@ def seed_keys(seed: int) -> SeedKeys:
 
 def run(config: Config) -> Path:
     """Runs every unfinished cell and writes the report; returns its path. May be killed and called again."""
-    results = open_workdir(config)
+    results = open_workdir(config) if is_first() else Path(config.workdir) / "results.jsonl"
+    meet("workdir opened")
     finished = finished_cells(results)
+    meet("finished cells read")
     cells = {seed: cells_of(config, seed) for seed in config.seeds}
     unfinished = [seed for seed in config.seeds if any(cell.name not in finished for cell in cells[seed])]
-    if unfinished:
+    if unfinished and is_first():
         write_manifest(config)
     for seed in unfinished:
         _run_seed(config, seed, cells[seed], finished, results)
-    return write_outputs(config, results)
+    report = write_outputs(config, results) if is_first() else results.parent / "report.html"
+    meet("report written")
+    return report
 
 
 def cells_of(config: Config, seed: int) -> list[Cell]:
@@ -65,9 +70,14 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
     keys = seed_keys(seed)
     splits = data.load(config.dataset, data_dir=config.data_dir or None, seed=seed)
     classes = Classes.of(config, splits.spec)
+    if is_first():
+        train_or_find(config, splits, seed, keys.train)
+    meet("victim trained")
     victim = train_or_find(config, splits, seed, keys.train)
     black_box = BlackBox(splits.spec, victim.predict, budget=config.query_budget or None)
     crafted = choose_and_push(config, victim.name, black_box, splits, classes, seed, keys.push)
+    if not is_first():
+        return
     crafter = Crafter(config, black_box, splits, classes, crafted, seed, keys.noise)
     before = evaluate(victim.predict, splits.test, splits.spec.num_classes)
 

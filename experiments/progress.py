@@ -6,6 +6,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from experiments.processes import is_first
 from overunlearn_jax.attacks import PushResult
 from overunlearn_jax.training import Progress
 
@@ -46,10 +47,13 @@ class TrainingBar:
 
 
 class PushingBar:
-    """A bar over samples with those that crossed, their median steps, queries a second and time left."""
+    """A bar over samples with those that crossed, their median steps, queries a second and time left.
+
+    With several processes it is the first one's, and shows that one's share.
+    """
 
     def __init__(self, label: str, samples: int):
-        self._bar = tqdm(total=samples, desc=label, unit="sample")
+        self._bar = tqdm(total=samples, desc=label, unit="sample", disable=not is_first())
         self._crossed = 0
         self._queries = 0
         self._steps: list[int] = []

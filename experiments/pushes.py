@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments import push_store
 from experiments.config import Config
+from experiments.processes import meet
 from experiments.progress import PushingBar
 from experiments.push_store import Stored
 from experiments.victims import settings_hash
@@ -62,6 +63,7 @@ def push_or_find(
     directory = Path(config.cache_dir) / "pushes" / name
     with PushingBar("pushing", len(samples.labels)) as bar:
         parts = push_store.read(directory, samples.ids)
+        meet("pushes read")  # before anyone adds to them
         for part in parts:
             black_box.charge(int(part.result.queries.sum()))
             bar.update(part.result, part.seconds)
@@ -69,7 +71,7 @@ def push_or_find(
         missing = Split(*(array[~np.isin(samples.ids, known)] for array in samples))
         if len(missing.labels):
             saving = _Saving(directory, missing.ids, bar)
-            push(
+            result = push(
                 black_box,
                 missing.images,
                 missing.labels,
@@ -82,7 +84,7 @@ def push_or_find(
                 on_finished=saving.add,
             )
             saving.write()
-            parts += saving.written
+            parts.append(Stored(missing.ids, result, saving.seconds))
     everything = push_store.join(parts)
     place = {identity: index for index, identity in enumerate(everything.ids.tolist())}
     order = [place[identity] for identity in samples.ids.tolist()]
@@ -93,7 +95,7 @@ class _Saving:
     """Collects finished samples and writes them, `CHUNK` or more at a time."""
 
     def __init__(self, directory: Path, ids: np.ndarray, bar: PushingBar):
-        self.written: list[Stored] = []
+        self.seconds = 0.0
         self._directory, self._ids, self._bar = directory, ids, bar
         self._collected: list[Stored] = []
         self._began = time.perf_counter()
@@ -103,6 +105,7 @@ class _Saving:
         now = time.perf_counter()
         self._collected.append(Stored(self._ids[positions], result, now - self._began))
         self._bar.update(result, now - self._began)
+        self.seconds += now - self._began
         self._began = now
         if sum(len(part.ids) for part in self._collected) >= CHUNK:
             self.write()
@@ -110,6 +113,5 @@ class _Saving:
     def write(self) -> None:
         """Writes what has been collected."""
         if self._collected:
-            self.written.append(push_store.join(self._collected))
-            push_store.write(self._directory, self.written[-1])
+            push_store.write(self._directory, push_store.join(self._collected))
             self._collected = []

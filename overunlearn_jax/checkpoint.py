@@ -5,6 +5,8 @@ import tempfile
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from overunlearn_jax.types import PyTree
@@ -23,8 +25,8 @@ def save(path: str | Path, tree: PyTree) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            with ocp.StandardCheckpointer() as checkpointer:
-                checkpointer.save(Path(folder) / "tree", tree)
+            with _checkpointer() as checkpointer:
+                checkpointer.save(Path(folder) / "tree", jax.tree.map(np.asarray, tree))
             os.replace(Path(folder) / "tree", path)
     except (OSError, ValueError) as error:
         raise OSError(
@@ -39,20 +41,29 @@ def load(path: str | Path, like: PyTree) -> PyTree:
     Raises CheckpointError where the files are damaged or hold another structure.
     """
     path = Path(path).absolute()
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             stored, expected = _shapes(checkpointer.metadata(path).item_metadata.tree), _shapes(abstract)
             if differing := sorted(stored.items() ^ expected.items()):
                 name = differing[0][0]
                 raise ValueError(f"{name} is {stored.get(name)} in it, expected {expected.get(name)}")
-            return checkpointer.restore(path, abstract)
+            return jax.tree.map(jnp.asarray, checkpointer.restore(path, abstract))
     except Exception as error:  # Orbax and TensorStore raise many kinds for one damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"cannot read the checkpoint {path}: {reason}. It is damaged or belongs to another model; delete that "
             "folder and start the same command again: it is made anew"
         ) from error
+
+
+def _checkpointer() -> ocp.StandardCheckpointer:
+    """Orbax for this process alone: others that run beside it need not take part."""
+    this = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"process_{this}"
+    )
+    return ocp.StandardCheckpointer(multiprocessing_options=options)
 
 
 def _shapes(tree: PyTree) -> dict[str, str]:
