@@ -5,6 +5,7 @@ service = BlackBox(spec, predict_fn(model, variables))   # a local JAX victim: `
 service.query(images)                                    # checked, counted, within the budget
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,10 @@ class BadAnswerError(ValueError):
     """The victim answered something that is not a probability for every image and class."""
 
 
+class VictimUnavailableError(RuntimeError):
+    """The victim could not be reached, however often it was tried."""
+
+
 class BlackBox:
     """All that an attack may know of a victim.
 
@@ -37,6 +42,10 @@ class BlackBox:
     `pixel_edits` says whether a fused victim answers probes of a few pixels from the activations of the unchanged
     image: the same numbers up to rounding, several times faster for convolutional networks; None: where that saves
     half of the operations or more.
+
+    A callable that raises an OSError (refused or broken connections and time-outs are some) is called again, up to
+    `retries` times, after `wait` seconds and then twice as long each time. Every attempt is counted: the images were
+    sent.
     """
 
     def __init__(
@@ -47,15 +56,21 @@ class BlackBox:
         budget: int | None = None,
         batch_size: int = 256,
         pixel_edits: bool | None = None,
+        retries: int = 0,
+        wait: float = 1.0,
     ):
         if budget is not None and budget < 0:
             raise ValueError(f"budget is {budget}; give the number of images that may be sent, or None")
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; at least one image has to be sent at a time")
+        if retries < 0 or wait < 0:
+            raise ValueError(f"retries is {retries} and wait is {wait}; neither can be negative")
         self.spec = spec
         self.budget = budget
         self.batch_size = batch_size
         self.pixel_edits = pixel_edits
+        self.retries = retries
+        self.wait = wait
         self.queries = 0
         self.predict = predict
 
@@ -87,7 +102,8 @@ class BlackBox:
         """Probabilities, shape (n, k), dtype float32, of images (n, h, w, c) inside the bounds.
 
         Raises ValueError for images of another shape, dtype kind or range, BadAnswerError for an answer that is not
-        probabilities, QueryBudgetExceededError where the budget is too small.
+        probabilities, QueryBudgetExceededError where the budget is too small, VictimUnavailableError where a callable
+        could not be reached.
         """
         images = check_images(self.spec, images)
         self._check_budget(len(images))
@@ -97,9 +113,23 @@ class BlackBox:
         answers = []
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
-            self.charge(len(batch))  # sent, whatever comes back
-            answers.append(check_probabilities(self.spec, self.predict(batch), len(batch)))
+            answers.append(check_probabilities(self.spec, self._send(batch), len(batch)))
         return np.concatenate(answers)
+
+    def _send(self, batch: np.ndarray) -> Any:
+        """What the callable answers, asked again while it cannot be reached."""
+        for attempt in range(self.retries + 1):
+            self.charge(len(batch))  # sent, whatever comes back
+            try:
+                return self.predict(batch)
+            except OSError as error:
+                last = error
+                if attempt < self.retries:
+                    time.sleep(self.wait * 2**attempt)
+        raise VictimUnavailableError(
+            f"the victim did not answer {len(batch)} images in {self.retries + 1} attempts ({last}): see whether it "
+            "runs, raise retries or wait, or send fewer images at a time with batch_size"
+        ) from last
 
     def _check_budget(self, count: int) -> None:
         if self.left is not None and count > self.left:

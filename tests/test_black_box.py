@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from overunlearn_jax.black_box import BadAnswerError, BlackBox, QueryBudgetExceededError
+from overunlearn_jax.black_box import BadAnswerError, BlackBox, QueryBudgetExceededError, VictimUnavailableError
 from overunlearn_jax.types import Bounds
 from tests.reference.small_victims import Counting, linear_softmax, random_images, small_spec
 
@@ -56,7 +56,7 @@ def test_the_budget_is_exact_and_what_exceeds_it_is_not_sent():
     assert BlackBox(SPEC, victim).left is None
 
 
-@pytest.mark.parametrize(("setting", "value"), [("budget", -1), ("batch_size", 0)])
+@pytest.mark.parametrize(("setting", "value"), [("budget", -1), ("batch_size", 0), ("retries", -1), ("wait", -0.5)])
 def test_settings_that_make_no_sense_are_refused(setting, value):
     with pytest.raises(ValueError, match=f"{setting} is {value}"):
         BlackBox(SPEC, LINEAR, **{setting: value})
@@ -134,3 +134,51 @@ def test_a_local_victim_that_answers_logits_is_refused():
 def test_probabilities_rounded_to_float16_pass():
     service = BlackBox(SPEC, lambda images: np.asarray(LINEAR(images)).astype(np.float16))
     assert service.query(IMAGES).dtype == np.float32
+
+
+class _Unreliable:
+    """Fails at the calls that it is told to fail at."""
+
+    def __init__(self, failing, error):
+        self.victim, self.failing, self.error, self.calls = Counting(LINEAR), failing, error, 0
+
+    def __call__(self, images):
+        self.calls += 1
+        if self.calls in self.failing:
+            raise self.error
+        return self.victim(images)
+
+
+def test_a_victim_that_cannot_be_reached_is_asked_again_later(monkeypatch):
+    pauses = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    victim = _Unreliable({2, 3}, ConnectionResetError("reset"))
+    service = BlackBox(SPEC, victim, batch_size=3, retries=2, wait=0.5)
+    np.testing.assert_allclose(service.query(IMAGES), LINEAR(IMAGES), rtol=1e-5)
+    assert pauses == [0.5, 1.0]
+    assert service.queries == 7 + 2 * 3  # the batch that failed twice was sent three times
+
+
+def test_a_victim_that_stays_away_is_named(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    victim = _Unreliable({1, 2, 3}, TimeoutError("no answer"))
+    service = BlackBox(SPEC, victim, retries=2)
+    with pytest.raises(VictimUnavailableError, match=r"7 images in 3 attempts \(no answer\)"):
+        service.query(IMAGES)
+    assert victim.calls == 3
+
+
+def test_retries_stay_within_the_budget(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    victim = _Unreliable({1, 2, 3}, TimeoutError())
+    service = BlackBox(SPEC, victim, retries=5, budget=20)
+    with pytest.raises(QueryBudgetExceededError):
+        service.query(IMAGES)
+    assert (victim.calls, service.queries) == (2, 14)
+
+
+def test_a_mistake_of_the_callable_is_not_repeated():
+    victim = _Unreliable({1}, KeyError("bug"))
+    with pytest.raises(KeyError, match="bug"):
+        BlackBox(SPEC, victim, retries=5).query(IMAGES)
+    assert victim.calls == 1

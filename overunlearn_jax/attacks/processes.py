@@ -15,9 +15,9 @@ from overunlearn_jax.black_box import BlackBox
 Results = TypeVar("Results", bound=tuple[Any, ...])
 
 
-def own_share(count: int) -> np.ndarray:
-    """Positions of the samples that this process is to take: every `process_count`-th."""
-    return np.arange(jax.process_index(), count, jax.process_count())
+def own_share() -> slice:
+    """The samples that this process is to take: every `process_count`-th. A slice copies nothing."""
+    return slice(jax.process_index(), None, jax.process_count())
 
 
 def own_black_box(black_box: BlackBox) -> BlackBox:
@@ -31,6 +31,8 @@ def own_black_box(black_box: BlackBox) -> BlackBox:
         budget=left,
         batch_size=black_box.batch_size,
         pixel_edits=black_box.pixel_edits,
+        retries=black_box.retries,
+        wait=black_box.wait,
     )
 
 

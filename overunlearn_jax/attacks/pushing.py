@@ -91,18 +91,20 @@ def push(
     mesh = device_mesh(devices if black_box.fused is not None else jax.local_devices()[:1])
     samples = Samples(images, labels, targets, ids.astype(np.uint32))
 
-    own = processes.own_share(len(images))
+    own = processes.own_share()
+    own_samples = Samples(*(each[own] for each in samples))
+    own_positions = np.arange(len(images))[own]
     service = processes.own_black_box(black_box)
-    result = _empty_result(images[own], spec.num_classes)
+    result = _empty_result(own_samples.images, spec.num_classes)
 
-    def finished(positions: np.ndarray, kept: dict[str, np.ndarray]) -> None:
-        part = _result_of(service, images[own[positions]], kept)
+    def finished(rows: np.ndarray, kept: dict[str, np.ndarray]) -> None:
+        part = _result_of(service, own_samples.images[rows], kept)
         for whole, values in zip(result, part, strict=True):
-            whole[positions] = values
+            whole[rows] = values
         if on_finished is not None:
-            on_finished(own[positions], part)
+            on_finished(own_positions[rows], part)
 
-    search_all(engines, service, key, Samples(*(each[own] for each in samples)), slots, mesh, finished)
+    search_all(engines, service, key, own_samples, slots, mesh, finished)
     result = processes.gathered(result, len(images))
     if service is not black_box:
         black_box.charge(int(result.queries.sum(dtype=np.int64)))
