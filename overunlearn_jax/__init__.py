@@ -2,8 +2,8 @@
 
     dataset -> train a victim -> [black box] -> attack crafts a request -> unlearn -> evaluate -> report
 
-Sub-modules: `types` (read first), `data`, `models`, `training`, `black_box`, `attacks`, `unlearn`, `evaluation`,
-`stealth`, `reporting`. The names below are the ones that most scripts need.
+Sub-modules: `types` (read first), `data`, `models`, `training`, `black_box`, `pixel_edit`, `attacks`, `unlearn`,
+`evaluation`, `stealth`, `reporting`. The names below are the ones that most scripts need.
 """
 
 from overunlearn_jax.attacks import ZooSettings, blend, push

@@ -70,7 +70,8 @@ def test_the_reader_of_names_sees_them(source):
     ("parts", "rooms"),
     [
         (("attacks",), ("models", "unlearn", "evaluation", "training")),
-        (("black_box.py", "batching.py"), ("models", "unlearn", "attacks", "evaluation")),
+        (("black_box.py", "batching.py", "probing.py"), ("models", "unlearn", "attacks", "evaluation")),
+        (("pixel_edit",), ("models", "unlearn", "attacks", "black_box", "training")),
         (("unlearn",), ("attacks", "black_box")),
         (("evaluation.py", "stealth.py", "reporting"), ("attacks", "unlearn")),
     ],
