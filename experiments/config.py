@@ -85,6 +85,9 @@ class Config:
         "coarse to fine: sides of the pixel blocks moved together, one after the other; 4,2,1 suits 96x96",
         least=1,
     )
+    bisection_steps: int = _flag(
+        0, "halve the way between Pushing-I and Pushing-II this often after the crossing, a query each", least=0
+    )
     slots: int = _flag(0, "samples probed together in one call; 0: 1 on a CPU, 32 elsewhere", least=0)
     query_budget: int = _flag(0, "images that the attacker may send per seed; 0: no limit", least=0)
 

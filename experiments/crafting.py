@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.pushes import push_or_find
-from overunlearn_jax.attacks import PushResult, blend, noise_of_length
+from overunlearn_jax.attacks import PushResult, bisect, blend, noise_of_length
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import candidates, class_index, request_size, take
 from overunlearn_jax.types import DatasetSpec, Key, Split, Splits, UnlearningRequest
@@ -63,6 +63,8 @@ def choose_and_push(
     if NEED_PUSHES & set(config.attacks):
         pusher = BlackBox(splits.spec, black_box.predict, budget=_left_for_pushing(config, black_box, splits, classes))
         pushed, seconds = push_or_find(config, victim, pusher, samples, key, classes.target)
+        targets = None if classes.target is None else np.full(len(samples.labels), classes.target)
+        pushed = bisect(pusher, samples.images, samples.labels, pushed, steps=config.bisection_steps, targets=targets)
         black_box.charge(pusher.queries)
     return Crafted(samples, kept - np.arange(len(kept)), pushed, seconds)
 

@@ -95,7 +95,7 @@ class BlackBox:
 
     def charge(self, count: int) -> None:
         """Counts `count` images. Raises QueryBudgetExceededError, counting nothing, where the budget forbids them."""
-        self._check_budget(count)
+        self.check_budget(count)
         self.queries += count
 
     def query(self, images: np.ndarray) -> np.ndarray:
@@ -106,7 +106,7 @@ class BlackBox:
         could not be reached.
         """
         images = check_images(self.spec, images)
-        self._check_budget(len(images))
+        self.check_budget(len(images))
         if self.fused is not None:
             self.charge(len(images))
             return check_probabilities(self.spec, predict_in_batches(self.fused, images, self.batch_size), len(images))
@@ -131,7 +131,8 @@ class BlackBox:
             "runs, raise retries or wait, or send fewer images at a time with batch_size"
         ) from last
 
-    def _check_budget(self, count: int) -> None:
+    def check_budget(self, count: int) -> None:
+        """Raises QueryBudgetExceededError where the budget has less than `count` images left."""
         if self.left is not None and count > self.left:
             raise QueryBudgetExceededError(
                 f"{count} images to send, {self.left} of the budget of {self.budget} left: raise the budget or send "

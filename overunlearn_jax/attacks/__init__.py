@@ -1,5 +1,6 @@
 """Crafting malicious requests through a black box; knows neither models nor unlearning."""
 
+from overunlearn_jax.attacks.bisection import bisect
 from overunlearn_jax.attacks.blending import blend
 from overunlearn_jax.attacks.noise import noise_of_length
 from overunlearn_jax.attacks.pushing import PushResult, default_slots, push
@@ -13,6 +14,7 @@ __all__ = [
     "Zoo",
     "ZooSettings",
     "ZooState",
+    "bisect",
     "blend",
     "default_slots",
     "noise_of_length",
