@@ -2,6 +2,7 @@
 
 from overunlearn_jax.attacks.bisection import bisect
 from overunlearn_jax.attacks.blending import blend
+from overunlearn_jax.attacks.label_only import LabelOnlySettings, push_by_labels
 from overunlearn_jax.attacks.noise import noise_of_length
 from overunlearn_jax.attacks.pushing import PushResult, default_slots, push
 from overunlearn_jax.attacks.search import run_from_python, run_fused
@@ -9,6 +10,7 @@ from overunlearn_jax.attacks.zoo import Zoo, start, zoo
 from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, ZooState
 
 __all__ = [
+    "LabelOnlySettings",
     "PushResult",
     "Status",
     "Zoo",
@@ -19,6 +21,7 @@ __all__ = [
     "default_slots",
     "noise_of_length",
     "push",
+    "push_by_labels",
     "run_from_python",
     "run_fused",
     "start",

@@ -75,17 +75,17 @@ def push(
     """
     spec = black_box.spec
     images = check_images(spec, images)
-    labels = _check_labels("labels", labels, len(images), spec.num_classes)
+    labels = check_labels("labels", labels, len(images), spec.num_classes)
     if settings.targeted != (targets is not None):
         raise ValueError(f"settings.targeted is {settings.targeted}, and targets are {'not ' * (targets is None)}given")
-    targets = labels if targets is None else _check_labels("targets", targets, len(images), spec.num_classes)
+    targets = labels if targets is None else check_labels("targets", targets, len(images), spec.num_classes)
     if settings.targeted and (targets == labels).any():
         raise ValueError("a target equals its sample's label: a targeted push goes to another class")
     if slots is None:
         slots = default_slots()
     if slots < 1:
         raise ValueError(f"slots is {slots}; expected at least one sample in a call")
-    ids = np.arange(len(images)) if ids is None else _check_ids(ids, len(images))
+    ids = np.arange(len(images)) if ids is None else check_ids(ids, len(images))
     check_blocks(settings, spec.image_shape, block_sizes)
     engines = [zoo(settings._replace(block=block)) for block in block_sizes]
     mesh = device_mesh(devices if black_box.fused is not None else jax.local_devices()[:1])
@@ -143,7 +143,8 @@ def _result_of(black_box: BlackBox, originals: np.ndarray, kept: dict[str, np.nd
     )
 
 
-def _check_labels(name: str, labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:
+def check_labels(name: str, labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:
+    """`labels` as int32, or a ValueError that says what is wrong with them."""
     labels = np.asarray(labels)
     if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"{name} are {labels.dtype} of shape {labels.shape}; expected {count} integers, one an image")
@@ -152,7 +153,8 @@ def _check_labels(name: str, labels: np.ndarray, count: int, num_classes: int) -
     return labels.astype(np.int32)
 
 
-def _check_ids(ids: np.ndarray, count: int) -> np.ndarray:
+def check_ids(ids: np.ndarray, count: int) -> np.ndarray:
+    """`ids`, or a ValueError that says what is wrong with them."""
     ids = np.asarray(ids)
     if ids.shape != (count,) or not np.issubdtype(ids.dtype, np.integer):
         raise ValueError(f"ids are {ids.dtype} of shape {ids.shape}; expected {count} integers, one an image")

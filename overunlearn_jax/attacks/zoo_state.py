@@ -18,6 +18,7 @@ class Status(enum.IntEnum):
     STALLED = 3  # the loss stopped falling
     OUT_OF_STEPS = 4
     TOO_FAR = 5  # crossed, farther from the original than max_l2
+    NOT_STARTED = 6  # label-only search: the image to begin with is not across
 
 
 class ZooSettings(NamedTuple):
