@@ -64,8 +64,10 @@ def choose_and_push(
         pusher = BlackBox(splits.spec, black_box.predict, budget=_left_for_pushing(config, black_box, splits, classes))
         pushed, seconds = push_or_find(config, victim, pusher, samples, key, classes.target)
         targets = None if classes.target is None else np.full(len(samples.labels), classes.target)
-        pushed = bisect(pusher, samples.images, samples.labels, pushed, steps=config.bisection_steps, targets=targets)
         black_box.charge(pusher.queries)
+        pushed = bisect(
+            black_box, samples.images, samples.labels, pushed, steps=config.bisection_steps, targets=targets
+        )
     return Crafted(samples, kept - np.arange(len(kept)), pushed, seconds)
 
 
@@ -79,12 +81,12 @@ def label_choice(config: Config, attack: str) -> str:
 
 
 def _left_for_pushing(config: Config, black_box: BlackBox, splits: Splits, classes: Classes) -> int | None:
-    """The budget less one query for every predicted label that requests will have to ask for."""
+    """The budget less what follows the search: bisection, and one query for each label that requests have to ask."""
     if black_box.left is None:
         return None
-    submitted = sum(request_size(splits.train, classes.a, fraction) for fraction in config.fractions)
+    sizes = [request_size(splits.train, classes.a, fraction) for fraction in config.fractions]
     asking = sum(label_choice(config, attack) == "predicted" for attack in config.attacks)
-    return max(0, black_box.left - submitted * asking)
+    return max(0, black_box.left - sum(sizes) * asking - max(sizes) * config.bisection_steps)
 
 
 class Crafter:

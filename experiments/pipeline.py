@@ -45,7 +45,7 @@ def run(config: Config) -> Path:
     results = open_workdir(config) if is_first() else Path(config.workdir) / "results.jsonl"
     meet("workdir opened")
     finished = finished_cells(results)
-    meet("finished cells read")
+    meet(f"finished cells: {sorted(finished)}, settings: {config.to_json()}")
     cells = {seed: cells_of(config, seed) for seed in config.seeds}
     unfinished = [seed for seed in config.seeds if any(cell.name not in finished for cell in cells[seed])]
     if unfinished and is_first():
@@ -72,7 +72,7 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
     classes = Classes.of(config, splits.spec)
     if is_first():
         train_or_find(config, splits, seed, keys.train)
-    meet("victim trained")
+    meet(f"victim of seed {seed} trained")
     victim = train_or_find(config, splits, seed, keys.train)
     black_box = BlackBox(splits.spec, victim.predict, budget=config.query_budget or None)
     crafted = choose_and_push(config, victim.name, black_box, splits, classes, seed, keys.push)

@@ -1,13 +1,14 @@
 """One run on several processes, on one machine or many: who writes, and when they meet.
 
 Every process runs the same command. They push their shares of the samples side by side; the first one trains,
-unlearns, evaluates and writes. --cache_dir has to lie on a disk that all of them see.
+unlearns, evaluates and writes. --cache_dir and --workdir have to lie on a disk that all of them see.
 """
 
-import jax
-from absl import flags
-from jax.experimental import multihost_utils
+import os
 
+from absl import flags  # JAX is imported where it is used: --help and wrong flags answer at once
+
+MOST_SECONDS = 14 * 24 * 3600  # to wait for another process
 SECONDS_TO_LEAVE = 30  # all leave together; where one has failed, the others are told so after this time
 
 
@@ -33,6 +34,10 @@ def join(values: flags.FlagValues) -> None:
         return
     if None in given and any(each is not None for each in given):
         raise ValueError("--coordinator, --processes and --process_id go together: give all three or none")
+    import jax
+
+    # On CPUs a process that waits for another gives up after 30 minutes, unless told otherwise.
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_collective_timeout_seconds={MOST_SECONDS}"
     try:
         jax.distributed.initialize(*given, shutdown_timeout_seconds=SECONDS_TO_LEAVE)
     except (ValueError, RuntimeError) as error:
@@ -44,10 +49,26 @@ def join(values: flags.FlagValues) -> None:
 
 def is_first() -> bool:
     """Whether this process trains, evaluates and writes."""
+    import jax
+
     return jax.process_index() == 0
 
 
 def meet(where: str) -> None:
-    """Waits until all processes are here; nothing to wait for where there is one."""
-    if jax.process_count() > 1:
+    """Waits until all processes are here; nothing to wait for where there is one.
+
+    Raises ValueError where another process is somewhere else: it has other settings, or sees other files.
+    """
+    import jax
+
+    if jax.process_count() == 1:
+        return
+    from jax.experimental import multihost_utils
+
+    try:
         multihost_utils.sync_global_devices(where)
+    except AssertionError as error:
+        raise ValueError(
+            f"the processes disagree ({where}): give all of them the same flags, and a --cache_dir and --workdir on a "
+            "disk that all of them see"
+        ) from error

@@ -13,6 +13,7 @@ from experiments.progress import PushingBar
 from experiments.push_store import Stored
 from experiments.victims import settings_hash
 from overunlearn_jax.attacks import PushResult, ZooSettings, default_slots, push
+from overunlearn_jax.attacks.processes import own_share
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.types import Key, Split
 
@@ -44,7 +45,8 @@ def push_or_find(
 ) -> tuple[PushResult, float]:
     """Pushes `samples` through the black box; returns what became of them and the seconds that it took.
 
-    Samples that the cache holds are charged their queries, and count the seconds that they once took.
+    Samples that the cache holds are charged their queries, and count the seconds that they once took. Without a budget
+    a run that was killed gives the same results as an undisturbed one; what a kill leaves of a budget may go to others.
     """
     settings = zoo_settings(config, black_box)
     slots = config.slots or default_slots()
@@ -57,33 +59,37 @@ def push_or_find(
             "slots": slots,
             "target": target,
             "budget": black_box.left,
+            # A budget is shared out among those who search: it makes one sample's result depend on the others.
+            "searchers": None if black_box.left is None else [jax.process_count(), jax.local_device_count()],
             "key": jax.random.key_data(key).tolist(),
         }
     )
     directory = Path(config.cache_dir) / "pushes" / name
-    with PushingBar("pushing", len(samples.labels)) as bar:
-        parts = push_store.read(directory, samples.ids)
-        meet("pushes read")  # before anyone adds to them
+    parts = push_store.read(directory, samples.ids)
+    meet("pushes read")  # before anyone adds to them
+    known = push_store.join(parts).ids if parts else np.zeros(0, np.int64)
+    missing = Split(*(array[~np.isin(samples.ids, known)] for array in samples))
+    with PushingBar("pushing", len(known) + len(missing.ids[own_share()])) as bar:
         for part in parts:
             black_box.charge(int(part.result.queries.sum()))
             bar.update(part.result, part.seconds)
-        known = push_store.join(parts).ids if parts else np.zeros(0, np.int64)
-        missing = Split(*(array[~np.isin(samples.ids, known)] for array in samples))
         if len(missing.labels):
             saving = _Saving(directory, missing.ids, bar)
-            result = push(
-                black_box,
-                missing.images,
-                missing.labels,
-                settings,
-                key,
-                ids=missing.ids,
-                targets=None if target is None else np.full(len(missing.labels), target),
-                block_sizes=config.block_sizes,
-                slots=slots,
-                on_finished=saving.add,
-            )
-            saving.write()
+            try:
+                result = push(
+                    black_box,
+                    missing.images,
+                    missing.labels,
+                    settings,
+                    key,
+                    ids=missing.ids,
+                    targets=None if target is None else np.full(len(missing.labels), target),
+                    block_sizes=config.block_sizes,
+                    slots=slots,
+                    on_finished=saving.add,
+                )
+            finally:
+                saving.write()
             parts.append(Stored(missing.ids, result, saving.seconds))
     everything = push_store.join(parts)
     place = {identity: index for index, identity in enumerate(everything.ids.tolist())}
@@ -98,6 +104,7 @@ class _Saving:
         self.seconds = 0.0
         self._directory, self._ids, self._bar = directory, ids, bar
         self._collected: list[Stored] = []
+        self._missing = len(ids[own_share()])
         self._began = time.perf_counter()
 
     def add(self, positions: np.ndarray, result: PushResult) -> None:
@@ -107,7 +114,8 @@ class _Saving:
         self._bar.update(result, now - self._began)
         self.seconds += now - self._began
         self._began = now
-        if sum(len(part.ids) for part in self._collected) >= CHUNK:
+        self._missing -= len(positions)
+        if self._missing == 0 or sum(len(part.ids) for part in self._collected) >= CHUNK:
             self.write()
 
     def write(self) -> None:

@@ -60,7 +60,8 @@ def _median(measured: list[dict[str, float]]) -> dict[str, float]:
 def _ours(subject: Subject, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     service = BlackBox(subject.spec, subject.predict)
     began = time.perf_counter()
-    result = push(service, images, labels, ZooSettings(subject.spec.bounds, max_steps=MAX_STEPS), jax.random.key(0))
+    settings = ZooSettings(subject.spec.bounds, max_steps=MAX_STEPS)
+    result = push(service, images, labels, settings, jax.random.key(0), devices=jax.local_devices()[:1])
     seconds = time.perf_counter() - began
     return {
         "seconds": seconds,
@@ -118,7 +119,8 @@ def _art_once(subject: Subject, images: np.ndarray, labels: np.ndarray, constant
     def predict(batch: np.ndarray) -> np.ndarray:
         nonlocal steps, last
         answers = np.asarray(apply_predict(subject.predict, jnp.asarray(batch, jnp.float32)))
-        if len(batch) == 1:  # the iterate; probes come 256 at a time
+        assert len(batch) in (1, 256)
+        if len(batch) == 1:  # the iterate; its probes come 256 at a time
             steps, last = steps + 1, batch[0]
             if answers[0].argmax() != label:
                 raise _CrossedError
@@ -134,7 +136,7 @@ def _art_once(subject: Subject, images: np.ndarray, labels: np.ndarray, constant
         use_resize=False,
         use_importance=False,
         nb_parallel=128,
-        batch_size=1,
+        batch_size=256,  # of the classifier's calls; with 1 the probes would be sent one at a time
         verbose=False,
     )
     np.random.seed(0)  # the only generator that it knows
@@ -151,5 +153,5 @@ def _art_once(subject: Subject, images: np.ndarray, labels: np.ndarray, constant
         "seconds": time.perf_counter() - began,
         "crossed": len(distances),
         "mean_steps": statistics.mean(all_steps),
-        "mean_l2": statistics.mean(distances) if distances else float("nan"),
+        "mean_l2": statistics.mean(distances) if distances else None,
     }

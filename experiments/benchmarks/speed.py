@@ -20,7 +20,8 @@ BATCHES = (64, 128, 256, 512, 1024)
 
 def measure(subject: Subject, slots: int, seconds: float, repeats: int) -> dict[str, Any]:
     """Both ways of answering probes, and the plain pass at its best batch size, in turn."""
-    plain = {batch: partial(_plain, subject, batch) for batch in BATCHES}
+    larger = () if jax.default_backend() == "cpu" else (2048, 4096, slots * _settings(subject).queries_per_step)
+    plain = {batch: partial(_plain, subject, batch) for batch in (*BATCHES, *larger)}
     best = max(plain, key=lambda batch: max(rates({"": plain[batch]}, batch, seconds / 8, 2)[""]))
     attacks = {name: partial(_attack, subject, slots, edits) for name, edits in (("whole", False), ("edits", True))}
     per_step = slots * _settings(subject).queries_per_step

@@ -69,4 +69,6 @@ def subject(kind: str, data_dir: str, cache_dir: str, *, brief: bool) -> Subject
     images = splits.train.images[chosen]
     labels = predict_in_batches(victim.predict, images).argmax(-1).astype(np.int32)
     images_seen = len(splits.train.labels)
-    return Subject(name, f"{images_seen:,} images, {config.epochs} epochs", splits.spec, victim.predict, images, labels)
+    return Subject(
+        name, f"{images_seen:,} images, at most {config.epochs} epochs", splits.spec, victim.predict, images, labels
+    )

@@ -66,12 +66,14 @@ def search_all(
             state = None  # every row has ended, with the memory of another grid
         state = _filled(engines[0], black_box.spec.num_classes, key, state, put(fresh), *new)
         stream = waiting < count and len(engines) == 1
+        spent = black_box.queries
         for index, engine in enumerate(engines):
             if index:
                 state = _refined(engine, state, settings.max_steps)
             state = run(engine, black_box, state, slots, fewest=slots if stream else 1)
         ended = (occupant >= 0) & (np.asarray(state.status) != Status.RUNNING)
-        if not ended.any():  # the budget is spent
+        unfinished = bool(((occupant >= 0) & ~ended).any())
+        if black_box.queries == spent or (len(engines) > 1 and unfinished):  # the budget allows no more
             _hand_over(state, occupant, occupant >= 0, finished)
             _hand_over_untouched(samples, waiting, black_box.spec.num_classes, finished)
             return

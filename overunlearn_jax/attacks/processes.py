@@ -36,6 +36,15 @@ def own_black_box(black_box: BlackBox) -> BlackBox:
     )
 
 
+def total(count: int) -> int:
+    """The sum of what every process counted."""
+    if jax.process_count() == 1:
+        return count
+    halves = np.array(divmod(count, 2**31), np.int32)  # the wire knows 32 bits
+    high, low = np.asarray(multihost_utils.process_allgather(halves)).astype(np.int64).sum(0)
+    return int(high) * 2**31 + int(low)
+
+
 def gathered(results: Results, count: int) -> Results:
     """The rows of all processes in the order of the samples, from a NamedTuple of each one's own rows."""
     if jax.process_count() == 1:

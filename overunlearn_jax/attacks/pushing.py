@@ -107,7 +107,7 @@ def push(
     search_all(engines, service, key, own_samples, slots, mesh, finished)
     result = processes.gathered(result, len(images))
     if service is not black_box:
-        black_box.charge(int(result.queries.sum(dtype=np.int64)))
+        black_box.charge(processes.total(service.queries))
     return result
 
 

@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from overunlearn_jax.attacks.zoo import Zoo
 from overunlearn_jax.attacks.zoo_state import Status, ZooState
 from overunlearn_jax.batching import apply_predict
-from overunlearn_jax.black_box import BadAnswerError, BlackBox
+from overunlearn_jax.black_box import BadAnswerError, BlackBox, QueryBudgetExceededError
 from overunlearn_jax.probing import Answers, probe_images
 from overunlearn_jax.types import Array, PredictFn
 
@@ -121,6 +121,7 @@ def run_fused(
         )
     most = jnp.iinfo(jnp.int32).max - slots
     sample_steps = most if black_box.left is None else min(most, black_box.left // per_step // mesh.size)
+    predict = jax.device_put(predict, NamedSharding(mesh, PartitionSpec()))  # wherever its arrays were
     before = _total_queries(state)
     answers = black_box.answers(engine.settings.block)
     limits = jnp.int32(sample_steps), jnp.int32(fewest)
@@ -145,7 +146,10 @@ def run_from_python(engine: Zoo, black_box: BlackBox, state: ZooState, slots: in
         probes = ask(part)
         images = np.asarray(images_of(probes))
         sent = images[:asking].reshape(-1, *images.shape[2:])
-        answers = black_box.query(sent).reshape(asking, per_step, -1)
+        try:
+            answers = black_box.query(sent).reshape(asking, per_step, -1)
+        except QueryBudgetExceededError:  # images sent again to a victim that could not be reached
+            return state
         padded = np.concatenate([answers, np.repeat(answers[-1:], slots - asking, axis=0)])
         state = _jitted_put(state, rows, tell(part, probes, padded))
 

@@ -16,8 +16,8 @@ from overunlearn_jax.types import Array, PredictFn
 def answer_probes(predict: PredictFn, image: Array, corners: Array, blocks: Array) -> Array:
     """Probabilities of the image with one block of one channel changed, without a forward pass over the whole image.
 
-    Written for one image; `jax.vmap` it over images. Any victim is answered rightly; where it is no convolutional
-    network over (n, h, w, c), nothing is saved.
+    Written for one image; `jax.vmap` it over images. Any victim is answered rightly whose layers give finite numbers;
+    where it is no convolutional network over (n, h, w, c), nothing is saved.
 
     Args:
       predict: images (n, h, w, c) to probabilities (n, k), traceable.
@@ -53,8 +53,8 @@ def _saving(structure: Any, shapes: tuple[Any, ...], image_shape: tuple[int, ...
     image = jax.ShapeDtypeStruct(image_shape, jnp.float32)
     corners = jax.ShapeDtypeStruct((probes, 3), jnp.int32)
     blocks = jax.ShapeDtypeStruct((probes, 2, block, block), jnp.float32)
-    plain = jax.jit(lambda predict, images: predict(images)).lower(predict, images)
     try:
+        plain = jax.jit(lambda predict, images: predict(images)).lower(predict, images)
         edits = jax.jit(answer_probes).lower(predict, image, corners, blocks)
     except Exception:  # whatever a stranger's model does that cannot be traced for one image, or under vmap
         return 0.0

@@ -40,14 +40,16 @@ def added(values: Array, change: Array) -> Array:
 
 
 def difference(new: Array, old: Array) -> Array:
-    """The change that makes `new` of `old`."""
-    return new ^ old if new.dtype == bool else new - old
+    """The change that makes `new` of `old`; zero where they are equal, infinite values, too."""
+    return new ^ old if new.dtype == bool else jnp.where(new == old, jnp.zeros((), new.dtype), new - old)
 
 
 def look_up(corners: tuple[np.ndarray, np.ndarray], origin: tuple[Array, Array]) -> tuple[Array, Array]:
     """First row and column of the window that belongs to this origin."""
-    rows, columns = (jnp.asarray(table, jnp.int32)[at] for table, at in zip(corners, origin, strict=True))
-    return rows, columns
+    row, column = (jnp.asarray(table, jnp.int32)[at] for table, at in zip(corners, origin, strict=True))
+    # Looked up once for each probe: fused into what uses them, they would be looked up for each element.
+    row, column = lax.optimization_barrier((row, column))
+    return row, column
 
 
 def window_of(
@@ -79,7 +81,7 @@ def placed(change: Array, gaps: tuple[np.ndarray, np.ndarray], origin: tuple[Arr
     """`change` with zeros around it, `gaps[axis][origin[axis]]` of them before it, cut to `size` rows and columns."""
     for axis in (0, 1):
         options = [int(gap) for gap in np.unique(gaps[axis])]
-        gap = jnp.asarray(gaps[axis], jnp.int32)[origin[axis]]
+        gap = lax.optimization_barrier(jnp.asarray(gaps[axis], jnp.int32)[origin[axis]])
         frames = []
         for option in options:
             margins = [(0, 0, 0)] * 4

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from overunlearn_jax.pixel_edit.edited import Edited, added, cleaned, constant_in_window, difference, placed, window_of
 from overunlearn_jax.types import Array
@@ -37,9 +38,13 @@ def _convolution(equation: Any, inputs: list[Any]) -> Edited | None:
         return None
     steps = _Steps(x, kernel.shape[:2], p["window_strides"], p["rhs_dilation"], p["padding"])
     base = bind(equation, [x.base, kernel])
-    if steps.rows_columns[0] * steps.rows_columns[1] >= base.shape[1] * base.shape[2]:
-        return None  # no smaller than the map
-    change = equation.primitive.bind(steps.frame(cleaned(x)), kernel, **(p | {"padding": ((0, 0), (0, 0))}))
+    if not steps.smaller_than(base):
+        return None
+    if steps.margins is not None:  # zeros that the convolution adds cost less than zeros that are there
+        frame, padding = cleaned(x).change, steps.margins
+    else:
+        frame, padding = steps.frame(cleaned(x)), ((0, 0), (0, 0))
+    change = equation.primitive.bind(frame, kernel, **(p | {"padding": padding}))
     return Edited(base, change, steps.corners, x.origin, clean=False)
 
 
@@ -50,11 +55,15 @@ def _max_pool(equation: Any, inputs: list[Any]) -> Edited | None:
         return None
     x = cleaned(x)
     steps = _Steps(x, p["window_dimensions"][1:3], p["window_strides"][1:3], (1, 1), p["padding"][1:3])
+    base = bind(equation, [x.base])
+    if not steps.smaller_than(base):
+        return None
     old = window_of(x.base, steps.frame_corners, x.origin, steps.frame_size, -jnp.inf)
     new = added(old, steps.frame(x))
     strides = p["window_strides"][1:3]
-    change = _largest(new, p["window_dimensions"][1:3], strides) - _largest(old, p["window_dimensions"][1:3], strides)
-    return Edited(bind(equation, [x.base]), change, steps.corners, x.origin, clean=False)
+    window = p["window_dimensions"][1:3]
+    change = difference(_largest(new, window, strides), _largest(old, window, strides))
+    return Edited(base, change, steps.corners, x.origin, clean=False)
 
 
 def _largest(values: Array, window: Sequence[int], strides: Sequence[int]) -> Array:
@@ -75,8 +84,11 @@ def _sum_pool(equation: Any, inputs: list[Any]) -> Edited | None:
     if not _pools_rows_and_columns(p):
         return None
     steps = _Steps(x, p["window_dimensions"][1:3], p["window_strides"][1:3], (1, 1), p["padding"][1:3])
+    base = bind(equation, [x.base])
+    if not steps.smaller_than(base):
+        return None
     change = equation.primitive.bind(steps.frame(cleaned(x)), **(p | {"padding": ((0, 0),) * 4}))
-    return Edited(bind(equation, [x.base]), change, steps.corners, x.origin, clean=False)
+    return Edited(base, change, steps.corners, x.origin, clean=False)
 
 
 def _pools_rows_and_columns(p: dict[str, Any]) -> bool:
@@ -116,6 +128,16 @@ class _Steps:
         self.frame_corners = (starts[0], starts[1])
         self.frame_size = (sizes[0], sizes[1])
         self._gaps = (gaps[0], gaps[1])
+        # Zeros before and after the window in its frame, where they are the same for every origin.
+        self.margins: tuple[tuple[int, int], ...] | None = None
+        if all(len(np.unique(gap)) == 1 for gap in gaps):
+            self.margins = tuple(
+                (int(gaps[axis][0]), sizes[axis] - x.size[axis] - int(gaps[axis][0])) for axis in (0, 1)
+            )
+
+    def smaller_than(self, outputs: Array) -> bool:
+        """Whether fewer outputs are touched than the map (1, h, w, c) has."""
+        return self.rows_columns[0] * self.rows_columns[1] < outputs.shape[1] * outputs.shape[2]
 
     def frame(self, x: Edited) -> Array:
         """The change of all inputs that the touched outputs look at."""
@@ -134,9 +156,13 @@ def _elementwise(equation: Any, inputs: list[Any]) -> Edited | None:
     base = bind(equation, [each.base if isinstance(each, Edited) else each for each in inputs])
     if not (jnp.issubdtype(base.dtype, jnp.floating) or base.dtype == bool):
         return None
+    if any(each.base.shape != base.shape for each in aligned):
+        return None  # one value for many pixels or channels
     change = _linear(equation.primitive.name, inputs)
     if change is not None:
-        return Edited(base, change, aligned[0].corners, aligned[0].origin, all(each.clean for each in aligned))
+        # Beyond the edge a divisor may be zero.
+        clean = all(each.clean for each in aligned) and equation.primitive.name != "div"
+        return Edited(base, change, aligned[0].corners, aligned[0].origin, clean)
     old, new = [], []
     for each in inputs:
         if isinstance(each, Edited):
@@ -204,7 +230,8 @@ def _sum(equation: Any, inputs: list[Any]) -> Array | None:
 
 def _matrix_product(equation: Any, inputs: list[Any]) -> Edited | None:
     x, matrix = inputs
-    if isinstance(matrix, Edited) or equation.params["dimension_numbers"] != (((3,), (0,)), ((), ())):
+    known = not isinstance(matrix, Edited) and matrix.ndim == 2
+    if not known or equation.params["dimension_numbers"] != (((3,), (0,)), ((), ())):
         return None
     return x._replace(base=bind(equation, [x.base, matrix]), change=bind(equation, [x.change, matrix]))
 
