@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from absl import app, flags
+from absl import app, flags, logging
 
 from experiments.benchmarks import exactness, memory, opponents, speed
 from experiments.benchmarks.subjects import Subject, subject
@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> None:
     """One row for each part and victim, printed and written as soon as it is measured."""
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected arguments {arguments[1:]}")
+    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
     flag = flags.FLAGS
     device = f"{len(jax.devices())} x {jax.devices()[0].device_kind}, {os.cpu_count()} cores"
     result: dict[str, Any] = {

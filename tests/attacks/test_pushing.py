@@ -135,6 +135,17 @@ def test_coarse_to_fine_goes_on_with_what_is_unfinished():
     np.testing.assert_array_equal(both.queries, both.steps * PER_STEP)
 
 
+@pytest.mark.parametrize("budget", [0, 50, 200])
+def test_a_budget_that_ends_between_two_block_sizes_leaves_samples_running(budget):
+    result, service = _push(**COARSE, block_sizes=(2, 1), budget=budget)
+    whole, free = _push(**COARSE, block_sizes=(2, 1))
+    assert service.queries == result.queries.sum() <= budget < free.queries
+    left = result.status != whole.status
+    assert left.any()
+    assert (result.status[left] == Status.RUNNING).all()
+    assert (result.queries[left] < whole.queries[left]).all()
+
+
 def test_each_block_size_has_its_own_max_steps():
     result, _ = _push(**COARSE, block_sizes=(2, 1))
     out_of_steps = result.status == Status.OUT_OF_STEPS

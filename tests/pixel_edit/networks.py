@@ -50,6 +50,27 @@ def leaky(x):
     return jnp.where(x >= 0, x, 0.1 * x)
 
 
+def divided_by_position(x):
+    """Divides by what differs from pixel to pixel, and never is zero on the map."""
+    return nn.relu(x) / (1 + jnp.arange(x.shape[1] * x.shape[2], dtype=jnp.float32).reshape(1, *x.shape[1:3], 1) / 50)
+
+
+def masked_largest(x):
+    """The largest of what is not masked away: minus infinity stands inside the map."""
+    mask = (jnp.arange(x.shape[1]) % 3 > 0)[None, :, None, None]
+    return jnp.where(jnp.broadcast_to(mask, x.shape), x, -jnp.inf).max((1, 2))
+
+
+def gated_by_mean(x):
+    """One value for all pixels, pooled from the map itself."""
+    return x * nn.sigmoid(nn.avg_pool(x, x.shape[1:3]))
+
+
+def centred_colours(x):
+    """One channel less three."""
+    return x[..., :1] - jnp.array([0.1, 0.2, 0.3])
+
+
 def per_position(x):
     """Adds and multiplies what differs from pixel to pixel."""
     rows = jnp.arange(x.shape[1], dtype=jnp.float32)[None, :, None, None]
@@ -75,6 +96,11 @@ NETWORKS = {
     "leaky": (conv(), leaky, conv(), jnp.abs, jnp.negative, conv(), jnp.square),
     "logarithm of what is zero beyond the edge": (conv(), lambda x: jnp.log(1 + nn.relu(x)), conv(), nn.softplus),
     "inverse": (conv(), lambda x: 1 / (1.5 + jnp.tanh(x)), conv(), nn.relu),
+    "divided by position": (conv(), divided_by_position, conv(), nn.relu),
+    "masked largest": (conv(), nn.relu, conv(), masked_largest),
+    "gated by its mean": (conv(), gated_by_mean, conv(), nn.relu),
+    "several heads": (conv(), nn.DenseGeneral((2, 3)), nn.relu, lambda x: x.sum(3), conv()),
+    "centred colours": (centred_colours, conv(), nn.relu),
     "per position": (conv(), per_position, conv(), nn.relu),
     "dense on channels": (conv(), nn.relu, nn.Dense(5), nn.relu, conv()),
     "skip": (conv(), Skip(), Skip()),
