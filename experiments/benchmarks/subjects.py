@@ -14,7 +14,7 @@ from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.models import predict_fn
 from overunlearn_jax.types import Bounds, DatasetSpec, PredictFn, Split
 
-BRIEF_IMAGES, BRIEF_EPOCHS = 2048, 3  # for the victims whose speed alone is looked at
+BRIEF_IMAGES, BRIEF_EPOCHS = 1024, 2  # for the victims whose speed alone is looked at
 
 
 class Subject(NamedTuple):
@@ -60,7 +60,8 @@ def subject(kind: str, data_dir: str, cache_dir: str, *, brief: bool) -> Subject
         )
     splits = data.load(config.dataset, data_dir=data_dir, seed=0)
     if brief:
-        splits = splits._replace(train=Split(*(array[:BRIEF_IMAGES] for array in splits.train)))
+        train, validation = (Split(*(array[:BRIEF_IMAGES] for array in part)) for part in splits[1:3])
+        splits = splits._replace(train=train, validation=validation)
     print(f"{name}: training, or finding in {cache_dir}", file=sys.stderr)
     victim = train_or_find(config, splits, 0, seed_keys(0).train)
     airplanes = np.flatnonzero(splits.train.labels == 0)
