@@ -49,7 +49,7 @@ def push_or_find(
     a run that was killed gives the same results as an undisturbed one; what a kill leaves of a budget may go to others.
     """
     settings = zoo_settings(config, black_box)
-    slots = config.slots or default_slots()
+    slots = config.slots or default_slots(settings.queries_per_step)
     name = settings_hash(
         {
             "recipe": RECIPE,

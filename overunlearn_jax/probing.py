@@ -16,14 +16,14 @@ class Probes(NamedTuple):
 
     image: Array  # shape=(h, w, c)
     corners: Array  # shape=(p, 3), dtype=int32: row, column, channel where each block begins
-    blocks: Array  # shape=(p, 2, b, b): its pixels at +h and at -h
+    blocks: Array  # shape=(p, s, b, b): its pixels in each of s probes; +h and -h for central differences
 
 
-Answers = Callable[[PredictFn, Probes], Array]  # of s samples: probes with a leading axis to (s, 1 + 2p, k)
+Answers = Callable[[PredictFn, Probes], Array]  # of n samples: probes with a leading axis to (n, 1 + p * s, k)
 
 
 def probe_images(probes: Probes) -> Array:
-    """All images of one sample's probes, shape (1 + 2p, h, w, c): the iterate, then +h and -h of each coordinate."""
+    """All images of one sample's probes, shape (1 + p * s, h, w, c): the iterate, then those of each coordinate."""
 
     def changed(corner: Array, pixels: Array) -> Array:
         return lax.dynamic_update_slice(probes.image, pixels[..., None], tuple(corner))
@@ -45,9 +45,9 @@ def edited_answers(predict: PredictFn, probes: Probes) -> Array:
     The iterate is asked as one more probe that changes nothing: rounded in the same way as the others, it leaves no
     offset in their second differences.
     """
-    side = probes.blocks.shape[-1]
-    unchanged = jnp.broadcast_to(probes.image[:, None, None, :side, :side, 0], (len(probes.image), 1, 2, side, side))
+    count, _, versions, side, _ = probes.blocks.shape
+    unchanged = jnp.broadcast_to(probes.image[:, None, None, :side, :side, 0], (count, 1, versions, side, side))
     corners = jnp.concatenate([jnp.zeros_like(probes.corners[:, :1]), probes.corners], axis=1)
     blocks = jnp.concatenate([unchanged, probes.blocks], axis=1)
     answers = jax.vmap(answer_probes, (None, 0, 0, 0))(predict, probes.image, corners, blocks)
-    return answers.reshape(len(answers), -1, answers.shape[-1])[:, 1:]  # the unchanged image once
+    return answers.reshape(count, -1, answers.shape[-1])[:, versions - 1 :]  # the unchanged image once

@@ -16,15 +16,16 @@ from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.pixel_edit import saving
 
 BATCHES = (64, 128, 256, 512, 1024)
+QUERIES_PER_STEP = 257  # of the paper's search
 
 
 def measure(subject: Subject, slots: int, seconds: float, repeats: int) -> dict[str, Any]:
     """Both ways of answering probes, and the plain pass at its best batch size, in turn."""
-    larger = () if jax.default_backend() == "cpu" else (2048, 4096, slots * _settings(subject).queries_per_step)
+    larger = () if jax.default_backend() == "cpu" else (2048, 4096, slots * QUERIES_PER_STEP)
     plain = {batch: partial(_plain, subject, batch) for batch in (*BATCHES, *larger)}
     best = max(plain, key=lambda batch: max(rates({"": plain[batch]}, batch, seconds / 8, 2)[""]))
     attacks = {name: partial(_attack, subject, slots, edits) for name, edits in (("whole", False), ("edits", True))}
-    per_step = slots * _settings(subject).queries_per_step
+    per_step = slots * QUERIES_PER_STEP
     sides: dict[str, Work] = {"plain": plain[best], **attacks}
     found = rates(sides, max(per_step, best), seconds, repeats)
     medians = {name: statistics.median(values) for name, values in found.items()}

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
 
 def rows(flag: flags.FlagValues) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every row that the flags ask for."""
-    slots = flag.slots or default_slots()
+    slots = flag.slots or default_slots(speed.QUERIES_PER_STEP)
     for index, kind in enumerate(flag.victims):
         victim: Subject = subject(kind, flag.data_dir, flag.cache_dir, brief=index > 0)
         if "speed" in flag.parts:

@@ -45,9 +45,8 @@ def blocks_at(image: Array, corners: Array, block: int) -> Array:
     return jax.vmap(lambda corner: _block_at(image, corner, block))(corners)
 
 
-def move_blocks(variable: Array, coordinates: Array, moves: Array, block: int) -> Array:
-    """The variable (h, w, c) with `moves` (p,) added to every pixel of the blocks at `coordinates` (p,)."""
-    height, width, channels = variable.shape
-    grid = (height // block, width // block, channels)
-    change = jnp.zeros(grid).reshape(-1).at[coordinates].set(moves).reshape(grid)
-    return variable + jnp.repeat(jnp.repeat(change, block, axis=0), block, axis=1)
+def spread_over_blocks(moves: Array, shape: tuple[int, ...], block: int) -> Array:
+    """Moves (d,) of the grid's coordinates as an array (h, w, c): every pixel of a block moves alike."""
+    height, width, channels = shape
+    grid = moves.reshape(height // block, width // block, channels)
+    return jnp.repeat(jnp.repeat(grid, block, axis=0), block, axis=1)

@@ -1,7 +1,7 @@
 """Optimisers that see a few coordinates at a time, with moments and step counts of their own for each coordinate.
 
 `update_fn(state, coordinates, first, second)` takes the finite differences at `coordinates` (p,) of a variable with d
-coordinates and returns the moves (p,) and the new state. Chen et al., "ZOO" (2017), algorithms 2 and 3.
+coordinates and returns the moves of all of them (d,) and the new state.
 """
 
 from collections.abc import Callable
@@ -11,13 +11,15 @@ import jax.numpy as jnp
 
 from overunlearn_jax.types import Array
 
+SMALLEST_GRADIENT = 1e-12  # where all differences are 0 there is no direction, and no step
+
 
 class CoordinateState(NamedTuple):
-    """Per-coordinate memory; ZOO-Newton leaves it at zero."""
+    """Per-coordinate memory; a solver leaves at zero what it does not use."""
 
-    mean: Array  # shape=(d,), dtype=float32: first moment
+    mean: Array  # shape=(d,), dtype=float32: first moment; SEGA: the last first difference
     square: Array  # shape=(d,), dtype=float32: second moment
-    visits: Array  # shape=(d,), dtype=int32: how often this coordinate was moved
+    visits: Array  # shape=(d,), dtype=int32: how often this coordinate was probed
 
 
 class CoordinateOptimizer(NamedTuple):
@@ -34,7 +36,7 @@ def _init_fn(size: int) -> CoordinateState:
 def adam(
     learning_rate: float = 1e-2, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8
 ) -> CoordinateOptimizer:
-    """ZOO-ADAM: each coordinate's bias correction counts that coordinate's own moves."""
+    """ZOO-ADAM (Chen et al. 2017, algorithm 2): each coordinate's bias correction counts that coordinate's own moves."""
 
     def update_fn(
         state: CoordinateState, coordinates: Array, first: Array, second: Array
@@ -50,13 +52,13 @@ def adam(
             state.square.at[coordinates].set(square),
             state.visits.at[coordinates].set(count),
         )
-        return moves, state
+        return jnp.zeros_like(state.mean).at[coordinates].set(moves), state
 
     return CoordinateOptimizer(_init_fn, update_fn)
 
 
 def newton(learning_rate: float = 1e-2, smallest_curvature: float = 0.1) -> CoordinateOptimizer:
-    """ZOO-Newton: a gradient step where the second difference is not positive, else a Newton step.
+    """ZOO-Newton (Chen et al. 2017, algorithm 3): a gradient step where the second difference is not positive, else a Newton step.
 
     Curvatures below `smallest_curvature` are taken for it: a second difference near zero is rounding.
     """
@@ -65,6 +67,26 @@ def newton(learning_rate: float = 1e-2, smallest_curvature: float = 0.1) -> Coor
         state: CoordinateState, coordinates: Array, first: Array, second: Array
     ) -> tuple[Array, CoordinateState]:
         curvature = jnp.where(second > 0, jnp.maximum(second, smallest_curvature), 1.0)
-        return -learning_rate * first / curvature, state._replace(visits=state.visits.at[coordinates].add(1))
+        moves = jnp.zeros_like(state.mean).at[coordinates].set(-learning_rate * first / curvature)
+        return moves, state._replace(visits=state.visits.at[coordinates].add(1))
+
+    return CoordinateOptimizer(_init_fn, update_fn)
+
+
+def sega(learning_rate: float = 1e-2) -> CoordinateOptimizer:
+    """Steps of length `learning_rate` along the gradient as far as it is remembered, in all coordinates at once.
+
+    Each coordinate keeps its last first difference, 0 before its first visit: no query is forgotten after one step.
+    After the biased SEGA of Hanzely, Mishchenko and Richtarik, "SEGA: Variance Reduction via Gradient Sketching"
+    (2018), with steps of fixed length.
+    """
+
+    def update_fn(
+        state: CoordinateState, coordinates: Array, first: Array, second: Array
+    ) -> tuple[Array, CoordinateState]:
+        del second  # Unused: a first-order method.
+        gradient = state.mean.at[coordinates].set(first)
+        moves = -learning_rate * gradient / jnp.maximum(jnp.linalg.norm(gradient), SMALLEST_GRADIENT)
+        return moves, state._replace(mean=gradient, visits=state.visits.at[coordinates].add(1))
 
     return CoordinateOptimizer(_init_fn, update_fn)

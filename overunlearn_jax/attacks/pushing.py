@@ -14,6 +14,8 @@ from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, check_blocks
 from overunlearn_jax.black_box import BlackBox, check_images, check_probabilities
 from overunlearn_jax.types import Key
 
+QUERIES_PER_CALL = {"cpu": 257, "other": 32 * 257}  # by device
+
 
 class PushResult(NamedTuple):
     """What became of each sample, on the host. `inside` and `outside` mean something only where `crossed`."""
@@ -64,8 +66,8 @@ def push(
       targets: shape (n,), the class to reach, another than the label; targeted pushes only.
       block_sizes: coarse to fine: each size in turn walks on what the last left unfinished (stalled or out of steps),
         with `settings.max_steps` steps of its own. (1,) is the paper's search.
-      slots: samples probed in one call of the victim on each device; 1 on a CPU and 32 elsewhere by default. It sets
-        how much memory the search takes.
+      slots: samples probed in one call of the victim on each device; `default_slots` by default. It sets how much memory
+        the search takes.
       devices: a fused victim's samples are divided among them; all local devices by default.
       on_finished: called with the positions of samples that have just ended, and with what became of them: to save
         them, or to show progress. Every process hears of its own samples.
@@ -82,7 +84,7 @@ def push(
     if settings.targeted and (targets == labels).any():
         raise ValueError("a target equals its sample's label: a targeted push goes to another class")
     if slots is None:
-        slots = default_slots()
+        slots = default_slots(settings.queries_per_step)
     if slots < 1:
         raise ValueError(f"slots is {slots}; expected at least one sample in a call")
     ids = np.arange(len(images)) if ids is None else check_ids(ids, len(images))
@@ -111,9 +113,12 @@ def push(
     return result
 
 
-def default_slots() -> int:
-    """Samples probed in one call where nobody says how many: what this kind of device is fastest with."""
-    return 1 if jax.default_backend() == "cpu" else 32
+def default_slots(queries_per_step: int) -> int:
+    """Samples probed in one call where nobody says how many: what this kind of device is fastest with.
+
+    With the paper's 257 queries a step that is one sample on a CPU and 32 elsewhere.
+    """
+    return max(1, QUERIES_PER_CALL["cpu" if jax.default_backend() == "cpu" else "other"] // queries_per_step)
 
 
 def _empty_result(images: np.ndarray, num_classes: int) -> PushResult:

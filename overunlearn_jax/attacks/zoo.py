@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from overunlearn_jax.attacks import coordinate, criteria, spaces
-from overunlearn_jax.attacks.blocks import blocks_at, choose_blocks, flat_index, move_blocks
+from overunlearn_jax.attacks import coordinate, criteria, differences, spaces
+from overunlearn_jax.attacks.blocks import blocks_at, choose_blocks, flat_index, spread_over_blocks
 from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, ZooState, check_blocks, check_settings
 from overunlearn_jax.probing import Probes
 from overunlearn_jax.types import Array, Images, Key, Labels
@@ -38,10 +38,11 @@ class Zoo(NamedTuple):
 def zoo(settings: ZooSettings) -> Zoo:
     """The pure functions of one search. Equal settings give the same object, so nothing is traced twice."""
     space = _named("space", {"tanh": spaces.tanh_space, "box": spaces.box_space}, settings.space)(settings.bounds)
-    solvers: dict[str, Callable[..., Any]] = {"adam": coordinate.adam, "newton": coordinate.newton}
+    solvers = {"adam": coordinate.adam, "newton": coordinate.newton, "sega": coordinate.sega}
     solver = _named("solver", solvers, settings.solver)(learning_rate=settings.step_size)
     criterion = criteria.targeted(settings.kappa) if settings.targeted else criteria.untargeted(settings.kappa)
-    block, h = settings.block, settings.difference
+    h, bounds, block = settings.difference, settings.bounds, settings.block
+    difference = differences.one_sided(h, bounds) if settings.one_sided else differences.central(h)
     check_settings(settings)
 
     def init_fn(key: Key, image: Array, label: Array, target: Array, num_classes: int) -> ZooState:
@@ -71,25 +72,24 @@ def zoo(settings: ZooSettings) -> Zoo:
         image = space.to_image(state.variable)
         corners = choose_blocks(state, jnp.abs(image - state.original), settings)
         variables = blocks_at(state.variable, corners, block)
-        signs = jnp.array([1.0, -1.0])[None, :, None, None]
-        return Probes(image, corners, space.to_image(variables[:, None] + signs * h))
+        offsets = difference.offsets(blocks_at(image, corners, block))
+        return Probes(image, corners, space.to_image(variables[:, None] + offsets[..., None, None]))
 
     def tell_fn(state: ZooState, probes: Probes, probabilities: Array) -> ZooState:
         margins = jax.vmap(criterion.margin, (0, None, None))(probabilities, state.label, state.target)
-        here, around = margins[0], margins[1:].reshape(-1, 2)
+        here, around = margins[0], margins[1:].reshape(-1, difference.probes)
         l2 = jnp.sqrt(jnp.sum((probes.image - state.original) ** 2))
         loss = l2**2 + settings.margin_weight * here
 
         # The L2 term of a probe differs from the iterate's in its block only: no cancellation in float32.
         old = blocks_at(state.original, probes.corners, block)[:, None]
-        now = blocks_at(probes.image, probes.corners, block)[:, None]
-        l2_changes = jnp.sum((probes.blocks - old) ** 2 - (now - old) ** 2, axis=(2, 3))
+        now = blocks_at(probes.image, probes.corners, block)
+        l2_changes = jnp.sum((probes.blocks - old) ** 2 - (now[:, None] - old) ** 2, axis=(2, 3))
         changes = l2_changes + settings.margin_weight * (around - here)  # loss of each probe minus loss here
-        first = (changes[:, 0] - changes[:, 1]) / (2 * h)
-        second = (changes[:, 0] + changes[:, 1]) / h**2
+        first, second = difference.estimate(changes, difference.offsets(now))
         coordinates = flat_index(probes.corners, state.original.shape, block)
         moves, solver_state = solver.update(state.solver, coordinates, first, second)
-        variable = space.project(move_blocks(state.variable, coordinates, moves, block))
+        variable = space.project(state.variable + spread_over_blocks(moves, state.original.shape, block))
 
         look = state.step % settings.stall_steps == 0
         stalled = look & (loss >= settings.stall_ratio * state.reference_loss)

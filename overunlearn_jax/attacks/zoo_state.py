@@ -26,11 +26,12 @@ class ZooSettings(NamedTuple):
 
     bounds: Bounds
     targeted: bool = False
-    solver: str = "adam"  # or "newton"
+    solver: str = "adam"  # or "newton", "sega"
     space: str = "tanh"  # or "box"
     coordinates: int = 128  # p, probed a step
-    step_size: float = 1e-2
+    step_size: float = 1e-2  # of each probed coordinate; SEGA: of the whole step, both in the units of the space
     difference: float = 1e-4  # h, in the units of the space
+    one_sided: bool = False  # one probe a coordinate in place of two
     margin_weight: float = 10.0  # c of equation (4)
     kappa: float = 0.0
     max_steps: int = 20_000
@@ -42,8 +43,8 @@ class ZooSettings(NamedTuple):
 
     @property
     def queries_per_step(self) -> int:
-        """Images a step: the iterate, and two for each coordinate."""
-        return 1 + 2 * self.coordinates
+        """Images a step: the iterate, and two for each coordinate, or one where differences are one-sided."""
+        return 1 + (1 if self.one_sided else 2) * self.coordinates
 
 
 class ZooState(NamedTuple):
@@ -90,6 +91,11 @@ def check_settings(settings: ZooSettings) -> None:
             raise ValueError(f"{name} is {getattr(settings, name)}; expected at least 1")
     if not settings.difference > 0:
         raise ValueError(f"difference is {settings.difference}; expected a positive h for the finite differences")
+    if settings.solver == "newton" and settings.one_sided:
+        raise ValueError(
+            "ZOO-Newton needs second differences, which one-sided probes do not give: take one_sided=False, or the "
+            "solver adam or sega"
+        )
     if settings.solver == "newton" and settings.difference < SMALLEST_NEWTON_DIFFERENCE:
         raise ValueError(
             f"difference is {settings.difference}: in float32 a second difference that fine is rounding, and "

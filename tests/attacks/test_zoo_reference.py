@@ -21,6 +21,9 @@ SETTINGS = ZooSettings(SPEC.bounds, coordinates=4, kappa=5.0, max_steps=30, stal
 SOLVERS = {
     "adam": {"difference": 0.1, "margin_weight": 3.0, "step_size": 0.04},
     "newton": {"difference": 0.5, "margin_weight": 1.0, "step_size": 0.1},
+    "sega": {"difference": 0.1, "margin_weight": 3.0, "step_size": 0.1},
+    "adam, one-sided": {"solver": "adam", "one_sided": True, "difference": 0.1, "margin_weight": 3.0, "step_size": 0.04},
+    "sega, one-sided": {"one_sided": True, "difference": 0.1, "margin_weight": 3.0, "step_size": 0.1, "solver": "sega"},
 }
 
 
@@ -58,7 +61,7 @@ def _assert_same(state, sample):
 
 @pytest.mark.parametrize(
     ("solver", "targeted", "space", "block"),
-    [  # half of all sixteen combinations: every three of the four settings meet in every way
+    [  # ADAM and Newton: half of all sixteen combinations, every three of the four settings meet in every way
         ("adam", False, "tanh", 2),
         ("adam", False, "box", 1),
         ("adam", True, "tanh", 1),
@@ -67,10 +70,15 @@ def _assert_same(state, sample):
         ("newton", False, "box", 2),
         ("newton", True, "tanh", 2),
         ("newton", True, "box", 1),
+        ("sega", False, "box", 2),
+        ("sega", True, "tanh", 1),
+        ("adam, one-sided", False, "box", 1),
+        ("sega, one-sided", True, "tanh", 2),
+        ("sega, one-sided", False, "box", 1),
     ],
 )
 def test_engine_takes_the_steps_of_the_slow_search(solver, targeted, space, block):
-    settings = SETTINGS._replace(solver=solver, targeted=targeted, space=space, block=block, **SOLVERS[solver])
+    settings = SETTINGS._replace(**{"solver": solver, **SOLVERS[solver]}, targeted=targeted, space=space, block=block)
     victim, images, labels, targets = _samples(targeted)
     engine = zoo(settings)
     ask, tell = jax.jit(jax.vmap(engine.ask)), jax.jit(jax.vmap(engine.tell))

@@ -1,7 +1,7 @@
 """ZOO coordinate descent as the papers write it down: loops over samples and coordinates, float64, no JAX.
 
 The coordinates are given (drawing them is the engine's business), and so is the victim: any callable that takes one
-image and returns its class probabilities. It is asked for the iterate first, then for +h and -h of each coordinate.
+image and returns its class probabilities. It is asked for the iterate first, then for the probes of each coordinate.
 """
 
 import dataclasses
@@ -59,25 +59,35 @@ def step_one(sample, corners, predict, settings):
     moved = sample.variable.copy()
     for row, column, channel in corners:
         where = (slice(row, row + block), slice(column, column + block), channel)
+        above = image[where].mean() > sum(settings.bounds) / 2
         losses = []
-        for sign in (1, -1):
+        for sign in ((-1 if above else 1),) if settings.one_sided else (1, -1):
             variable = sample.variable.copy()
             variable[where] += sign * h
             probe = to_image(variable, settings)
             losses.append(loss(probe, predict(probe), sample, settings))
-        first = (losses[0] - losses[1]) / (2 * h)
-        second = (losses[0] - 2 * loss_here + losses[1]) / h**2
+        if settings.one_sided:
+            first, second = (losses[0] - loss_here) / (-h if above else h), 0.0
+        else:
+            first = (losses[0] - losses[1]) / (2 * h)
+            second = (losses[0] - 2 * loss_here + losses[1]) / h**2
         moved[where] += move(sample, (row // block, column // block, channel), first, second, settings)
+    if settings.solver == "sega":  # along all that is remembered, when all coordinates of the step are known
+        length = math.sqrt((sample.mean**2).sum())
+        moved -= settings.step_size * np.kron(sample.mean, np.ones((block, block, 1))) / length
 
     judge(sample, image, probabilities, loss_here, settings)
     sample.variable = np.clip(moved, *settings.bounds) if settings.space == "box" else moved
     sample.step += 1
-    sample.queries += 1 + 2 * len(corners)
+    sample.queries += 1 + (1 if settings.one_sided else 2) * len(corners)
 
 
 def move(sample, cell, first, second, settings):
-    """How far one coordinate goes: algorithms 2 and 3 of Chen et al."""
+    """How far one coordinate goes: algorithms 2 and 3 of Chen et al. SEGA moves all of them together, later."""
     sample.count[cell] += 1
+    if settings.solver == "sega":
+        sample.mean[cell] = first
+        return 0.0
     if settings.solver == "newton":
         return -settings.step_size * first / (max(second, 0.1) if second > 0 else 1.0)
     times = sample.count[cell]
