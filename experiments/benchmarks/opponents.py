@@ -50,7 +50,7 @@ def measure(subject: Subject, samples: int, repeats: int) -> dict[str, Any]:
 
 def _beside_art(subject: Subject, samples: int, repeats: int, paper: ZooSettings) -> dict[str, Any] | str:
     fewer = paper._replace(solver="sega", space="box", one_sided=True, difference=1e-2)
-    near, far = fewer._replace(step_size=0.02), fewer._replace(step_size=0.1, coordinates=64)
+    near, far = fewer._replace(step_size=0.02), fewer._replace(step_size=0.12, coordinates=64)
     try:
         pilots = art_attack.pilots(subject)
     except ImportError as error:
