@@ -68,11 +68,23 @@ class Config:
         "label submitted with a malicious image; paper: predicted for blending, original for pushing",
         ("paper", "original", "predicted", "target"),
     )
-    solver: str = _flag("adam", "ZOO-ADAM or ZOO-Newton", ("adam", "newton"))
+    search: str = _flag(
+        "zoo",
+        "how a push finds the boundary: ZOO, from probabilities, or from predicted labels alone (HopSkipJump)",
+        ("zoo", "labels"),
+    )
+    solver: str = _flag(
+        "adam",
+        "ZOO-ADAM, ZOO-Newton, or SEGA: steps along the remembered gradient, fewer queries",
+        ("adam", "newton", "sega"),
+    )
     space: str = _flag("tanh", "search in arctanh space or in the box of valid images", ("tanh", "box"))
-    coordinates: int = _flag(128, "coordinates probed a step: 1 + 2 * this many queries", least=1)
-    step_size: float = _flag(1e-2, "learning rate of the coordinate solver", least=1e-12)
-    difference: float = _flag(1e-4, "h of the finite differences; ZOO-Newton needs about 1e-2", least=1e-12)
+    coordinates: int = _flag(128, "coordinates probed a step", least=1)
+    step_size: float = _flag(
+        1e-2, "learning rate of the coordinate solver; sega: length of a step, about 0.02 in the box", least=1e-12
+    )
+    difference: float = _flag(1e-4, "h of the finite differences; about 1e-2 for newton and sega", least=1e-12)
+    one_sided: bool = _flag(False, "one probe a coordinate in place of two: half of the queries, coarser differences")
     margin_weight: float = _flag(10.0, "c of equation (4)", least=0)
     kappa: float = _flag(0.0, "margin of equation (5)", least=0)
     max_steps: int = _flag(1000, "steps after which a sample counts as failed; the authors allow 20000", least=1)
@@ -85,6 +97,8 @@ class Config:
         "coarse to fine: sides of the pixel blocks moved together, one after the other; 4,2,1 suits 96x96",
         least=1,
     )
+    label_iterations: int = _flag(30, "of --search=labels, from an image of class B towards the original", least=1)
+    label_directions: int = _flag(100, "random neighbours that --search=labels asks for in each iteration", least=1)
     bisection_steps: int = _flag(
         0, "halve the way between Pushing-I and Pushing-II this often after the crossing, a query each", least=0
     )
@@ -123,6 +137,8 @@ class Config:
                 raise ValueError(f"--{spec.name} is empty: give at least one value")
         if "normal" not in self.attacks:
             raise ValueError("--attacks has to hold 'normal': over-unlearning is measured against an honest request")
+        if self.search == "labels" and self.query_budget:
+            raise ValueError("--search=labels cannot keep to a --query_budget: set --label_iterations in its place")
         if self.request_labels == "target" and not self.target:
             raise ValueError("--request_labels=target needs --target=CLASS")
 

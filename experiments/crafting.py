@@ -7,6 +7,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.pushes import push_or_find
+from experiments.searches import search_of
 from overunlearn_jax.attacks import PushResult, bisect, blend, noise_of_length
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import candidates, class_index, request_size, take
@@ -62,7 +63,8 @@ def choose_and_push(
     pushed, seconds = None, 0.0
     if NEED_PUSHES & set(config.attacks):
         pusher = BlackBox(splits.spec, black_box.predict, budget=_left_for_pushing(config, black_box, splits, classes))
-        pushed, seconds = push_or_find(config, victim, pusher, samples, key, classes.target)
+        search = search_of(config, splits, classes.b, classes.target, seed)
+        pushed, seconds = push_or_find(config, victim, pusher, samples, key, search)
         targets = None if classes.target is None else np.full(len(samples.labels), classes.target)
         black_box.charge(pusher.queries)
         pushed = bisect(

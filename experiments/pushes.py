@@ -11,8 +11,9 @@ from experiments.config import Config
 from experiments.processes import meet
 from experiments.progress import PushingBar
 from experiments.push_store import Stored
+from experiments.searches import Search
 from experiments.victims import settings_hash
-from overunlearn_jax.attacks import PushResult, ZooSettings, default_slots, push
+from overunlearn_jax.attacks import PushResult
 from overunlearn_jax.attacks.processes import own_share
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.types import Key, Split
@@ -21,43 +22,20 @@ RECIPE = 3  # raise it when the engine changes what the same settings give
 CHUNK = 25  # samples in a file; a kill loses those that are not yet in one
 
 
-def zoo_settings(config: Config, black_box: BlackBox) -> ZooSettings:
-    """The engine's settings that the flags ask for."""
-    return ZooSettings(
-        bounds=black_box.spec.bounds,
-        targeted=bool(config.target),
-        solver=config.solver,
-        space=config.space,
-        coordinates=config.coordinates,
-        step_size=config.step_size,
-        difference=config.difference,
-        margin_weight=config.margin_weight,
-        kappa=config.kappa,
-        max_steps=config.max_steps,
-        max_l2=config.max_l2,
-        importance=config.importance == "on"
-        or (config.importance == "auto" and max(black_box.spec.image_shape[:2]) > 32),
-    )
-
-
 def push_or_find(
-    config: Config, victim: str, black_box: BlackBox, samples: Split, key: Key, target: int | None
+    config: Config, victim: str, black_box: BlackBox, samples: Split, key: Key, search: Search
 ) -> tuple[PushResult, float]:
     """Pushes `samples` through the black box; returns what became of them and the seconds that it took.
 
     Samples that the cache holds are charged their queries, and count the seconds that they once took. Without a budget
     a run that was killed gives the same results as an undisturbed one; what a kill leaves of a budget may go to others.
     """
-    settings = zoo_settings(config, black_box)
-    slots = config.slots or default_slots(settings.queries_per_step)
     name = settings_hash(
         {
             "recipe": RECIPE,
             "victim": victim,
-            **settings._asdict(),
-            "block_sizes": config.block_sizes,
-            "slots": slots,
-            "target": target,
+            "search": config.search,
+            **search.described,
             "budget": black_box.left,
             # A budget is shared out among those who search: it makes one sample's result depend on the others.
             "searchers": None if black_box.left is None else [jax.process_count(), jax.local_device_count()],
@@ -76,18 +54,7 @@ def push_or_find(
         if len(missing.labels):
             saving = _Saving(directory, missing.ids, bar)
             try:
-                result = push(
-                    black_box,
-                    missing.images,
-                    missing.labels,
-                    settings,
-                    key,
-                    ids=missing.ids,
-                    targets=None if target is None else np.full(len(missing.labels), target),
-                    block_sizes=config.block_sizes,
-                    slots=slots,
-                    on_finished=saving.add,
-                )
+                result = search.run(black_box, missing, key, saving.add)
             finally:
                 saving.write()
             parts.append(Stored(missing.ids, result, saving.seconds))

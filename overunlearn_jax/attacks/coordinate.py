@@ -36,7 +36,7 @@ def _init_fn(size: int) -> CoordinateState:
 def adam(
     learning_rate: float = 1e-2, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8
 ) -> CoordinateOptimizer:
-    """ZOO-ADAM (Chen et al. 2017, algorithm 2): each coordinate's bias correction counts that coordinate's own moves."""
+    """ZOO-ADAM (Chen et al. 2017, algorithm 2): each coordinate's bias correction counts its own moves."""
 
     def update_fn(
         state: CoordinateState, coordinates: Array, first: Array, second: Array
@@ -58,7 +58,7 @@ def adam(
 
 
 def newton(learning_rate: float = 1e-2, smallest_curvature: float = 0.1) -> CoordinateOptimizer:
-    """ZOO-Newton (Chen et al. 2017, algorithm 3): a gradient step where the second difference is not positive, else a Newton step.
+    """ZOO-Newton (Chen et al. 2017, algorithm 3): a gradient step where the second difference is not positive.
 
     Curvatures below `smallest_curvature` are taken for it: a second difference near zero is rounding.
     """

@@ -4,6 +4,7 @@ Chen, Jordan and Wainwright, "HopSkipJumpAttack" (2020), algorithm 2, with one n
 It begins with any image that is already across, such as one of class B, and looks at nothing but predicted labels.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ def push_by_labels(
     *,
     ids: np.ndarray | None = None,
     targets: np.ndarray | None = None,
+    on_finished: Callable[[np.ndarray, PushResult], None] | None = None,
 ) -> PushResult:
     """Finds images just inside and just across the boundary, near `images`, from predicted labels alone.
 
@@ -52,6 +54,7 @@ def push_by_labels(
       key: sample i draws from `fold_in(key, ids[i])`, whatever else is in the batch.
       ids: shape (n,), not negative; 0 ... n - 1 by default.
       targets: shape (n,), the class to reach; None: any other than the label.
+      on_finished: called with the positions of each group of samples that has ended, and with what became of them.
 
     Returns:
       As `push` does; `steps` counts iterations, probabilities are what the service answered.
@@ -74,6 +77,8 @@ def push_by_labels(
         goal = None if goals is None else goals[rows]
         search = _Search(black_box, images[rows], labels[rows], starts[rows], goal, settings)
         parts.append(search.run(keys))
+        if on_finished is not None:
+            on_finished(np.arange(len(images))[rows], parts[-1])
     return PushResult(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 

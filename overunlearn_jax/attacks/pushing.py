@@ -66,7 +66,7 @@ def push(
       targets: shape (n,), the class to reach, another than the label; targeted pushes only.
       block_sizes: coarse to fine: each size in turn walks on what the last left unfinished (stalled or out of steps),
         with `settings.max_steps` steps of its own. (1,) is the paper's search.
-      slots: samples probed in one call of the victim on each device; `default_slots` by default. It sets how much memory
+      slots: samples probed in one call of the victim on each device, `default_slots` by default; sets how much memory
         the search takes.
       devices: a fused victim's samples are divided among them; all local devices by default.
       on_finished: called with the positions of samples that have just ended, and with what became of them: to save

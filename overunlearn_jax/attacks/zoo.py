@@ -38,7 +38,11 @@ class Zoo(NamedTuple):
 def zoo(settings: ZooSettings) -> Zoo:
     """The pure functions of one search. Equal settings give the same object, so nothing is traced twice."""
     space = _named("space", {"tanh": spaces.tanh_space, "box": spaces.box_space}, settings.space)(settings.bounds)
-    solvers = {"adam": coordinate.adam, "newton": coordinate.newton, "sega": coordinate.sega}
+    solvers: dict[str, Callable[..., Any]] = {
+        "adam": coordinate.adam,
+        "newton": coordinate.newton,
+        "sega": coordinate.sega,
+    }
     solver = _named("solver", solvers, settings.solver)(learning_rate=settings.step_size)
     criterion = criteria.targeted(settings.kappa) if settings.targeted else criteria.untargeted(settings.kappa)
     h, bounds, block = settings.difference, settings.bounds, settings.block

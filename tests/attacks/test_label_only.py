@@ -97,6 +97,20 @@ def test_a_targeted_search_ends_at_its_target():
     assert (predicted(victim, result.inside) == labels).all()
 
 
+def test_each_group_is_told_of_as_it_ends():
+    victim, images, labels, starts = _setting(THREE)
+    heard = []
+    settings = LabelOnlySettings(THREE.bounds, iterations=1, directions=5, group=4)
+    service = BlackBox(THREE, victim)
+    result = push_by_labels(
+        service, images, labels, starts, settings, KEY, on_finished=lambda *told: heard.append((told, service.queries))
+    )
+    assert [told[0].tolist() for told, _ in heard] == [[0, 1, 2, 3], [4, 5]]
+    for index, field in enumerate(result._fields):
+        np.testing.assert_array_equal(np.concatenate([told[1][index] for told, _ in heard]), getattr(result, field))
+    assert heard[0][1] == result.queries[:4].sum()  # before the next group was asked for
+
+
 def test_samples_that_cannot_be_searched_cost_two_queries_and_stay():
     victim, images, labels, starts = _setting(THREE)
     labels, starts = labels.copy(), starts.copy()

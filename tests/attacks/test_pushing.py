@@ -226,9 +226,10 @@ _NAN[1, 2, 3] = np.nan
         ({"coordinates": 10, "block_sizes": (2,)}, "blocks of 2 have only 9"),
         ({"block_sizes": (4,)}, "blocks of 4 pixels do not tile images of 6x6"),
         ({"block_sizes": (0,)}, "blocks of 0"),
-        ({"solver": "sgd"}, "solver is 'sgd'; expected one of adam, newton"),
+        ({"solver": "sgd"}, "solver is 'sgd'; expected one of adam, newton, sega"),
         ({"space": "sphere"}, "space is 'sphere'; expected one of tanh, box"),
         ({"solver": "newton", "difference": 1e-4}, "difference is 0.0001"),
+        ({"solver": "newton", "difference": 1e-2, "one_sided": True}, "needs second differences"),
     ],
 )
 def test_input_that_does_not_fit_is_refused_before_anything_is_sent(given, message):

@@ -22,9 +22,8 @@ SOLVERS = {
     "adam": {"difference": 0.1, "margin_weight": 3.0, "step_size": 0.04},
     "newton": {"difference": 0.5, "margin_weight": 1.0, "step_size": 0.1},
     "sega": {"difference": 0.1, "margin_weight": 3.0, "step_size": 0.1},
-    "adam, one-sided": {"solver": "adam", "one_sided": True, "difference": 0.1, "margin_weight": 3.0, "step_size": 0.04},
-    "sega, one-sided": {"one_sided": True, "difference": 0.1, "margin_weight": 3.0, "step_size": 0.1, "solver": "sega"},
 }
+SOLVERS |= {f"{name}, one-sided": SOLVERS[name] | {"solver": name, "one_sided": True} for name in ("adam", "sega")}
 
 
 def _samples(targeted):

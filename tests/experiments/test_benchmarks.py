@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from experiments.benchmarks import exactness, memory, opponents, speed, timing
+from experiments.benchmarks import art_attack, exactness, fewer_queries, memory, opponents, speed, timing
 from experiments.benchmarks.subjects import Subject, subject
 from overunlearn_jax.attacks import ZooSettings
 from overunlearn_jax.types import Bounds
+from tests.experiments.running import MakeConfig
 
 PER_STEP = ZooSettings(Bounds(-0.5, 0.5)).queries_per_step
 
@@ -62,12 +63,46 @@ def test_exactness_is_measured_on_probes_that_matter(toy: Subject):
     assert row["largest_change_by_a_probe"] > 1e-4
 
 
-def test_the_paper_s_loop_walks_like_ours(toy: Subject, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(opponents, "MAX_STEPS", 4)
-    images, labels = toy.images[:3], toy.labels[:3]
-    ours, loop = opponents._ours(toy, images, labels), opponents._paper_loop(toy, images, labels)
+def test_the_paper_s_loop_walks_like_ours(toy: Subject):
+    settings = ZooSettings(toy.spec.bounds, max_steps=4)
+    ours, loop = opponents._ours(toy, 3, settings), opponents._paper_loop(toy, 3, settings)
     assert ours["crossed"] == loop["crossed"]
     assert ours["mean_steps"] == loop["mean_steps"] > 1
+
+
+def test_the_toolbox_is_compared_at_its_fastest_and_as_near_as_we_end(toy: Subject, monkeypatch: pytest.MonkeyPatch):
+    def outcome(seconds: float, crossed: int, mean_l2: float) -> dict:
+        return {"seconds": seconds, "crossed": crossed, "mean_l2": mean_l2, "mean_steps": 1.0}
+
+    found = {
+        (0.1, 1.0): outcome(1.0, 8, 1.0),
+        (0.1, 2.0): outcome(0.5, 7, 0.9),  # loses a sample
+        (0.01, 1.0): outcome(3.0, 7, 0.42),
+        (0.01, 2.0): outcome(2.0, 6, 0.42),
+        (0.01, 3.0): outcome(4.0, 8, 0.6),  # not near
+    }
+    monkeypatch.setattr(art_attack, "pilots", lambda subject: found)
+    monkeypatch.setattr(art_attack, "attack", lambda subject, samples, setting: found[setting])
+    monkeypatch.setattr(opponents, "_ours", lambda subject, samples, settings: outcome(0.1, 8, 0.4))
+    row = opponents._beside_art(toy, 8, 2, ZooSettings(toy.spec.bounds))
+    assert isinstance(row, dict)
+    assert row["at_its_fastest"]["art"] == found[0.1, 1.0]
+    assert row["at_its_fastest"]["art_over_ours"] == pytest.approx(10)
+    assert row["as_near_as_ours"]["art"] == found[0.01, 1.0]
+
+
+def test_ways_to_push_are_compared_over_the_same_samples(config: MakeConfig):
+    base = config(attacks=("normal", "pushing_1", "pushing_2"), seeds=(0, 1))
+    ways = ("paper", "bisection")
+    rows = {name: fewer_queries.run_way(base, name) for name in ways}
+    table = fewer_queries.markdown(rows, "the command")
+    lines = [line.split("|") for line in table.splitlines() if line.startswith(("| paper", "| bisection"))]
+    assert [line[4].strip() for line in lines] == ["1.0", "1.0"]  # eight queries more, of hundreds
+    queries = [[row["queries"] for row in rows[name] if row["attack"] == "pushing_1"] for name in ways]
+    requested = rows["paper"][0]["requested"]
+    assert [after - before for before, after in zip(*queries, strict=True)] == [8 * requested] * 2
+    assert lines[0][3].strip() == f"{sum(queries[0]) / 2 / requested:,.0f}"
+    assert float(lines[1][6]) <= float(lines[0][6])  # Pushing-II: nearer after halving
 
 
 def test_the_search_s_memory_is_what_the_caller_did_not_ask_for(monkeypatch: pytest.MonkeyPatch):

@@ -93,7 +93,7 @@ def test_config_flag_with_overrides(tmp_path: Path):
         ("--fidelity=exact", "--fidelity=exact: expected one of equation"),
         ("--unlearning=sisa", "--unlearning=sisa: expected one of first_order, fine_tuning"),
         ("--request_labels=mine", "--request_labels=mine: expected one of paper"),
-        ("--solver=sgd", "--solver=sgd: expected one of adam, newton"),
+        ("--solver=sgd", "--solver=sgd: expected one of adam, newton, sega"),
         ("--space=sphere", "--space=sphere: expected one of tanh, box"),
         ("--seeds=0,one", "--seeds=0,one: expected int values, comma-separated"),
         ("--seeds=0.5", "--seeds=0.5: expected int values"),
@@ -113,12 +113,18 @@ def test_config_flag_with_overrides(tmp_path: Path):
         ("--epochs=0", "--epochs=0: expected"),
         ("--blending_ratio=1.5", "--blending_ratio=1.5: expected a number from 0 to 1"),
         ("--query_budget=-1", "--query_budget=-1: expected"),
+        ("--search=hopskipjump", "--search=hopskipjump: expected one of zoo, labels"),
     ],
 )
 def test_wrong_values_are_named(argument: str, message: str):
     with pytest.raises(ValueError) as caught:  # noqa: PT011  (the message is compared below, letter by letter)
         parse(argument)
     assert str(caught.value).startswith(message)
+
+
+def test_the_search_by_labels_takes_no_budget():
+    with pytest.raises(ValueError, match="--search=labels cannot keep to a --query_budget"):
+        parse("--search=labels", "--query_budget=100")
 
 
 @pytest.mark.parametrize("argument", ["--epochs=many", "--tau=1", "--learning_rate=fast", "--force=perhaps"])
@@ -163,7 +169,7 @@ def test_wrong_values_in_a_config_file(tmp_path: Path):
         (["--widht=3"], "Did you mean: width"),
         (["quickstart"], "unexpected arguments ['quickstart']: every setting is a --flag"),
         (["--epochs=many"], "--epochs"),
-        (["--solver=sgd"], "error: --solver=sgd: expected one of adam, newton"),
+        (["--solver=sgd"], "error: --solver=sgd: expected one of adam, newton, sega"),
         (["--flagfile=nowhere.cfg"], "nowhere.cfg"),
         (["--config=nowhere.json"], "nowhere.json"),
     ],

@@ -1,0 +1,121 @@
+"""What cheaper searches cost and do: the same samples pushed in several ways, unlearned, and compared.
+
+    python -m experiments.benchmarks.fewer_queries --flagfile=experiments/flagfiles/cifar10_cpu_seeds.cfg \
+        --workdir=runs/fewer_queries --fidelity=corrected --taus=1e-4 --data_dir=PREPARED_TFDS_FOLDER
+
+Each way is a run of its own in a folder of --workdir, resumable; victims are shared. Writes fewer_queries.md and
+fewer_queries.jsonl there.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags, logging
+
+from experiments import config as config_module
+from experiments import pipeline
+from experiments.config import Config
+from overunlearn_jax.files import write_bytes
+from overunlearn_jax.intervals import Interval, mean_interval
+from overunlearn_jax.reporting import read_rows
+from overunlearn_jax.reporting.summarise import SummaryRow, summarise
+
+SEGA = {"solver": "sega", "space": "box", "step_size": 0.02, "difference": 1e-2}
+WAYS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "importance": {"importance": "on"},
+    "32 coordinates": {"coordinates": 32},
+    "bisection": {"bisection_steps": 8},
+    "one-sided": {"one_sided": True, "difference": 1e-2},
+    "SEGA": SEGA,
+    "SEGA one-sided": SEGA | {"one_sided": True},
+    "SEGA one-sided importance": SEGA | {"one_sided": True, "importance": "on"},
+    "SEGA one-sided 32 coordinates": SEGA | {"one_sided": True, "coordinates": 32, "step_size": 0.01},
+    "SEGA one-sided bisection": SEGA | {"one_sided": True, "bisection_steps": 8},
+    "SEGA one-sided long steps": SEGA | {"one_sided": True, "coordinates": 64, "step_size": 0.12},
+    "labels only": {"search": "labels"},
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Runs every way and writes the table."""
+    if len(arguments) > 1:
+        raise app.UsageError(f"unexpected arguments {arguments[1:]}")
+    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
+    base = dataclasses.replace(
+        config_module.from_flags(flags.FLAGS), attacks=("normal", "pushing_1", "pushing_2"), force=False
+    )
+    rows = {name: run_way(base, name) for name in flags.FLAGS.ways}
+    folder = Path(base.workdir)
+    command = " ".join(["python -m experiments.benchmarks.fewer_queries", *sys.argv[1:]])
+    table = markdown(rows, command)
+    write_bytes(folder / "fewer_queries.md", table.encode())
+    lines = b"".join((folder / _slug(name) / "results.jsonl").read_bytes() for name in rows)
+    write_bytes(folder / "fewer_queries.jsonl", lines)
+    print(table)
+
+
+def run_way(base: Config, name: str) -> list[dict[str, Any]]:
+    """The rows of one way; finished ones are found."""
+    workdir = Path(base.workdir) / _slug(name)
+    config = dataclasses.replace(base, **WAYS[name], workdir=str(workdir), experiment=f"fewer queries: {name}")
+    pipeline.run(config)
+    return read_rows(workdir / "results.jsonl")
+
+
+def markdown(rows: dict[str, list[dict[str, Any]]], command: str) -> str:
+    """One line for each way and setting of the service."""
+    lines = [
+        "# The same pushes for fewer queries",
+        "",
+        f"`{command}`",
+        "",
+        "Queries a sample, mean L2 of Pushing-I and Pushing-II, and the points of class A that each costs "
+        "beyond an honest request (over-unlearning I). Same samples, same victims. Brackets: 95 % Student-t intervals "
+        "over seeds.",
+        "",
+        "| way | unlearning | queries a sample | times fewer | L2 I | L2 II | failed | Pushing-I | Pushing-II |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    plain: float | None = None
+    for name, of_way in rows.items():
+        summary = summarise(of_way)
+        settings = list(dict.fromkeys(row.setting for row in summary))
+        for setting in settings:
+            pushes = {row.attack: row for row in summary if row.setting == setting}
+            one, two = pushes["pushing_1"], pushes["pushing_2"]
+            queries = one.queries / one.requested
+            plain = queries if plain is None else plain
+            tau = "" if setting.tau is None else f", tau {setting.tau:g}"
+            lines.append(
+                f"| {name} | {setting.fidelity}{tau} | {queries:,.0f} | {plain / queries:.1f} | {one.l2_mean:.2f} | "
+                f"{two.l2_mean:.2f} | {_failed(of_way)} | {_points(one)} | {_points(two)} |"
+            )
+    lines += ["", "Flags of each way, beside those of the command:", ""]
+    for name in rows:
+        changed = " ".join(f"--{flag}={value}" for flag, value in WAYS[name].items())
+        lines.append(f"* {name}: " + (f"`{changed}`" if changed else "none, the paper's search"))
+    return "\n".join(lines) + "\n"
+
+
+def _failed(rows: list[dict[str, Any]]) -> str:
+    of_seed = {row["seed"]: row["failed"] for row in rows}
+    return f"{mean_interval(list(of_seed.values())).mean:.1f} of {rows[0]['requested']}"
+
+
+def _points(row: SummaryRow) -> str:
+    interval = row.over_unlearning_a or Interval(float("nan"), float("nan"), float("nan"), 0)
+    brackets = f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]" if interval.count > 1 else ""
+    return f"{100 * interval.mean:.1f}{brackets}"
+
+
+def _slug(name: str) -> str:
+    return name.lower().replace(" ", "_")
+
+
+if __name__ == "__main__":
+    config_module.define_flags()
+    flags.DEFINE_multi_enum("ways", list(WAYS), list(WAYS), "which to compare")
+    app.run(main)

@@ -1,0 +1,99 @@
+"""The searches for the decision boundary that a run may choose from, each ready to be called with samples."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.config import Config
+from overunlearn_jax.attacks import (
+    LabelOnlySettings,
+    PushResult,
+    ZooSettings,
+    default_slots,
+    push,
+    push_by_labels,
+)
+from overunlearn_jax.black_box import BlackBox
+from overunlearn_jax.data import candidates
+from overunlearn_jax.types import Key, Split, Splits
+
+OnFinished = Callable[[np.ndarray, PushResult], None]
+
+
+class Search(NamedTuple):
+    """One way to push samples."""
+
+    described: dict[str, Any]  # all that its results depend on, but for victim, key and samples
+    run: Callable[[BlackBox, Split, Key, OnFinished], PushResult]
+
+
+def search_of(config: Config, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
+    """The search that the flags ask for."""
+    if config.search == "labels":
+        return _by_labels(config, splits, class_b, target, seed)
+    return _zoo(config, splits, target)
+
+
+def _zoo(config: Config, splits: Splits, target: int | None) -> Search:
+    settings = ZooSettings(
+        bounds=splits.spec.bounds,
+        targeted=target is not None,
+        solver=config.solver,
+        space=config.space,
+        coordinates=config.coordinates,
+        step_size=config.step_size,
+        difference=config.difference,
+        one_sided=config.one_sided,
+        margin_weight=config.margin_weight,
+        kappa=config.kappa,
+        max_steps=config.max_steps,
+        max_l2=config.max_l2,
+        importance=config.importance == "on" or (config.importance == "auto" and max(splits.spec.image_shape[:2]) > 32),
+    )
+    slots = config.slots or default_slots(settings.queries_per_step)
+
+    def run_fn(black_box: BlackBox, samples: Split, key: Key, on_finished: OnFinished) -> PushResult:
+        targets = None if target is None else np.full(len(samples.labels), target)
+        return push(
+            black_box,
+            samples.images,
+            samples.labels,
+            settings,
+            key,
+            ids=samples.ids,
+            targets=targets,
+            block_sizes=config.block_sizes,
+            slots=slots,
+            on_finished=on_finished,
+        )
+
+    described = {**settings._asdict(), "block_sizes": config.block_sizes, "slots": slots, "target": target}
+    return Search(described, run_fn)
+
+
+def _by_labels(config: Config, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
+    settings = LabelOnlySettings(
+        splits.spec.bounds, iterations=config.label_iterations, directions=config.label_directions
+    )
+    if jax.process_count() > 1:
+        raise ValueError("--search=labels runs in one process: leave out --distributed")
+    start_class = class_b if target is None else target
+    across = splits.train.images[candidates(splits.train, start_class, seed)]
+
+    def run_fn(black_box: BlackBox, samples: Split, key: Key, on_finished: OnFinished) -> PushResult:
+        targets = None if target is None else np.full(len(samples.labels), target)
+        return push_by_labels(
+            black_box,
+            samples.images,
+            samples.labels,
+            across[samples.ids % len(across)],
+            settings,
+            key,
+            ids=samples.ids,
+            targets=targets,
+            on_finished=on_finished,
+        )
+
+    return Search({**settings._asdict(), "start_class": start_class, "target": target, "seed": seed}, run_fn)

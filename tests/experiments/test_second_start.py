@@ -1,0 +1,190 @@
+"""What a second start finds: finished cells, victims and pushed samples, or what is left of them."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import pipeline, push_store, pushes, searches, victims
+from experiments.config import Config
+from experiments.victims import Victim, train_or_find
+from overunlearn_jax import data
+from overunlearn_jax.checkpoint import CheckpointError
+from tests.experiments import tiny
+from tests.experiments.running import CalledError, MakeConfig, ready, refuse, rows_of
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_second_start_runs_nothing_and_force_runs_again(config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
+    settings = config(seeds=(0, 1), attacks=("normal", "blending"))
+    pipeline.run(settings)
+    results = Path(settings.workdir) / "results.jsonl"
+    before = results.read_bytes()
+    first = rows_of(settings)
+    assert [row["seed"] for row in first] == [0, 0, 1, 1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "_run_seed", refuse)
+        pipeline.run(settings)
+        assert results.read_bytes() == before
+        with pytest.raises(CalledError):
+            pipeline.run(dataclasses.replace(settings, force=True))
+
+    monkeypatch.setattr(victims, "fit", refuse)  # the victims are found again
+    pipeline.run(dataclasses.replace(settings, force=True))
+    assert tiny.without_wall_times(rows_of(settings)) == tiny.without_wall_times(first)
+    assert Config.from_json(Path(settings.workdir) / "config.json") == settings  # an order for once, not a setting
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_only_unfinished_cells_run(config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
+    settings = config(attacks=("normal", "blending"), fractions=(0.25, 0.5))
+    pipeline.run(settings)
+    results = Path(settings.workdir) / "results.jsonl"
+    first = results.read_bytes()
+    lines = first.splitlines(keepends=True)
+    results.write_bytes(b"".join(lines[:2]) + lines[2][:50])  # killed within the third row
+    written = []
+    monkeypatch.setattr(pipeline, "append_row", lambda path, row: written.append((path, row["cell"])))
+    pipeline.run(settings)
+    assert written == [(results, json.loads(line)["cell"]) for line in lines[2:]]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_workdir_of_another_config(config: MakeConfig, tmp_path: Path):
+    settings = config(attacks=("normal",))
+    pipeline.run(settings)
+    with pytest.raises(
+        ValueError, match=r"another config \(seeds \(0,\) there, \(1,\) now, taus .* --force to overwrite"
+    ):
+        pipeline.run(dataclasses.replace(settings, seeds=(1,), taus=(0.5,)))
+    assert len(rows_of(settings)) == 1
+    moved = tmp_path / "elsewhere"
+    shutil.move(settings.workdir, moved)
+    before = (moved / "results.jsonl").read_bytes()
+    pipeline.run(dataclasses.replace(settings, workdir=str(moved)))  # where its files are is no part of a run
+    assert (moved / "results.jsonl").read_bytes() == before
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_start_that_finished_nothing_does_not_occupy_the_workdir(config: MakeConfig):
+    with pytest.raises(ValueError, match="no class 'wasp'"):
+        pipeline.run(config(class_a="wasp", attacks=("normal",)))
+    pipeline.run(config(attacks=("normal",)))
+
+
+def test_victims_are_found_again_by_what_made_them(config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
+    settings = config()
+    trained = ready(config(attacks=("normal",))).victim
+    monkeypatch.setattr(victims, "fit", refuse)
+
+    def find(changed: Config, seed: int = 0) -> Victim:
+        splits = data.load(changed.dataset, seed=seed)
+        return train_or_find(changed, splits, seed, pipeline.seed_keys(seed).train)
+
+    for same in ({"taus": (1.0,)}, {"class_a": "cat"}, {"max_steps": 3}, {"experiment": "x"}, {"workdir": "y"}):
+        found = find(dataclasses.replace(settings, **same))
+        assert found.name == trained.name
+    images = data.load(settings.dataset, seed=0).test.images
+    np.testing.assert_array_equal(found.predict(images), trained.predict(images))
+
+    for other in (
+        {"width": 5},
+        {"blocks": 2},
+        {"epochs": 4},
+        {"learning_rate": 1e-3},
+        {"patience": 9},
+        {"model": "resnet"},
+    ):
+        with pytest.raises(CalledError):
+            find(dataclasses.replace(settings, **other))
+    with pytest.raises(CalledError):
+        find(settings, seed=7)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_larger_request_pushes_only_what_is_new(config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    pushed: list[int] = []
+
+    def spy(*arguments: object, ids: np.ndarray, **settings: object) -> object:
+        pushed.extend(ids.tolist())
+        return push(*arguments, ids=ids, **settings)
+
+    push = searches.push
+    monkeypatch.setattr(searches, "push", spy)
+    small = config(fractions=(0.25,), attacks=("normal", "pushing_1"), step_size=0.11)  # of no other test
+    pipeline.run(small)
+    first = list(pushed)
+    assert len(first) == rows_of(small)[0]["requested"] == 7
+    large = dataclasses.replace(small, fractions=(0.25, 0.5), workdir=str(tmp_path / "large"))
+    pipeline.run(large)
+    assert len(set(pushed)) == len(pushed) == rows_of(large)[-1]["requested"] > 7
+    assert tiny.without_wall_times(rows_of(large))[:2] == tiny.without_wall_times(rows_of(small))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "garbage", "flipped", "of_another_version"])
+def test_damaged_push_is_named(config: MakeConfig, damage: str, tmp_path: Path):
+    settings = config()
+    victim = ready(settings).victim.name
+    [chunk] = [path for path in Path(settings.cache_dir, "pushes").rglob("*.npz") if _made_by(path, settings, victim)]
+    copied = dataclasses.replace(settings, cache_dir=str(tmp_path / "cache"))
+    shutil.copytree(Path(settings.cache_dir, "victims", victim), Path(copied.cache_dir, "victims", victim))
+    path = Path(copied.cache_dir) / chunk.relative_to(settings.cache_dir)
+    path.parent.mkdir(parents=True)
+    whole = chunk.read_bytes()
+    middle = len(whole) // 2
+    with np.load(chunk) as stored:
+        arrays = dict(stored)
+    match damage:
+        case "truncated":
+            path.write_bytes(whole[:middle])
+        case "empty":
+            path.write_bytes(b"")
+        case "garbage":
+            path.write_bytes(b"not an archive")
+        case "flipped":
+            path.write_bytes(
+                whole[:middle] + bytes(255 - byte for byte in whole[middle : middle + 9]) + whole[middle + 9 :]
+            )
+        case "of_another_version":
+            np.savez(path, **{name: value for name, value in arrays.items() if name != "steps"})
+    with pytest.raises(ValueError, match=rf"{path.name} is damaged .*: delete it, and its samples are pushed again"):
+        ready(copied)
+    path.unlink()
+    ready(copied)
+    with np.load(path) as stored:
+        for name in pushes.PushResult._fields:
+            np.testing.assert_array_equal(stored[name], arrays[name])
+
+
+def _made_by(path: Path, settings: Config, victim: str) -> bool:
+    """Whether this chunk is the one that these settings find: pushing it again would write the same file."""
+    found = []
+
+    def spy(file: Path) -> object:
+        found.append(file)
+        return read(file)
+
+    read = push_store._read
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(push_store, "_read", spy)
+        assert ready(settings).victim.name == victim
+    return path in found
+
+
+def test_damaged_victim_is_named(config: MakeConfig, tmp_path: Path):
+    settings = config(attacks=("normal",))
+    name = ready(settings).victim.name
+    copied = dataclasses.replace(settings, cache_dir=str(tmp_path / "cache"))
+    best = Path(copied.cache_dir, "victims", name, "best")
+    shutil.copytree(Path(settings.cache_dir, "victims", name), best.parent)
+    metadata = best / "_METADATA"
+    metadata.write_bytes(metadata.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=rf"cannot read the checkpoint {best}: .* delete that folder"):
+        ready(copied)
+    shutil.rmtree(best)
+    images = data.load(settings.dataset, seed=0).test.images
+    np.testing.assert_array_equal(ready(copied).victim.predict(images), ready(settings).victim.predict(images))
