@@ -102,7 +102,7 @@ class Config:
     bisection_steps: int = _flag(
         0, "halve the way between Pushing-I and Pushing-II this often after the crossing, a query each", least=0
     )
-    slots: int = _flag(0, "samples probed together in one call; 0: 1 on a CPU, 32 elsewhere", least=0)
+    slots: int = _flag(0, "samples probed together in one call; 0: what the device is fastest with", least=0)
     query_budget: int = _flag(0, "images that the attacker may send per seed; 0: no limit", least=0)
 
     # unlearning
@@ -187,13 +187,14 @@ def define_flags() -> None:
 
 def from_flags(values: flags.FlagValues) -> Config:
     """The config that the command line asks for. Raises ValueError naming the flag that is wrong."""
-    given: dict[str, Any] = {}
-    for spec in dataclasses.fields(Config):
-        if values.config and not values[spec.name].present:
-            continue
-        given[spec.name] = _parse(spec, getattr(values, spec.name))
     base = Config.from_json(values.config) if values.config else Config()
-    return dataclasses.replace(base, **given)
+    return dataclasses.replace(base, **given(values))
+
+
+def given(values: flags.FlagValues) -> dict[str, Any]:
+    """The settings that are on the command line or in a flagfile, parsed."""
+    fields = dataclasses.fields(Config)
+    return {spec.name: _parse(spec, getattr(values, spec.name)) for spec in fields if values[spec.name].present}
 
 
 def _parse(spec: dataclasses.Field[Any], value: Any) -> Any:

@@ -3,16 +3,21 @@
   python -m experiments.main                                              the quickstart, 3 minutes on 2 CPU cores
   python -m experiments.main --flagfile=experiments/flagfiles/NAME.cfg    a named experiment
   python -m experiments.main --config=WORKDIR/config.json                 an earlier run again
+  python -m experiments.main --experiment=table_04 --scale=cpu            a table or figure of the paper, or all
+  python -m experiments.main --experiment=all --dry_run                   what all of them would cost
 
 Flags after a flagfile override it. A run that was killed goes on when the same command is started again.
 """
 
 import sys
+from pathlib import Path
 
 from absl import app, flags, logging
 
 from experiments import config as config_module
 from experiments import processes
+from experiments.config import Config
+from experiments.paper import suite
 
 
 def main(arguments: list[str]) -> None:
@@ -22,21 +27,42 @@ def main(arguments: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
     try:
         config = config_module.from_flags(flags.FLAGS)
+        if flags.FLAGS.dry_run:
+            print(suite.dry_run(_plan(config)))
+            return
         processes.join(flags.FLAGS)
-        from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
-
-        report = run(config)
+        report = _run(config)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     if processes.is_first():
-        print((report.parent / "summary.md").read_text())
+        print(report.with_name("paper.md" if suite.is_of_the_paper(config.experiment) else "summary.md").read_text())
         print(f"report: {report}")
+
+
+def _run(config: Config) -> Path:
+    if suite.is_of_the_paper(config.experiment):
+        command = " ".join(["python -m experiments.main", *sys.argv[1:]])
+        return suite.run(_plan(config), config.experiment, flags.FLAGS.scale, command)
+    from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
+
+    return run(config)
+
+
+def _plan(config: Config) -> dict[str, Config]:
+    """The runs behind a table or figure of the paper."""
+    if not suite.is_of_the_paper(config.experiment):
+        raise ValueError(
+            f"--dry_run tells the cost of the paper's tables and figures, not of --experiment={config.experiment}: "
+            f"expected all, or one of {', '.join(suite.EXHIBITS)}"
+        )
+    return suite.plan(config.experiment, flags.FLAGS.scale, config, config_module.given(flags.FLAGS))
 
 
 if __name__ == "__main__":
     config_module.define_flags()
     processes.define_flags()
-    for module in (config_module, processes):
+    suite.define_flags()
+    for module in (config_module, processes, suite):
         flags.adopt_module_key_flags(module)  # --help lists them
     app.run(main)

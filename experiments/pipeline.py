@@ -19,7 +19,7 @@ from experiments.unlearning import unlearn_all, variants
 from experiments.victims import train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.black_box import BlackBox
-from overunlearn_jax.evaluation import evaluate, evaluate_all
+from overunlearn_jax.evaluation import evaluate, evaluate_all, rightly_predicted
 from overunlearn_jax.models import predict_fn
 from overunlearn_jax.reporting import append_row
 from overunlearn_jax.types import Key
@@ -80,6 +80,8 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
         return
     crafter = Crafter(config, black_box, splits, classes, crafted, seed, keys.noise)
     before = evaluate(victim.predict, splits.test, splits.spec.num_classes)
+    training = evaluate(victim.predict, splits.train, splits.spec.num_classes)
+    right = rightly_predicted(victim.predict, splits.test, classes.a)
 
     for (fraction, attack), group in itertools.groupby(cells, key=lambda cell: (cell.fraction, cell.attack)):
         count = data.request_size(splits.train, classes.a, fraction)
@@ -94,7 +96,8 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
         seconds = (time.perf_counter() - began) / len(unlearned)
         models = {cell.name: predict_fn(victim.model, unlearned[cell.variant]) for cell in todo}
         after = evaluate_all(models, splits.test, splits.spec.num_classes)
+        after_right = evaluate_all(models, right, splits.spec.num_classes) if len(right.labels) else {}
         for cell in todo:
             settings = describe_settings(config, splits.spec, classes, victim.name, cell)
-            row = settings | described | accuracies(before, after[cell.name], classes) | {"seconds_unlearn": seconds}
-            append_row(results, row)
+            measured = accuracies(before, training, after[cell.name], after_right.get(cell.name), classes)
+            append_row(results, settings | described | measured | {"seconds_unlearn": seconds})

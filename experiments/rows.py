@@ -82,8 +82,14 @@ def describe_request(
     }
 
 
-def accuracies(before: Metrics, after: Metrics, classes: Classes) -> dict[str, Any]:
-    """Test accuracy before and after unlearning; null for a class without test images."""
+def accuracies(
+    before: Metrics, training: Metrics, after: Metrics, after_right: Metrics | None, classes: Classes
+) -> dict[str, Any]:
+    """Test accuracy before and after unlearning; null for a class without test images.
+
+    `training` is of the victim on its training images, `after_right` of the unlearned model on the test images of
+    class A that the victim predicted rightly, None where there are none.
+    """
 
     def known(value: float) -> float | None:
         return None if np.isnan(value) else float(value)
@@ -96,4 +102,10 @@ def accuracies(before: Metrics, after: Metrics, classes: Classes) -> dict[str, A
             f"class_a_predicted{suffix}": metrics.predicted_counts[classes.a].tolist(),
         }
 
-    return of(before, "_before") | of(after, "") | {"per_class": [known(value) for value in after.per_class]}
+    counts = None if after_right is None else after_right.predicted_counts[classes.a].tolist()
+    others = {
+        "overall_train_before": training.overall,
+        "class_a_right_predicted": counts,
+        "per_class": [known(value) for value in after.per_class],
+    }
+    return of(before, "_before") | of(after, "") | others

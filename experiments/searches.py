@@ -52,7 +52,7 @@ def _zoo(config: Config, splits: Splits, target: int | None) -> Search:
         max_l2=config.max_l2,
         importance=config.importance == "on" or (config.importance == "auto" and max(splits.spec.image_shape[:2]) > 32),
     )
-    slots = config.slots or default_slots(settings.queries_per_step)
+    slots = config.slots or default_slots(settings.queries_per_step, budgeted=bool(config.query_budget))
 
     def run_fn(black_box: BlackBox, samples: Split, key: Key, on_finished: OnFinished) -> PushResult:
         targets = None if target is None else np.full(len(samples.labels), target)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from overunlearn_jax.batching import predict_all_in_batches
+from overunlearn_jax.batching import predict_all_in_batches, predict_in_batches
 from overunlearn_jax.types import Metrics, PredictFn, Split
 
 
@@ -28,6 +28,14 @@ def evaluate_all(models: Mapping[str, PredictFn], split: Split, num_classes: int
             raise ValueError(f"{name}: probabilities are not finite: its weights diverged; a smaller step may help")
         metrics[name] = metrics_from_predictions(split.labels, probabilities.argmax(-1), num_classes)
     return metrics
+
+
+def rightly_predicted(predict: PredictFn, split: Split, label: int) -> Split:
+    """The samples of class `label` that a jittable model predicts as that class; may be none."""
+    of_class = np.flatnonzero(split.labels == label)
+    if len(of_class):
+        of_class = of_class[predict_in_batches(predict, split.images[of_class]).argmax(-1) == label]
+    return Split(*(array[of_class] for array in split))
 
 
 def metrics_from_predictions(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> Metrics:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from overunlearn_jax.evaluation import evaluate, evaluate_all, metrics_from_predictions
+from overunlearn_jax.evaluation import evaluate, evaluate_all, metrics_from_predictions, rightly_predicted
 from overunlearn_jax.types import Split
 from tests.reference.small_victims import linear_softmax, predicted, random_images, small_spec
 
@@ -92,3 +92,16 @@ def test_a_broken_version_is_named():
     split = Split(random_images(1, 4, small_spec()), np.zeros(4, np.int32), np.arange(4))
     with pytest.raises(ValueError, match=r"version 1: probabilities are not finite"):
         evaluate_all(models, split, 3)
+
+
+def test_only_the_rightly_predicted_samples_of_the_class_are_kept():
+    spec = small_spec(num_classes=3)
+    victim = linear_softmax(0, spec)
+    images = random_images(1, 60, spec)
+    said = predicted(victim, images)
+    labels = np.where(np.arange(60) % 2, said, (said + 1) % 3).astype(np.int32)  # every other one is wrong
+    kept = rightly_predicted(victim, Split(images, labels, np.arange(60)), 1)
+    np.testing.assert_array_equal(kept.ids, np.flatnonzero((labels == 1) & (said == 1)))
+    assert len(kept.ids) > 3
+    nobody = rightly_predicted(victim, Split(images, np.zeros(60, np.int32), np.arange(60)), 1)
+    assert len(nobody.labels) == 0

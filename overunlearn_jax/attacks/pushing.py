@@ -84,7 +84,7 @@ def push(
     if settings.targeted and (targets == labels).any():
         raise ValueError("a target equals its sample's label: a targeted push goes to another class")
     if slots is None:
-        slots = default_slots(settings.queries_per_step)
+        slots = default_slots(settings.queries_per_step, budgeted=black_box.left is not None)
     if slots < 1:
         raise ValueError(f"slots is {slots}; expected at least one sample in a call")
     ids = np.arange(len(images)) if ids is None else check_ids(ids, len(images))
@@ -113,12 +113,17 @@ def push(
     return result
 
 
-def default_slots(queries_per_step: int) -> int:
+def default_slots(queries_per_step: int, *, budgeted: bool = False) -> int:
     """Samples probed in one call where nobody says how many: what this kind of device is fastest with.
 
-    With the paper's 257 queries a step that is one sample on a CPU and 32 elsewhere.
+    With the paper's 257 queries a step that is one sample on a CPU and 32 elsewhere. One where there is a budget: it
+    pushes more samples one after another than side by side.
     """
-    return max(1, QUERIES_PER_CALL["cpu" if jax.default_backend() == "cpu" else "other"] // queries_per_step)
+    return (
+        1
+        if budgeted
+        else max(1, QUERIES_PER_CALL["cpu" if jax.default_backend() == "cpu" else "other"] // queries_per_step)
+    )
 
 
 def _empty_result(images: np.ndarray, num_classes: int) -> PushResult:

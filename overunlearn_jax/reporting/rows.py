@@ -62,6 +62,9 @@ REQUIRED_KEYS = (
     "seconds_attack",  # float
     "seconds_unlearn",  # float
 )
+# Also written, and missing in rows of older runs:
+# overall_train_before: fraction, accuracy on the training images
+# class_a_right_predicted: list of k ints or null, as class_a_predicted, of images that were predicted rightly before
 
 
 def append_row(path: str | os.PathLike[str], row: Mapping[str, Any]) -> None:

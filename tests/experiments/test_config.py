@@ -11,6 +11,7 @@ from absl import flags
 
 from experiments import config as config_module
 from experiments.config import Config
+from experiments.paper import suite
 from tests.experiments import tiny
 
 FIELDS = [spec.name for spec in dataclasses.fields(Config)]
@@ -60,10 +61,15 @@ def test_flagfile_begins_with_its_own_command(path: Path):
     program, *arguments = shlex.split(written.removeprefix("python -m "))
     assert program == "experiments.main"
     assert arguments[0] == f"--flagfile={path.relative_to(tiny.ROOT)}"
-    config = parse(*arguments)
+    of_the_paper = suite.is_of_the_paper(path.stem)
+    config = parse(*(each for each in arguments if each != "--scale=cpu"))  # a flag of the tables, no setting of a run
     assert config.experiment == path.stem
-    assert config.workdir == f"runs/{path.stem}"
+    assert config.workdir == ("runs/quickstart" if of_the_paper else f"runs/{path.stem}")
     assert len(comment) >= 4
+
+
+def test_every_table_and_figure_has_a_flagfile():
+    assert set(suite.EXHIBITS) < {path.stem for path in FLAGFILES}
 
 
 @pytest.mark.usefixtures("in_checkout")

@@ -1,0 +1,1 @@
+"""Every table and figure of the paper: the runs behind them, the numbers it printed, and ours beside them."""

@@ -1,0 +1,62 @@
+"""Runs what the asked-for tables and figures need, each study once, and writes them; or says what it would cost.
+
+    python -m experiments.main --flagfile=experiments/flagfiles/table_04.cfg --scale=cpu --data_dir=FOLDER
+    python -m experiments.main --experiment=all --scale=cpu --data_dir=FOLDER --dry_run
+
+A killed run goes on with the same command: finished cells, victims and pushed samples are found again.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments.config import Config
+from experiments.paper import costs
+from experiments.paper.exhibits import EXHIBITS, studies_of
+from experiments.paper.studies import SCALES, STUDIES, study_config
+
+PLACES = ("workdir", "cache_dir", "data_dir", "force", "experiment")
+
+
+def define_flags() -> None:
+    """Flags of the paper's tables and figures."""
+    flags.DEFINE_enum(
+        "scale", "cpu", list(SCALES), "of --experiment=table_04 and the like: sizes for 2 cores, or the paper's"
+    )
+    flags.DEFINE_bool("dry_run", False, "print what --experiment=all, or one table or figure, would cost, and stop")
+
+
+def is_of_the_paper(experiment: str) -> bool:
+    """Whether --experiment names a table or figure of the paper, or all of them."""
+    return experiment == "all" or experiment in EXHIBITS
+
+
+def plan(experiment: str, scale: str, base: Config, given: dict[str, Any]) -> dict[str, Config]:
+    """The runs behind --experiment, in the order in which they are made; `given` are the flags of the command line."""
+    exhibits = EXHIBITS if experiment == "all" else (experiment,)
+    wanted = {study for exhibit in exhibits for study in studies_of(exhibit)}
+    overrides = {name: value for name, value in given.items() if name not in PLACES}
+    default = Config().workdir
+    workdir = f"runs/paper_{scale}" if base.workdir == default else base.workdir
+    placed = dataclasses.replace(base, workdir=workdir)
+    return {study: study_config(study, scale, placed, overrides) for study in STUDIES if study in wanted}
+
+
+def dry_run(configs: dict[str, Config]) -> str:
+    """What each run would cost, and all together."""
+    return costs.table(configs)
+
+
+def run(configs: dict[str, Config], experiment: str, scale: str, command: str) -> Path:
+    """Makes the planned runs and writes tables, figures and report; returns the report's path."""
+    from experiments.paper import report
+    from experiments.pipeline import run as run_study
+
+    for number, (study, config) in enumerate(configs.items(), start=1):
+        print(f"[{number}/{len(configs)}] {study}", flush=True)
+        run_study(config)
+    folder = Path(next(iter(configs.values())).workdir).parent
+    exhibits = EXHIBITS if experiment == "all" else (experiment,)
+    return report.write(exhibits, folder, f"The paper's tables and figures at scale {scale}", command)
