@@ -59,11 +59,12 @@ def test_the_wheel_holds_every_file(wheel: Path):
         str(path.relative_to(tiny.ROOT))
         for package in ("overunlearn_jax", "experiments")
         for path in (tiny.ROOT / package).rglob("*")
-        if path.suffix in (".py", ".cfg", ".jinja", ".typed")
+        if path.suffix in (".py", ".cfg", ".jinja", ".json", ".typed")
     }
     assert "experiments/flagfiles/quickstart.cfg" in wanted
     assert "overunlearn_jax/py.typed" in wanted
     assert "overunlearn_jax/reporting/report.html.jinja" in wanted
+    assert "experiments/paper/numbers.json" in wanted
     assert wanted <= held
     tops = {name.partition("/")[0] for name in held}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"overunlearn_jax", "experiments"}
