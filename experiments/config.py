@@ -30,6 +30,7 @@ class Config:
     # where
     experiment: str = _flag("quickstart", "name of the experiment, printed in its report")
     workdir: str = _flag("runs/quickstart", "folder of this run: rows, tables, figures, report.html")
+    save_requests: bool = _flag(False, "keep every request in the workdir: 8-bit PNG files, and one .npz")
     cache_dir: str = _flag("runs/cache", "trained victims and pushed samples, shared by runs, one at a time")
     force: bool = _flag(False, "run finished cells again; a workdir of another config is overwritten")
 

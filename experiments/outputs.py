@@ -29,7 +29,7 @@ from overunlearn_jax.types import UnlearningRequest
 
 PICTURES = 6  # samples shown in a report
 # Settings that change where a run's files are, not what it computes.
-PLACES = ("workdir", "cache_dir", "data_dir", "force")
+PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests")
 
 
 def open_workdir(config: Config) -> Path:

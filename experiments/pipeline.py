@@ -14,6 +14,7 @@ from experiments.config import Config
 from experiments.crafting import Classes, Crafter, choose_and_push
 from experiments.outputs import finished_cells, keep_pictures, open_workdir, write_manifest, write_outputs
 from experiments.processes import is_first, meet
+from experiments.request_files import save_request
 from experiments.rows import Cell, accuracies, describe_request, describe_settings
 from experiments.unlearning import unlearn_all, variants
 from experiments.victims import train_or_find
@@ -90,6 +91,8 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
         if not todo:
             continue
         keep_pictures(config, seed, fraction, request)
+        if config.save_requests:
+            save_request(Path(config.workdir), f"seed_{seed}_fraction_{fraction:g}_{attack}", request, splits.spec)
         described = describe_request(crafted, count, request, victim.predict, splits.spec)
         began = time.perf_counter()
         unlearned = jax.block_until_ready(unlearn_all(config, victim, splits.spec, request, keys.unlearn))

@@ -10,7 +10,7 @@ from experiments.unlearning import Variant, scope
 from experiments.victims import describe_model
 from overunlearn_jax.attacks import PushResult
 from overunlearn_jax.batching import predict_in_batches
-from overunlearn_jax.stealth import SSIM_WINDOW, l2_distances, label_agreement, ssim
+from overunlearn_jax.stealth import SSIM_WINDOW, from_8_bits, l2_distances, label_agreement, ssim, to_8_bits
 from overunlearn_jax.types import DatasetSpec, Metrics, PredictFn, UnlearningRequest
 
 
@@ -61,6 +61,8 @@ def describe_request(
     """Size, cost and stealth of a request; `predict` is the deployed model."""
     l2 = l2_distances(request.original_images, request.images)
     deployed = predict_in_batches(predict, request.images).argmax(-1)
+    on_disk = from_8_bits(to_8_bits(request.images, spec.bounds), spec.bounds)
+    kept = deployed == predict_in_batches(predict, on_disk).argmax(-1)
     large_enough = min(spec.image_shape[:2]) >= SSIM_WINDOW
     queries, steps = int(request.queries.sum()), None  # choosing the samples cost one more each, whatever the request
     if crafted.pushed is not None and request.made_by.startswith("pushing"):
@@ -75,6 +77,7 @@ def describe_request(
         "queries": queries,
         "steps_median": steps,
         "label_agreement": label_agreement(request.labels, deployed),
+        "same_side_in_8_bits": float(kept.mean()),
         "ssim_mean": float(ssim(request.original_images, request.images, spec.bounds).mean()) if large_enough else None,
         "l2_mean": float(l2.mean()),
         "l2_max": float(l2.max()),

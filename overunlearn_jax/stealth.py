@@ -1,4 +1,4 @@
-"""How visible a request is: distance and similarity of the submitted images to the originals."""
+"""How visible a request is, and whether it outlives an image file: distance, similarity, 8-bit pixels."""
 
 import numpy as np
 from skimage.metrics import structural_similarity
@@ -40,3 +40,13 @@ def ssim(originals: np.ndarray, submitted: np.ndarray, bounds: Bounds) -> np.nda
 def label_agreement(labels: np.ndarray, predicted: np.ndarray) -> float:
     """Fraction of the submitted labels (n,) that equal the deployed model's predictions (n,)."""
     return float(np.mean(labels == predicted))
+
+
+def to_8_bits(images: np.ndarray, bounds: Bounds) -> np.ndarray:
+    """Images within the bounds as the nearest 8-bit pixels: same shape, dtype uint8."""
+    return np.rint((images - bounds.lower) * (255 / (bounds.upper - bounds.lower))).clip(0, 255).astype(np.uint8)
+
+
+def from_8_bits(pixels: np.ndarray, bounds: Bounds) -> np.ndarray:
+    """8-bit pixels as images within the bounds: same shape, dtype float32."""
+    return (pixels.astype(np.float32) / np.float32(255)) * (bounds.upper - bounds.lower) + np.float32(bounds.lower)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from overunlearn_jax.stealth import l2_distances, label_agreement, ssim
+from overunlearn_jax.data import load
+from overunlearn_jax.stealth import from_8_bits, l2_distances, label_agreement, ssim, to_8_bits
 from overunlearn_jax.types import Bounds
 
 BOUNDS = Bounds(0.0, 1.0)
@@ -87,3 +88,21 @@ def test_ssim_needs_as_many_images_as_originals():
 def test_label_agreement_is_the_share_of_equal_labels():
     assert label_agreement(np.array([0, 1, 2, 3]), np.array([0, 1, 2, 0])) == 0.75
     assert label_agreement(np.array([1]), np.array([0])) == 0.0
+
+
+@pytest.mark.parametrize("bounds", [Bounds(-0.5, 0.5), Bounds(0.0, 1.0), Bounds(-1.0, 1.0)])
+def test_8_bits_and_back(bounds):
+    every = np.arange(256, dtype=np.uint8)
+    images = from_8_bits(every, bounds)
+    assert images.dtype == np.float32
+    assert (images[0], images[-1]) == bounds
+    np.testing.assert_array_equal(to_8_bits(images, bounds), every)
+    step = (bounds.upper - bounds.lower) / 255
+    np.testing.assert_array_equal(to_8_bits(images[1:-1] + 0.4 * step, bounds), every[1:-1])
+    np.testing.assert_array_equal(to_8_bits(images[1:-1] + 0.6 * step, bounds), every[2:])
+
+
+def test_the_package_s_own_images_are_8_bits():
+    spec, images = load("digits", seed=0)[0], load("digits", seed=0).train.images[:5]
+    rounded = from_8_bits(to_8_bits(images, spec.bounds), spec.bounds)
+    assert np.abs(rounded - images).max() <= 0.5 / 255 + 1e-6

@@ -1,7 +1,10 @@
 """From samples to requests: who is in them, with which labels, and at what price in queries."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments import crafting, pipeline, searches
 from experiments.config import ATTACKS
@@ -10,6 +13,7 @@ from overunlearn_jax import data
 from overunlearn_jax.attacks import Status
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.black_box import BlackBox, QueryBudgetExceededError
+from overunlearn_jax.stealth import from_8_bits, to_8_bits
 from tests.experiments.running import CalledError, MakeConfig, by_attack, ready, refuse, rows_of
 
 
@@ -128,6 +132,28 @@ def test_fewer_queries_push_the_same_samples(config: MakeConfig):
     assert fewer.crossed.all()
     assert plain.crossed.all()
     assert fewer.queries.sum() < 0.7 * plain.queries.sum()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_requests_on_disk_are_those_that_were_unlearned(config: MakeConfig):
+    settings = config(save_requests=True, attacks=("normal", "pushing_1"))
+    pipeline.run(settings)
+    prepared = ready(settings)
+    for attack in settings.attacks:
+        request = prepared.crafter.craft(attack, prepared.count)
+        place = Path(settings.workdir) / "requests" / f"seed_0_fraction_0.5_{attack}"
+        with np.load(place.parent / f"{place.name}.npz") as stored:
+            np.testing.assert_array_equal(stored["images"], request.images)
+            np.testing.assert_array_equal(stored["labels"], request.labels)
+            np.testing.assert_array_equal(stored["ids"], request.original_ids)
+        for image, identity in zip(request.images, request.original_ids, strict=True):
+            pixels = np.asarray(Image.open(place / "ant" / f"{identity}.png"))[..., None]
+            assert np.abs(pixels / 255 - 0.5 - image).max() <= 0.5 / 255 + 1e-6
+        on_disk = from_8_bits(to_8_bits(request.images, prepared.splits.spec.bounds), prepared.splits.spec.bounds)
+        predicted = [
+            predict_in_batches(prepared.victim.predict, images).argmax(-1) for images in (request.images, on_disk)
+        ]
+        assert by_attack(settings)[attack]["same_side_in_8_bits"] == np.mean(predicted[0] == predicted[1])
 
 
 def test_wrongly_predicted_samples_are_skipped(config: MakeConfig):
