@@ -98,13 +98,18 @@ class Config:
         "coarse to fine: sides of the pixel blocks moved together, one after the other; 4,2,1 suits 96x96",
         least=1,
     )
-    label_iterations: int = _flag(30, "of --search=labels, from an image of class B towards the original", least=1)
+    label_iterations: int = _flag(
+        30, "of --search=labels, from an image of class B, or of the target, to the original", least=1
+    )
     label_directions: int = _flag(100, "random neighbours that --search=labels asks for in each iteration", least=1)
     bisection_steps: int = _flag(
         0, "halve the way between Pushing-I and Pushing-II this often after the crossing, a query each", least=0
     )
     slots: int = _flag(0, "samples probed together in one call; 0: what the device is fastest with", least=0)
     query_budget: int = _flag(0, "images that the attacker may send per seed; 0: no limit", least=0)
+
+    lpips: str = _flag("", "network of the LPIPS column; empty: none is computed", ("", "alex", "vgg", "squeeze"))
+    lpips_weights: str = _flag("", ".npz file of its weights; empty: the torch cache and the lpips package")
 
     # unlearning
     unlearning: str = _flag("first_order", "what the service does", ("first_order", "fine_tuning"))
@@ -138,6 +143,10 @@ class Config:
                 raise ValueError(f"--{spec.name} is empty: give at least one value")
         if "normal" not in self.attacks:
             raise ValueError("--attacks has to hold 'normal': over-unlearning is measured against an honest request")
+        if self.solver == "newton" and (self.one_sided or self.difference < 5e-3):
+            raise ValueError(
+                "--solver=newton divides by second differences: leave out --one_sided, and take --difference=0.01 or so"
+            )
         if self.search == "labels" and self.query_budget:
             raise ValueError("--search=labels cannot keep to a --query_budget: set --label_iterations in its place")
         if self.request_labels == "target" and not self.target:

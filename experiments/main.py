@@ -18,6 +18,7 @@ from experiments import config as config_module
 from experiments import processes
 from experiments.config import Config
 from experiments.paper import suite
+from experiments.paper.places import text_of
 
 
 def main(arguments: list[str]) -> None:
@@ -36,7 +37,8 @@ def main(arguments: list[str]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     if processes.is_first():
-        print(report.with_name("paper.md" if suite.is_of_the_paper(config.experiment) else "summary.md").read_text())
+        text = text_of(report) if suite.is_of_the_paper(config.experiment) else report.with_name("summary.md")
+        print(text.read_text())
         print(f"report: {report}")
 
 

@@ -22,8 +22,8 @@ _BLENDING_INTO_CAT = ({"fraction": 0.1, "over_unlearning_b": 0.014}, {"fraction"
 
 def paper_rows(config: Config) -> list[ReferenceRow]:
     """The paper's numbers for the data set, class and method of this run; none where it printed none."""
-    told = (config.dataset, config.class_a, config.unlearning, config.target)
-    if told != ("cifar10", "airplane", "first_order", ""):
+    told = (config.dataset, config.class_a, config.unlearning, config.target, config.model, config.blocks)
+    if told != ("cifar10", "airplane", "first_order", "", "vgg", 3):
         return []
     pushing = [("paper", attack, {**values, "fraction": fraction}) for fraction, attack, values in _CIFAR10_AIRPLANE]
     if config.class_b != "cat" or config.blending_ratio != 0.5:

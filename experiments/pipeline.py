@@ -14,8 +14,8 @@ from experiments.config import Config
 from experiments.crafting import Classes, Crafter, choose_and_push
 from experiments.outputs import finished_cells, keep_pictures, open_workdir, write_manifest, write_outputs
 from experiments.processes import is_first, meet
-from experiments.request_files import save_request
-from experiments.rows import Cell, accuracies, describe_request, describe_settings
+from experiments.request_files import request_file, save_request
+from experiments.rows import Cell, accuracies, describe_request, describe_settings, perceptual
 from experiments.unlearning import unlearn_all, variants
 from experiments.victims import train_or_find
 from overunlearn_jax import data
@@ -48,7 +48,11 @@ def run(config: Config) -> Path:
     finished = finished_cells(results)
     meet(f"finished cells: {sorted(finished)}, settings: {config.to_json()}")
     cells = {seed: cells_of(config, seed) for seed in config.seeds}
-    unfinished = [seed for seed in config.seeds if any(cell.name not in finished for cell in cells[seed])]
+    unfinished = [
+        seed
+        for seed in config.seeds
+        if any(cell.name not in finished or not _is_saved(config, cell) for cell in cells[seed])
+    ]
     if unfinished and is_first():
         write_manifest(config)
     for seed in unfinished:
@@ -67,6 +71,11 @@ def cells_of(config: Config, seed: int) -> list[Cell]:
     ]
 
 
+def _is_saved(config: Config, cell: Cell) -> bool:
+    """Whether the files of a cell's request are there, or not asked for."""
+    return not config.save_requests or request_file(Path(config.workdir), cell.request).exists()
+
+
 def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], results: Path) -> None:
     keys = seed_keys(seed)
     splits = data.load(config.dataset, data_dir=config.data_dir or None, seed=seed)
@@ -80,6 +89,7 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
     if not is_first():
         return
     crafter = Crafter(config, black_box, splits, classes, crafted, seed, keys.noise)
+    distances = perceptual(config, splits.spec)
     before = evaluate(victim.predict, splits.test, splits.spec.num_classes)
     training = evaluate(victim.predict, splits.train, splits.spec.num_classes)
     right = rightly_predicted(victim.predict, splits.test, classes.a)
@@ -87,13 +97,14 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
     for (fraction, attack), group in itertools.groupby(cells, key=lambda cell: (cell.fraction, cell.attack)):
         count = data.request_size(splits.train, classes.a, fraction)
         request = crafter.craft(attack, count)  # of finished cells, too: their queries count towards the budget
-        todo = [cell for cell in group if cell.name not in finished]
+        of_request = list(group)
+        if not _is_saved(config, of_request[0]):
+            save_request(Path(config.workdir), of_request[0].request, request, splits.spec)
+        todo = [cell for cell in of_request if cell.name not in finished]
         if not todo:
             continue
         keep_pictures(config, seed, fraction, request)
-        if config.save_requests:
-            save_request(Path(config.workdir), f"seed_{seed}_fraction_{fraction:g}_{attack}", request, splits.spec)
-        described = describe_request(crafted, count, request, victim.predict, splits.spec)
+        described = describe_request(crafted, count, request, victim.predict, splits.spec, distances)
         began = time.perf_counter()
         unlearned = jax.block_until_ready(unlearn_all(config, victim, splits.spec, request, keys.unlearn))
         seconds = (time.perf_counter() - began) / len(unlearned)

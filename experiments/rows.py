@@ -1,5 +1,6 @@
 """What one finished cell puts into results.jsonl."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from experiments.config import Config
 from experiments.crafting import Classes, Crafted
 from experiments.unlearning import Variant, scope
 from experiments.victims import describe_model
+from overunlearn_jax import lpips
 from overunlearn_jax.attacks import PushResult
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.stealth import SSIM_WINDOW, from_8_bits, l2_distances, label_agreement, ssim, to_8_bits
@@ -27,6 +29,11 @@ class Cell(NamedTuple):
         """Unique within a workdir, which holds one config."""
         tau = "" if self.variant.tau is None else f"/tau {self.variant.tau}"
         return f"seed {self.seed}/fraction {self.fraction}/{self.variant.fidelity}{tau}/{self.attack}"
+
+    @property
+    def request(self) -> str:
+        """Its request's name as a file: one for all ways to unlearn it."""
+        return f"seed_{self.seed}_fraction_{self.fraction:g}_{self.attack}"
 
 
 def describe_settings(config: Config, spec: DatasetSpec, classes: Classes, victim: str, cell: Cell) -> dict[str, Any]:
@@ -55,10 +62,28 @@ def describe_settings(config: Config, spec: DatasetSpec, classes: Classes, victi
     }
 
 
+Perceptual = Callable[[np.ndarray, np.ndarray], np.ndarray]  # originals and submitted images to distances (n,)
+
+
+def perceptual(config: Config, spec: DatasetSpec) -> Perceptual | None:
+    """LPIPS as the flags ask for it, or None. Raises what `lpips.load_weights` does."""
+    if not config.lpips:
+        return None
+    weights = lpips.load_weights(config.lpips, config.lpips_weights or None)
+    return lambda originals, submitted: lpips.perceptual_distances(
+        config.lpips, weights, originals, submitted, spec.bounds
+    )
+
+
 def describe_request(
-    crafted: Crafted, count: int, request: UnlearningRequest, predict: PredictFn, spec: DatasetSpec
+    crafted: Crafted,
+    count: int,
+    request: UnlearningRequest,
+    predict: PredictFn,
+    spec: DatasetSpec,
+    distances: Perceptual | None,
 ) -> dict[str, Any]:
-    """Size, cost and stealth of a request; `predict` is the deployed model."""
+    """Size, cost and stealth of a request; `predict` is the deployed model, `distances` LPIPS where it is asked for."""
     l2 = l2_distances(request.original_images, request.images)
     deployed = predict_in_batches(predict, request.images).argmax(-1)
     on_disk = from_8_bits(to_8_bits(request.images, spec.bounds), spec.bounds)
@@ -79,6 +104,7 @@ def describe_request(
         "label_agreement": label_agreement(request.labels, deployed),
         "same_side_in_8_bits": float(kept.mean()),
         "ssim_mean": float(ssim(request.original_images, request.images, spec.bounds).mean()) if large_enough else None,
+        "lpips_mean": None if distances is None else float(distances(request.original_images, request.images).mean()),
         "l2_mean": float(l2.mean()),
         "l2_max": float(l2.max()),
         "seconds_attack": request.seconds,

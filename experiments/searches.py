@@ -19,6 +19,8 @@ from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import candidates
 from overunlearn_jax.types import Key, Split, Splits
 
+START_IMAGES = 500  # that the search by labels asks about, to begin with those that are predicted as their class
+
 OnFinished = Callable[[np.ndarray, PushResult], None]
 
 
@@ -75,15 +77,24 @@ def _zoo(config: Config, splits: Splits, target: int | None) -> Search:
 
 def _by_labels(config: Config, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
     settings = LabelOnlySettings(
-        splits.spec.bounds, iterations=config.label_iterations, directions=config.label_directions
+        splits.spec.bounds,
+        iterations=config.label_iterations,
+        directions=config.label_directions,
+        max_l2=config.max_l2,
     )
     if jax.process_count() > 1:
         raise ValueError("--search=labels runs in one process: leave out --distributed")
     start_class = class_b if target is None else target
-    across = splits.train.images[candidates(splits.train, start_class, seed)]
+    pool = splits.train.images[candidates(splits.train, start_class, seed)[:START_IMAGES]]
 
     def run_fn(black_box: BlackBox, samples: Split, key: Key, on_finished: OnFinished) -> PushResult:
         targets = None if target is None else np.full(len(samples.labels), target)
+        across = pool[black_box.query(pool).argmax(-1) == start_class]
+        if len(across) == 0:
+            raise ValueError(
+                f"--search=labels begins with images of class {splits.spec.class_names[start_class]}, and the victim "
+                f"predicts none of {len(pool)} as that class: take another --class_b or --target"
+            )
         return push_by_labels(
             black_box,
             samples.images,

@@ -1,7 +1,7 @@
 """Learned perceptual image patch similarity (Zhang et al., CVPR 2018), version 0.1, in JAX: lower is more alike.
 
     weights = load_weights("alex", "weights.npz")
-    distances = lpips("alex", weights, originals, submitted, bounds)
+    distances = perceptual_distances("alex", weights, originals, submitted, bounds)
 
 The networks' weights are not part of this package: `load_weights` says where it takes them from.
 """
@@ -76,6 +76,7 @@ BACKBONES: dict[str, tuple[tuple[_Layer, ...], ...]] = {
         (_Fire("features.12"),),
     ),
 }
+SMALLEST = {"alex": 31, "vgg": 16, "squeeze": 17}  # pixels a side that leave something after all pooling
 FILES = {  # as torchvision's downloads are called in the user's torch cache
     "alex": "alexnet-owt-7be5be79.pth",
     "vgg": "vgg16-397923af.pth",
@@ -84,16 +85,21 @@ FILES = {  # as torchvision's downloads are called in the user's torch cache
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in [-1, 1]
 
 
-def lpips(
+def perceptual_distances(
     backbone: str, weights: Weights, originals: np.ndarray, submitted: np.ndarray, bounds: Bounds, batch_size: int = 64
 ) -> np.ndarray:
     """The distance of each pair of RGB images (n, h, w, 3) within `bounds`: shape (n,), dtype float32.
 
-    Raises ValueError for an unknown backbone, weights that it does not have or lacks, or shapes that do not fit.
+    Raises ValueError for an unknown backbone, weights that lack some of its arrays, shapes that do not fit, or images
+    too small for its pooling.
     """
     _check_backbone(backbone)
     if originals.shape != submitted.shape or originals.ndim != 4 or originals.shape[-1] != 3:
         raise ValueError(f"expected two equal shapes (n, h, w, 3); got {originals.shape} and {submitted.shape}")
+    if min(originals.shape[1:3]) < SMALLEST[backbone]:
+        raise ValueError(
+            f"images of {originals.shape[1:3]} are too small for {backbone}: expected {SMALLEST[backbone]} pixels or more"
+        )
     missing = sorted(_names(backbone) - set(weights))
     if missing:
         raise ValueError(

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from overunlearn_jax.lpips import BACKBONES, _names, load_weights, lpips
+from overunlearn_jax.lpips import BACKBONES, SMALLEST, _names, load_weights, perceptual_distances
 from overunlearn_jax.types import Bounds
 
 BOUNDS = Bounds(-0.5, 0.5)
@@ -28,6 +28,10 @@ def _alex_weights() -> dict[str, np.ndarray]:
         weights[f"features.{index}.weight"] = rng.normal(0, scale, (out, into, side, side)).astype(np.float32)
         weights[f"features.{index}.bias"] = rng.normal(0, 0.1, out).astype(np.float32)
     return weights | {f"lin{k}": rng.uniform(0, 1, out[0]).astype(np.float32) for k, out in enumerate(ALEX.values())}
+
+
+def _alex(originals: np.ndarray, changed: np.ndarray, batch_size: int = 64) -> np.ndarray:
+    return perceptual_distances("alex", _alex_weights(), originals, changed, BOUNDS, batch_size)
 
 
 def _slow_alex(weights: dict[str, np.ndarray], one: np.ndarray, other: np.ndarray) -> float:
@@ -60,20 +64,23 @@ def _slow_alex(weights: dict[str, np.ndarray], one: np.ndarray, other: np.ndarra
 
 def test_alexnet_against_loops():
     weights, (originals, changed) = _alex_weights(), _pairs()
-    found = lpips("alex", weights, originals, changed, BOUNDS)
+    found = perceptual_distances("alex", weights, originals, changed, BOUNDS)
     expected = [_slow_alex(weights, *pair) for pair in zip(originals, changed, strict=True)]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert found[0] < found[1] < found[2]
-    np.testing.assert_allclose(lpips("alex", weights, originals, changed, BOUNDS, batch_size=2), found, rtol=1e-5)
+    np.testing.assert_allclose(
+        perceptual_distances("alex", weights, originals, changed, BOUNDS, batch_size=2), found, rtol=1e-5
+    )
 
 
 def test_equal_images_have_no_distance_and_order_does_not_matter():
-    weights, (originals, changed) = _alex_weights(), _pairs()
-    np.testing.assert_array_equal(lpips("alex", weights, originals, originals, BOUNDS), 0)
-    there, back = lpips("alex", weights, originals, changed, BOUNDS), lpips("alex", weights, changed, originals, BOUNDS)
+    originals, changed = _pairs()
+    np.testing.assert_allclose(_alex(originals, originals), 0, atol=1e-12)
+    there, back = _alex(originals, changed), _alex(changed, originals)
     np.testing.assert_allclose(there, back, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the package calls torchvision in an old way
 @pytest.mark.parametrize("backbone", list(BACKBONES))
 @pytest.mark.parametrize("side", [32, 65])
 def test_it_is_the_lpips_package_on_the_same_weights(backbone: str, side: int):
@@ -91,7 +98,9 @@ def test_it_is_the_lpips_package_on_the_same_weights(backbone: str, side: int):
     with torch.no_grad():
         one, other = (torch.from_numpy(2 * images.transpose(0, 3, 1, 2)) for images in (originals, changed))
         expected = theirs(one, other).numpy().reshape(-1)
-    np.testing.assert_allclose(lpips(backbone, weights, originals, changed, BOUNDS), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        perceptual_distances(backbone, weights, originals, changed, BOUNDS), expected, rtol=1e-4, atol=1e-6
+    )
     assert expected.min() > 0
 
 
@@ -106,13 +115,48 @@ def test_weights_from_a_file(tmp_path):
 def test_bad_input_is_named(tmp_path, monkeypatch):
     weights, (originals, changed) = _alex_weights(), _pairs()
     with pytest.raises(ValueError, match="backbone is 'resnet'; expected one of alex, vgg, squeeze"):
-        lpips("resnet", weights, originals, changed, BOUNDS)
+        perceptual_distances("resnet", weights, originals, changed, BOUNDS)
     with pytest.raises(ValueError, match=r"got \(3, 40, 40, 3\) and \(2, 40, 40, 3\)"):
-        lpips("alex", weights, originals, changed[:2], BOUNDS)
+        perceptual_distances("alex", weights, originals, changed[:2], BOUNDS)
     with pytest.raises(ValueError, match=r"weights of vgg lack features\.12\.bias"):
-        lpips("vgg", weights, originals, changed, BOUNDS)
+        perceptual_distances("vgg", weights, originals, changed, BOUNDS)
     with pytest.raises(FileNotFoundError):
         load_weights("alex", tmp_path / "nothing.npz")
     monkeypatch.setitem(sys.modules, "lpips", None)
     with pytest.raises(ImportError, match=r"overunlearn_jax\[lpips\]"):
         load_weights("alex")
+
+
+def _random_weights(backbone: str) -> dict[str, np.ndarray]:
+    """Of the right shapes: each convolution's inputs are the outputs of what comes before it."""
+    rng, weights, channels = np.random.default_rng(0), {}, 3
+
+    def conv(name: str, out: int, side: int) -> None:
+        nonlocal channels
+        weights[f"{name}.weight"] = rng.normal(0, 0.1, (out, channels, side, side)).astype(np.float32)
+        weights[f"{name}.bias"] = np.zeros(out, np.float32)
+        channels = out
+
+    for number, stage in enumerate(BACKBONES[backbone]):
+        for layer in stage:
+            if type(layer).__name__ == "_Fire":
+                conv(f"{layer.name}.squeeze", 2, 1)
+                for way, side in (("expand1x1", 1), ("expand3x3", 3)):
+                    channels = 2
+                    conv(f"{layer.name}.{way}", 3, side)
+                channels = 6
+            elif type(layer).__name__ == "_Conv":
+                conv(layer.name, 4, 11 if layer.stride == 4 else 3)
+        weights[f"lin{number}"] = np.ones(channels, np.float32)
+    return weights
+
+
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_the_smallest_image_has_a_distance_and_a_smaller_one_an_error(backbone: str):
+    weights = _random_weights(backbone)
+    originals, changed = _pairs(side=SMALLEST[backbone])
+    found = perceptual_distances(backbone, weights, originals, changed, BOUNDS)
+    assert np.isfinite(found).all()
+    assert (found > 0).all()
+    with pytest.raises(ValueError, match=f"expected {SMALLEST[backbone]} pixels or more"):
+        perceptual_distances(backbone, weights, originals[:, 1:], changed[:, 1:], BOUNDS)

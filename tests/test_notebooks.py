@@ -33,7 +33,7 @@ def test_one_image_walks_to_the_boundary():
 
 def test_figures_are_drawn_from_rows():
     printed, pictures = run(FOLDER / "02_figures_from_results.ipynb")
-    assert "honest leaves" in printed
+    assert "left of class A: normal" in printed
     assert pictures == 2
 
 

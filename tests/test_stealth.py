@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from overunlearn_jax.data import load
 from overunlearn_jax.stealth import from_8_bits, l2_distances, label_agreement, ssim, to_8_bits
 from overunlearn_jax.types import Bounds
 
@@ -100,9 +99,3 @@ def test_8_bits_and_back(bounds):
     step = (bounds.upper - bounds.lower) / 255
     np.testing.assert_array_equal(to_8_bits(images[1:-1] + 0.4 * step, bounds), every[1:-1])
     np.testing.assert_array_equal(to_8_bits(images[1:-1] + 0.6 * step, bounds), every[2:])
-
-
-def test_the_package_s_own_images_are_8_bits():
-    spec, images = load("digits", seed=0)[0], load("digits", seed=0).train.images[:5]
-    rounded = from_8_bits(to_8_bits(images, spec.bounds), spec.bounds)
-    assert np.abs(rounded - images).max() <= 0.5 / 255 + 1e-6

@@ -18,7 +18,7 @@ from experiments import config as config_module
 from experiments import pipeline
 from experiments.config import Config
 from overunlearn_jax.files import write_bytes
-from overunlearn_jax.intervals import Interval, mean_interval
+from overunlearn_jax.intervals import Interval
 from overunlearn_jax.reporting import read_rows
 from overunlearn_jax.reporting.summarise import SummaryRow, summarise
 
@@ -87,11 +87,11 @@ def markdown(rows: dict[str, list[dict[str, Any]]], command: str) -> str:
             pushes = {row.attack: row for row in summary if row.setting == setting}
             one, two = pushes["pushing_1"], pushes["pushing_2"]
             queries = one.queries / one.requested
-            plain = queries if plain is None else plain
+            plain = queries if name == "paper" else plain
             tau = "" if setting.tau is None else f", tau {setting.tau:g}"
             lines.append(
-                f"| {name} | {setting.fidelity}{tau} | {queries:,.0f} | {plain / queries:.1f} | {one.l2_mean:.2f} | "
-                f"{two.l2_mean:.2f} | {_failed(of_way)} | {_points(one)} | {_points(two)} |"
+                f"| {name} | {setting.fidelity}{tau} | {queries:,.0f} | {_times(plain, queries)} | {one.l2_mean:.2f} | "
+                f"{two.l2_mean:.2f} | {one.failed:.1f} of {one.requested:.0f} | {_points(one)} | {_points(two)} |"
             )
     lines += ["", "Flags of each way, beside those of the command:", ""]
     for name in rows:
@@ -100,9 +100,8 @@ def markdown(rows: dict[str, list[dict[str, Any]]], command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _failed(rows: list[dict[str, Any]]) -> str:
-    of_seed = {row["seed"]: row["failed"] for row in rows}
-    return f"{mean_interval(list(of_seed.values())).mean:.1f} of {rows[0]['requested']}"
+def _times(plain: float | None, queries: float) -> str:
+    return "–" if plain is None else f"{plain / queries:.1f}"
 
 
 def _points(row: SummaryRow) -> str:

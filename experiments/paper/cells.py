@@ -43,19 +43,24 @@ def tau_study(study: str) -> str:
     return study if 0.1 in settings["fractions"] and not study.endswith("_readings") else settings["dataset"]
 
 
+def honest_costs(results: Results, study: str, fidelity: str = READING) -> dict[float, float]:
+    """What an honest 10 % request costs class A, a fraction, in the mean over seeds, by unlearning rate."""
+    costs: dict[float, list[float]] = {}
+    for row in results.get(study, ()):
+        if (row["attack"], row["fraction"], row["fidelity"]) == ("normal", 0.1, fidelity) and row["tau"] is not None:
+            costs.setdefault(row["tau"], []).append(row["class_a_before"] - row["class_a"])
+    return {tau: sum(cost) / len(cost) for tau, cost in sorted(costs.items())}
+
+
 def chosen_tau(results: Results, study: str) -> float | None:
     """The largest rate whose honest 10 % request costs class A at most `HONEST_COST` in the mean over seeds.
 
-    The smallest rate where every one costs more; None for a method without rates. Raises KeyError for missing rows.
+    The smallest rate where every one costs more; None for a method without rates, or where the rows are not at hand.
     """
-    costs: dict[float, list[float]] = {}
-    for row in results[tau_study(study)]:
-        if row["tau"] is None:
-            return None
-        if row["attack"] == "normal" and row["fraction"] == 0.1 and row["fidelity"] == READING:
-            costs.setdefault(row["tau"], []).append(row["class_a_before"] - row["class_a"])
-    cheap = [tau for tau, cost in costs.items() if sum(cost) / len(cost) <= HONEST_COST]
-    return max(cheap) if cheap else min(costs)
+    if STUDIES[study].get("unlearning") == "fine_tuning":
+        return None
+    costs = honest_costs(results, tau_study(study))
+    return max((tau for tau, cost in costs.items() if cost <= HONEST_COST), default=min(costs, default=None))
 
 
 def cell(results: Results, entry: Entry, *, fidelity: str = READING, tau: float | None = None) -> Cell:
@@ -63,17 +68,20 @@ def cell(results: Results, entry: Entry, *, fidelity: str = READING, tau: float 
     if entry.study not in results:
         return Cell(None, entry.paper, None, None)
     tau = chosen_tau(results, entry.study) if tau is None else tau
+    if tau is None and STUDIES[entry.study].get("unlearning") != "fine_tuning":
+        return Cell(None, entry.paper, None, None)  # the rows that choose the rate are not at hand
     honest = _by_seed(results, entry, "normal", fidelity, tau)
     attack = honest if entry.attack == "before" else _by_seed(results, entry, entry.attack, fidelity, tau)
     measure = entry.measure.removesuffix("_drop")
-    ours = {seed: _measure(row, measure, entry) for seed, row in attack.items()}
+    measured = {seed: _measure(row, measure, entry) for seed, row in attack.items()}
+    ours = {seed: value for seed, value in measured.items() if value is not None}
     if not ours:
         return Cell(None, entry.paper, None, None)
     if entry.attack in ("before", "normal"):
         return Cell(mean_interval(list(ours.values())), entry.paper, None, None)
-    shared = [seed for seed in ours if seed in honest]
-    honestly = [_measure(honest[seed], measure, entry) for seed in shared]
-    drop = paired_difference(honestly, [ours[seed] for seed in shared]) if shared else None
+    honestly = {seed: value for seed, row in honest.items() if (value := _measure(row, measure, entry)) is not None}
+    shared = [seed for seed in ours if seed in honestly]
+    drop = paired_difference([honestly[s] for s in shared], [ours[s] for s in shared]) if shared else None
     if entry.measure.endswith("_drop"):
         return Cell(drop, entry.paper, drop, entry.paper)
     return Cell(mean_interval(list(ours.values())), entry.paper, drop, None)
@@ -87,16 +95,17 @@ def _by_seed(results: Results, entry: Entry, attack: str, fidelity: str, tau: fl
     return {row["seed"]: row for row in rows if all(row[key] == value for key, value in wanted.items())}
 
 
-def _measure(row: Row, measure: str, entry: Entry) -> float:
+def _measure(row: Row, measure: str, entry: Entry) -> float | None:
+    """None where the row does not have it."""
     before = entry.attack == "before"
     if measure == "predicted":
-        counts = row["class_a_right_predicted"]
-        place = row["class_names"].index(entry.label)
+        counts = row.get("class_a_right_predicted")
+        if counts is None:
+            return None
         if before:
             return float(sum(counts) if entry.label == row["class_a_name"] else 0)
-        return float(counts[place])
-    if measure == "ssim_mean":
-        return float(row[measure])
-    if measure == "overall_train":
-        return 100 * float(row["overall_train_before"])
-    return 100 * float(row[f"{measure}_before" if before else measure])
+        return float(counts[row["class_names"].index(entry.label)])
+    if measure in ("ssim_mean", "lpips_mean"):
+        return row.get(measure)
+    key = "overall_train_before" if measure == "overall_train" else f"{measure}_before" if before else measure
+    return None if row.get(key) is None else 100 * float(row[key])

@@ -10,12 +10,14 @@ from experiments.config import Config
 # Measured on 2 CPU cores with the victims of scale cpu; a GPU is far below. Steps a sample: the mean of those that end.
 TRAINING_IMAGES = {"cifar10": 40_000, "cifar100": 40_000, "stl10": 4_000}
 CLASS_SAMPLES = {"cifar10": 4000, "cifar100": 400, "stl10": 400}
+TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "stl10": 1000}
 PIXELS = {"cifar10": 1, "cifar100": 1, "stl10": 9}  # times 32 x 32
 STEPS = {"cifar10": 30, "cifar100": 20, "stl10": 300}
 STEPS_TARGETED = 3  # times as many
-QUERIES_PER_STEP = 257
-WORK_PER_SECOND = 3.5e5  # images of 32 x 32 times width, forward
+SECONDS_AN_IMAGE = {16: 5e-5, 32: 1.7e-4, 64: 6e-4, 128: 2.3e-3}  # of 32 x 32, forward, by the width of a VGG
+RESNET = 4  # times a VGG of its width
 TRAINING_FACTOR = 12.0  # times a forward pass
+EDITS = {16: 4, 32: 6, 64: 8, 128: 10}  # times faster than forward passes, by width
 
 
 def table(configs: dict[str, Config]) -> str:
@@ -28,30 +30,33 @@ def table(configs: dict[str, Config]) -> str:
         cells = _cells(config)
         done = _done(config)
         queries, minutes = 0.0, 0.0
-        unit = PIXELS[config.dataset] * config.width / WORK_PER_SECOND  # seconds an image
-        if config.model == "resnet":
-            unit *= 4
-        if done < cells:
-            for seed in config.seeds:
-                victim = (config.dataset, config.model, config.blocks, config.width, seed)
-                if victim not in victims:
-                    victims.add(victim)
-                    images = TRAINING_IMAGES[config.dataset] * config.epochs
-                    minutes += images * unit * TRAINING_FACTOR / 60
-                if {"noise", "pushing_1", "pushing_2"} & set(config.attacks):
-                    search = (*victim, config.class_a, config.target)
-                    share = max(config.fractions) * CLASS_SAMPLES[config.dataset]
-                    new = max(0.0, share - pushed.get(search, 0.0))
-                    pushed[search] = max(share, pushed.get(search, 0.0))
-                    steps = STEPS[config.dataset] * (STEPS_TARGETED if config.target else 1)
-                    queries += new * steps * QUERIES_PER_STEP
-            minutes += queries * unit / 6 / 60  # pixel edits
-            test = 10_000 if config.dataset != "stl10" else 1000
-            minutes += (cells - done) / max(1, len(config.taus)) * test * unit * 2 / 60
+        size = _nearest(config.width)
+        unit = PIXELS[config.dataset] * SECONDS_AN_IMAGE[size] * (RESNET if config.model == "resnet" else 1)
+        per_step = 1 + (1 if config.one_sided else 2) * config.coordinates
+        for seed in config.seeds:  # of finished runs, too: what they made is there for the others
+            victim = (config.dataset, config.model, config.blocks, config.width, seed)
+            if victim not in victims:
+                victims.add(victim)
+                minutes += TRAINING_IMAGES[config.dataset] * config.epochs * unit * TRAINING_FACTOR / 60
+            if {"noise", "pushing_1", "pushing_2"} & set(config.attacks):
+                search = (*victim, config.class_a, config.target)
+                share = max(config.fractions) * CLASS_SAMPLES[config.dataset]
+                new = max(0.0, share - pushed.get(search, 0.0))
+                pushed[search] = max(share, pushed.get(search, 0.0))
+                steps = STEPS[config.dataset] * (STEPS_TARGETED if config.target else 1)
+                queries += new * steps * per_step
+        minutes += queries * unit / EDITS[size] / 60
+        minutes += (cells - done) / max(1, len(config.taus)) * TEST_IMAGES[config.dataset] * unit * 2 / 60
+        if done == cells:
+            queries, minutes = 0.0, 0.0
         totals = [totals[0] + cells - done, totals[1] + int(queries), totals[2] + minutes]
         lines.append((name, f"{cells - done} of {cells}", f"{queries / 1e6:,.1f} M", f"{minutes:,.0f}"))
     lines.append(("all", f"{totals[0]}", f"{totals[1] / 1e6:,.1f} M", f"{totals[2]:,.0f}"))
     return str(tabulate(lines, ("run", "cells to go", "queries", "minutes"), "github", disable_numparse=True))
+
+
+def _nearest(width: int) -> int:
+    return min(SECONDS_AN_IMAGE, key=lambda known: abs(known - width))
 
 
 def _cells(config: Config) -> int:

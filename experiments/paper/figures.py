@@ -1,5 +1,6 @@
 """The paper's figures in its own arrangement, each as PNG and PDF."""
 
+import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from experiments.paper.exhibits import FIGURES
 from experiments.paper.numbers import printed
 from experiments.paper.studies import SETS
 from experiments.paper.tables import ATTACKS, NAMES, PUSHES, Entry
+from overunlearn_jax.files import write_bytes
 from overunlearn_jax.intervals import Interval
 
 COLOURS = {
@@ -41,10 +43,12 @@ def draw(name: str, drawing: Drawing, folder: Path) -> list[Path]:
     figure = DRAWN[name](drawing)
     if figure is None:
         return []
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{suffix}" for suffix in ("png", "pdf")]
     for path in paths:
-        figure.savefig(path, dpi=150, metadata={} if path.suffix == ".png" else {"CreationDate": None})
+        picture = io.BytesIO()
+        metadata = {} if path.suffix == ".png" else {"CreationDate": None}
+        figure.savefig(picture, format=path.suffix[1:], dpi=150, metadata=metadata)
+        write_bytes(path, picture.getvalue())
     return paths
 
 
@@ -103,6 +107,11 @@ def _predicted(drawing: Drawing, fraction: float) -> Figure:
         ]
         counts = np.mean([row["class_a_predicted"] for row in rows], axis=0)
         axes.bar(range(len(counts)), counts, color=COLOURS[attack])
+        for place, label in enumerate(rows[0]["class_names"]):
+            keys = {"attack": attack, "fraction": fraction, "metric": "predicted", "label": label}
+            if (paper := printed("figure_06", **keys)) is not None:
+                axes.plot(place, paper, **PAPER_MARK)
+                axes.legend(frameon=False)
         axes.set_xticks(range(len(counts)), rows[0]["class_names"], rotation=60, ha="right", fontsize=8)
         axes.set_ylim(0, 1000)
         axes.set_title(TITLES[attack])

@@ -1,11 +1,13 @@
 """The paper's tables in its own layout, four lines for each of its lines: ours, theirs, the difference, a verdict."""
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tabulate import tabulate
 
-from experiments.paper.cells import READING, Cell, Results, cell, chosen_tau
-from experiments.paper.tables import TableLayout
+from experiments.paper.cells import HONEST_COST, READING, Cell, Results, cell, chosen_tau, honest_costs, tau_study
+from experiments.paper.tables import Entry, TableLayout
 from overunlearn_jax.intervals import Interval
 
 FORMATS = {"md": "github", "tex": "latex_booktabs", "html": "html"}
@@ -21,15 +23,16 @@ class Rendered(NamedTuple):
 
     name: str
     title: str
+    labels: int  # how many columns come before the numbers
     headers: tuple[str, ...]
     rows: list[tuple[str, ...]]
     notes: list[str]
 
     def as_text(self, suffix: str) -> str:
         """The table alone, as Markdown (md), LaTeX (tex) or HTML (html)."""
-        left = sum(not header for header in self.headers) or 1
-        align = ["left"] * left + ["right"] * (len(self.headers) - left)
-        return tabulate(self.rows, self.headers, FORMATS[suffix], disable_numparse=True, colalign=align)
+        align = ["left"] * self.labels + ["right"] * (len(self.headers) - self.labels)
+        text = tabulate(self.rows, self.headers, FORMATS[suffix], disable_numparse=True, colalign=align)
+        return text.replace("−", "$-$").replace("–", "--") if suffix == "tex" else text
 
 
 def render(results: Results, layout: TableLayout, *, fidelity: str = READING, tau: float | None = None) -> Rendered:
@@ -44,16 +47,17 @@ def render(results: Results, layout: TableLayout, *, fidelity: str = READING, ta
             for entry in line.entries
         ]
         empty = ("",) * len(line.labels)
-        rows.append((*line.labels, "ours", *map(_ours, cells)))
-        rows.append((*empty, "paper", *map(_paper, cells)))
-        rows.append((*empty, "difference", *map(_difference, cells)))
+        places = [_places(entry) for entry in line.entries]
+        rows.append((*line.labels, "ours", *map(_ours, cells, places)))
+        rows.append((*empty, "paper", *map(_paper, cells, places)))
+        rows.append((*empty, "difference", *map(_difference, cells, places)))
         if any(each is not None and each.verdict for each in cells):
             rows.append((*empty, "verdict", *("" if each is None else each.verdict for each in cells)))
     studies = dict.fromkeys(entry.study for line in layout.lines for entry in line.entries if entry is not None)
     labels = len(layout.lines[0].labels)
     headers = (*layout.headers[:labels], "", *layout.headers[labels:])
-    notes = [each for each in (layout.note, *_notes(results, list(studies), fidelity, tau)) if each]
-    return Rendered(layout.name, layout.title, headers, rows, notes)
+    about = [each for each in (layout.note, *notes(results, list(studies), fidelity=fidelity, tau=tau)) if each]
+    return Rendered(layout.name, layout.title, labels + 1, headers, rows, about)
 
 
 def _paper_effects(layout: TableLayout) -> dict[object, float]:
@@ -72,44 +76,63 @@ def _with_effect(found: Cell, effect: float | None) -> Cell:
     return found if effect is None else found._replace(paper_effect=effect)
 
 
-def _notes(results: Results, studies: list[str], fidelity: str, tau: float | None) -> list[str]:
+def notes(results: Results, studies: Sequence[str], *, fidelity: str = READING, tau: float | None = None) -> list[str]:
+    """What a reader has to know of the runs behind a table or figure: networks, seeds, rates, samples that failed."""
     measured = [study for study in studies if study in results]
     if not measured:
         return ["Not measured yet."]
     rows = [row for study in measured for row in results[study]]
     models = dict.fromkeys(f"{row['model']} on {row['dataset']}" for row in rows)
     seeds = sorted({row["seed"] for row in rows})
-    rates = {study: chosen_tau(results, study) if tau is None else tau for study in measured}
-    notes = [f"{', '.join(models)}; seeds {', '.join(map(str, seeds))}."]
-    if any(rate is not None for rate in rates.values()):
-        told = ", ".join(f"{study} {rate:g}" for study, rate in rates.items() if rate is not None)
-        notes.append(f"First order as `{fidelity}`; tau: {told}.")
+    copies = dict.fromkeys(f"{row['dataset']}: {row['dataset_note']}" for row in rows if row.get("dataset_note"))
+    told = [f"{', '.join(models)}; seeds {', '.join(map(str, seeds))}.", *copies]
+    rates = [rate for study in measured if (rate := _rate(results, study, fidelity, tau))]
+    if rates:
+        told.append(f"First order as `{fidelity}`; tau: {'; '.join(rates)}.")
     missing = [study for study in studies if study not in results]
     if missing:
-        notes.append(f"Not measured yet: {', '.join(missing)}.")
+        told.append(f"Not measured yet: {', '.join(missing)}.")
     failed = {study: sum(r["failed"] for r in results[study] if r["attack"] == "pushing_1") for study in measured}
     tried = {study: sum(r["requested"] for r in results[study] if r["attack"] == "pushing_1") for study in measured}
-    told = ", ".join(f"{s} {100 * failed[s] / tried[s]:.1f} %" for s in measured if tried[s] and failed[s])
-    if told:
-        notes.append(f"Samples that did not cross, left out of all requests of their run: {told}.")
-    return notes
+    shares = ", ".join(f"{s} {100 * failed[s] / tried[s]:.1f} %" for s in measured if tried[s] and failed[s])
+    if shares:
+        told.append(f"Samples that did not cross, left out of all requests of their run: {shares}.")
+    return told
+
+
+def _rate(results: Results, study: str, fidelity: str, tau: float | None) -> str:
+    """The rate of a study, what an honest request costs at it, and whether the grid had a rate that fits the rule."""
+    rate = chosen_tau(results, study) if tau is None else tau
+    if rate is None:
+        return ""
+    where = tau_study(study)
+    costs = honest_costs(results, where)
+    cost = 100 * costs.get(rate, math.nan)
+    words = f"{study} {rate:g} (an honest 10 % request costs class A {cost:.1f} points"
+    if fidelity != READING:
+        own = 100 * honest_costs(results, study, fidelity).get(rate, math.nan)
+        words += f" as `{READING}`, {own:.1f} here"
+    if tau is None and rate == max(costs):
+        words += ", the largest rate tried"
+    if tau is None and costs[rate] > HONEST_COST:
+        words += ", no rate tried costs less"
+    return words + ")"
 
 
 def _number(value: float, places: int) -> str:
     return f"{value:.{places}f}".replace("-", "−")
 
 
-def _places(found: Cell) -> int:
-    """SSIM is below 1 and wants four decimals."""
-    return 4 if found.ours is not None and 0 < abs(found.ours.mean) <= 1 and (found.paper or 2) < 1 else 1
+def _places(entry: Entry | None) -> int:
+    return 4 if entry is not None and entry.measure in ("ssim_mean", "lpips_mean") else 1
 
 
-def _ours(found: Cell | None) -> str:
+def _ours(found: Cell | None, places: int) -> str:
     if found is None:
         return ""
     if found.ours is None:
         return NOT_MEASURED
-    return _interval(found.ours, _places(found))
+    return _interval(found.ours, places)
 
 
 def _interval(interval: Interval, places: int) -> str:
@@ -119,12 +142,12 @@ def _interval(interval: Interval, places: int) -> str:
     return f"{_number(interval.mean, places)} [{low}, {high}]"
 
 
-def _paper(found: Cell | None) -> str:
-    return "" if found is None or found.paper is None else _number(found.paper, _places(found))
+def _paper(found: Cell | None, places: int) -> str:
+    return "" if found is None or found.paper is None else _number(found.paper, places)
 
 
-def _difference(found: Cell | None) -> str:
+def _difference(found: Cell | None, places: int) -> str:
     if found is None or found.ours is None or found.paper is None:
         return ""
     difference = found.ours.mean - found.paper
-    return ("+" if difference > 0 else "") + _number(difference, _places(found))
+    return ("+" if difference > 0 else "") + _number(difference, places)

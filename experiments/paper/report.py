@@ -9,22 +9,24 @@ from typing import NamedTuple
 import jinja2
 
 from experiments.paper.cells import Results
-from experiments.paper.exhibits import FIGURES
+from experiments.paper.exhibits import EXHIBITS, FIGURES
 from experiments.paper.figures import Drawing, draw
-from experiments.paper.render import EXPLAINED, Rendered, render
+from experiments.paper.places import page_of, text_of
+from experiments.paper.render import EXPLAINED, Rendered, notes, render
 from experiments.paper.studies import STUDIES
 from experiments.paper.tables import TABLES
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import read_rows
 
+NOT_DRAWN = "Not drawn: its runs, or their pictures, are not at hand."
 READINGS = ("authors_code", "equation")
 
 
 class Shown(NamedTuple):
     """A table or a figure, ready for a page."""
 
-    name: str
     title: str
+    notes: list[str]
     table: Rendered | None
     figure: Path | None
 
@@ -39,23 +41,26 @@ def read_results(folder: Path) -> Results:
     return found
 
 
-def write(exhibits: Sequence[str], folder: Path, title: str, command: str) -> Path:
-    """Writes the exhibits of the runs in `folder` there; returns the HTML page's path."""
+def write(experiment: str, folder: Path, title: str, command: str) -> Path:
+    """Writes a table or figure, or all, of the runs in `folder` there; returns the HTML page's path."""
+    exhibits = EXHIBITS if experiment == "all" else (experiment,)
     results = read_results(folder)
     out = folder / "exhibits"
     shown: list[Shown] = []
     for name in exhibits:
         if name in TABLES:
-            shown.extend(Shown(name, table.title, table, None) for table in _tables(results, name))
+            shown.extend(Shown(table.title, table.notes, table, None) for table in _tables(results, name))
         else:
             files = draw(name, Drawing(results, folder), out)
-            shown.append(Shown(name, _figure_title(name), None, files[0] if files else None))
+            about = notes(results, FIGURES[name].studies) if files else [NOT_DRAWN]
+            shown.append(Shown(_figure_title(name), about, None, files[0] if files else None))
     for each in shown:
         if each.table is not None:
             for suffix in ("md", "tex", "html"):
                 write_bytes(out / f"{each.table.name}.{suffix}", (each.table.as_text(suffix) + "\n").encode())
-    write_bytes(folder / "paper.md", markdown(shown, title, command, _runs(folder)).encode())
-    return write_bytes(folder / "report.html", page(shown, title, command, _runs(folder)).encode())
+    html = page_of(folder, experiment)
+    write_bytes(text_of(html), markdown(shown, title, command, _runs(folder)).encode())
+    return write_bytes(html, page(shown, title, command, _runs(folder)).encode())
 
 
 def _tables(results: Results, name: str) -> list[Rendered]:
@@ -99,11 +104,10 @@ def markdown(shown: Sequence[Shown], title: str, command: str, runs: Sequence[st
     for each in shown:
         blocks.append(f"## {each.title}")
         if each.table is not None:
-            blocks += [each.table.as_text("md"), "\n".join(f"- {note}" for note in each.table.notes)]
+            blocks.append(each.table.as_text("md"))
         elif each.figure is not None:
             blocks.append(f"![{each.title}](exhibits/{each.figure.name})")
-        else:
-            blocks.append("Not drawn: its runs, or their pictures, are not at hand.")
+        blocks.append("\n".join(f"- {note}" for note in each.notes))
     if runs:
         blocks.append("## Runs\n\n" + "\n".join(f"- {line}" for line in runs))
     return "\n\n".join(blocks) + "\n"
@@ -118,7 +122,7 @@ def page(shown: Sequence[Shown], title: str, command: str, runs: Sequence[str]) 
             {
                 "title": each.title,
                 "table": None if each.table is None else each.table.as_text("html"),
-                "notes": [] if each.table is None else each.table.notes,
+                "notes": each.notes,
                 "picture": picture,
             }
         )

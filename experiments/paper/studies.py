@@ -3,7 +3,6 @@
 A study is run once, however many tables read it, and studies share trained victims and pushed samples by the cache.
 """
 
-import dataclasses
 from typing import Any, NamedTuple
 
 from experiments.config import Config
@@ -84,15 +83,16 @@ STUDIES: dict[str, dict[str, Any]] = {
         for name in SETS
     },
 }
-VARIED = {name for settings in STUDIES.values() for name in settings} | {"dataset_note"}
+VARIED = {name for settings in STUDIES.values() for name in settings} | {"fidelity"}
+NOTES = "--dataset_note='cifar100: note; stl10: note'"
 
 
-def study_config(name: str, scale: str, base: Config, overrides: dict[str, Any]) -> Config:
-    """The run of one study. `base` says where things lie; `overrides` replace what the scale says.
+def study_config(name: str, scale: str, places: dict[str, Any], overrides: dict[str, Any]) -> Config:
+    """The run of one study. `places` says where things lie; `overrides` replace what the scale says.
 
     Raises ValueError for an override of what studies vary.
     """
-    forbidden = sorted(overrides.keys() & (VARIED - {"fidelity"}))
+    forbidden = sorted(overrides.keys() & VARIED)
     if forbidden:
         raise ValueError(
             f"--{forbidden[0]}={overrides[forbidden[0]]}: the paper's tables set that themselves; leave it out, or "
@@ -112,8 +112,24 @@ def study_config(name: str, scale: str, base: Config, overrides: dict[str, Any])
         "fidelity": ("corrected",),
         "taus": TAUS[study["dataset"]],
         **study,
+        **places,
         **overrides,
+        "dataset_note": dataset_note(study["dataset"], overrides.get("dataset_note", "")),
         "experiment": f"{name} at scale {scale}",
-        "workdir": f"{base.workdir}/{name}",
+        "workdir": f"{places['workdir']}/{name}",
     }
-    return dataclasses.replace(base, **settings)
+    return Config(**settings)
+
+
+def dataset_note(dataset: str, notes: str) -> str:
+    """The note of one data set among "cifar100: a note; stl10: another".
+
+    Raises ValueError for a note that names no data set of the paper.
+    """
+    found = {}
+    for part in filter(None, (part.strip() for part in notes.split(";"))):
+        named, colon, note = part.partition(":")
+        if not colon or named.strip() not in SETS:
+            raise ValueError(f"--dataset_note={notes}: expected notes by data set ({', '.join(SETS)}), as in {NOTES}")
+        found[named.strip()] = note.strip()
+    return found.get(dataset, "")

@@ -6,7 +6,6 @@
 A killed run goes on with the same command: finished cells, victims and pushed samples are found again.
 """
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,11 @@ from absl import flags
 from experiments.config import Config
 from experiments.paper import costs
 from experiments.paper.exhibits import EXHIBITS, studies_of
+from experiments.paper.places import page_of
 from experiments.paper.studies import SCALES, STUDIES, study_config
+from experiments.processes import is_first
 
-PLACES = ("workdir", "cache_dir", "data_dir", "force", "experiment")
+PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests", "experiment")
 
 
 def define_flags() -> None:
@@ -29,8 +30,15 @@ def define_flags() -> None:
 
 
 def is_of_the_paper(experiment: str) -> bool:
-    """Whether --experiment names a table or figure of the paper, or all of them."""
-    return experiment == "all" or experiment in EXHIBITS
+    """Whether --experiment names a table or figure of the paper, or all of them.
+
+    Raises ValueError for a name that only looks like one.
+    """
+    if experiment == "all" or experiment in EXHIBITS:
+        return True
+    if experiment.startswith(("table", "figure")) or experiment in STUDIES:
+        raise ValueError(f"--experiment={experiment}: expected all, or one of {', '.join(EXHIBITS)}")
+    return False
 
 
 def plan(experiment: str, scale: str, base: Config, given: dict[str, Any]) -> dict[str, Config]:
@@ -38,10 +46,10 @@ def plan(experiment: str, scale: str, base: Config, given: dict[str, Any]) -> di
     exhibits = EXHIBITS if experiment == "all" else (experiment,)
     wanted = {study for exhibit in exhibits for study in studies_of(exhibit)}
     overrides = {name: value for name, value in given.items() if name not in PLACES}
-    default = Config().workdir
-    workdir = f"runs/paper_{scale}" if base.workdir == default else base.workdir
-    placed = dataclasses.replace(base, workdir=workdir)
-    return {study: study_config(study, scale, placed, overrides) for study in STUDIES if study in wanted}
+    places = {name: getattr(base, name) for name in PLACES}
+    if base.workdir == Config().workdir:
+        places["workdir"] = f"runs/paper_{scale}"
+    return {study: study_config(study, scale, places, overrides) for study in STUDIES if study in wanted}
 
 
 def dry_run(configs: dict[str, Config]) -> str:
@@ -54,9 +62,12 @@ def run(configs: dict[str, Config], experiment: str, scale: str, command: str) -
     from experiments.paper import report
     from experiments.pipeline import run as run_study
 
-    for number, (study, config) in enumerate(configs.items(), start=1):
-        print(f"[{number}/{len(configs)}] {study}", flush=True)
-        run_study(config)
     folder = Path(next(iter(configs.values())).workdir).parent
-    exhibits = EXHIBITS if experiment == "all" else (experiment,)
-    return report.write(exhibits, folder, f"The paper's tables and figures at scale {scale}", command)
+    page = page_of(folder, experiment)
+    for number, (study, config) in enumerate(configs.items(), start=1):
+        if is_first():
+            print(f"[{number}/{len(configs)}] {study}", flush=True)
+        run_study(config)
+        if is_first():  # again after every run, so that a run that fails later takes nothing away
+            report.write(experiment, folder, f"The paper's tables and figures at scale {scale}", command)
+    return page

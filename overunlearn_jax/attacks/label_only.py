@@ -27,6 +27,7 @@ class LabelOnlySettings(NamedTuple):
     iterations: int = 30
     directions: int = 100  # random neighbours asked in each iteration
     halvings: int = 12  # of the line from the original to an image across, in each projection
+    max_l2: float = 20.0  # a sample that ends farther away is TOO_FAR
     group: int = 16  # samples searched side by side: sets the memory, changes no result
 
 
@@ -114,7 +115,8 @@ class _Search:
             directions = self._uphill(rows, keys, iteration, distances)
             self._project(rows, self._step(rows, directions, distances / np.sqrt(iteration + 1)))
             self._steps[rows] += 1
-        status = np.where(right, np.where(across, Status.CROSSED, Status.NOT_STARTED), Status.SKIPPED)
+        reached = np.where(self._distances(self._outside) > self._settings.max_l2, Status.TOO_FAR, Status.CROSSED)
+        status = np.where(right, np.where(across, reached, Status.NOT_STARTED), Status.SKIPPED)
         self._outside[~(right & across)] = self._images[~(right & across)]
         return PushResult(
             status.astype(np.int32),

@@ -64,6 +64,7 @@ REQUIRED_KEYS = (
 )
 # Also written, and missing in rows of older runs:
 # overall_train_before: fraction, accuracy on the training images
+# lpips_mean: float against the original images, or null
 # same_side_in_8_bits: fraction of the submitted images that the deployed model predicts alike after rounding to 8 bits
 # class_a_right_predicted: list of k ints or null, as class_a_predicted, of images that were predicted rightly before
 

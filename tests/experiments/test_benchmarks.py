@@ -72,7 +72,11 @@ def test_the_paper_s_loop_walks_like_ours(toy: Subject):
 
 def test_the_toolbox_is_compared_at_its_fastest_and_as_near_as_we_end(toy: Subject, monkeypatch: pytest.MonkeyPatch):
     def outcome(seconds: float, crossed: int, mean_l2: float) -> dict:
-        return {"seconds": seconds, "crossed": crossed, "mean_l2": mean_l2, "mean_steps": 1.0}
+        return {"seconds": seconds, "seconds_of_failures": 0.25 if crossed < 8 else 0.0} | {
+            "crossed": crossed,
+            "mean_l2": mean_l2,
+            "mean_steps": 1.0,
+        }
 
     found = {
         (0.1, 1.0): outcome(1.0, 8, 1.0),
@@ -87,8 +91,9 @@ def test_the_toolbox_is_compared_at_its_fastest_and_as_near_as_we_end(toy: Subje
     row = opponents._beside_art(toy, 8, 2, ZooSettings(toy.spec.bounds))
     assert isinstance(row, dict)
     assert row["at_its_fastest"]["art"] == found[0.1, 1.0]
-    assert row["at_its_fastest"]["art_over_ours"] == pytest.approx(10)
+    assert row["at_its_fastest"]["art_over_ours_a_crossing"] == pytest.approx(10)
     assert row["as_near_as_ours"]["art"] == found[0.01, 1.0]
+    assert row["as_near_as_ours"]["art_over_ours_a_crossing"] == pytest.approx((3.0 - 0.25) / 7 / (0.1 / 8))
 
 
 def test_ways_to_push_are_compared_over_the_same_samples(config: MakeConfig):

@@ -13,10 +13,11 @@ from experiments.paper import cells, exhibits, report, studies, suite, tables
 from experiments.paper.cells import Cell, cell, chosen_tau
 from experiments.paper.figures import Drawing, draw
 from experiments.paper.numbers import _cells, printed
-from experiments.paper.render import render
+from experiments.paper.render import notes, render
 from experiments.paper.tables import TABLES, Entry
 from overunlearn_jax.intervals import mean_interval
 from overunlearn_jax.reporting import read_rows
+from tests.experiments import tiny
 from tests.experiments.running import MakeConfig
 
 CLASSES = ["airplane", "cat", "ship"]
@@ -73,7 +74,7 @@ def test_table_04_has_the_paper_s_numbers_in_their_places():
 
 
 def test_every_number_that_a_table_prints_is_beside_ours():
-    derived = {"overall_drop", "ssim_std", "lpips", "lpips_std"}  # of printed cells, or not measured here
+    derived = {"overall_drop", "ssim_std", "lpips_std"}  # of printed cells, or not measured here
     for name, make in TABLES.items():
         told = [cell_["value"] for cell_ in _cells() if cell_["id"] == name and cell_["metric"] not in derived]
         if name == "table_07":  # prints the difference, too
@@ -82,6 +83,26 @@ def test_every_number_that_a_table_prints_is_beside_ours():
             told = [cell_["value"] for cell_ in _cells() if cell_["id"] == name and cell_["metric"] == "predicted"]
         shown = [entry.paper for line in make().lines for entry in line.entries if entry and entry.paper is not None]
         assert sorted(shown) == sorted(map(float, told)), name
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "column", "entry"),
+    [
+        ("table_03", 3, 0, Entry("cifar10_blending_0.5", "blending", 0.5, "class_b_drop", 8.1)),
+        ("table_05", 5, 3, Entry("cifar10_targeted", "pushing_1", 0.5, "predicted", 378, "cat")),
+        ("table_06", 6, 2, Entry("cifar100_targeted", "pushing_2", 0.5, "predicted", 45, "sweet_pepper")),
+        ("table_07", 1, 2, Entry("cifar10_blending_ship", "blending", 0.5, "class_b", 93.8)),
+        ("table_08", 1, 1, Entry("cifar10_resnet", "pushing_1", 0.1, "overall", 66.9)),
+        ("table_09", 2, 1, Entry("cifar10_4_blocks", "pushing_2", 0.1, "overall", 69.5)),
+        ("table_10", 1, 2, Entry("cifar10_of_ship", "pushing_1", 0.1, "overall", 73.5)),
+        ("table_11", 0, 5, Entry("cifar10_blending_0.5", "blending", 0.5, "overall", 65.0)),
+        ("table_12", 2, 2, Entry("stl10_fine_tuning", "normal", 0.1, "overall", 58.3)),
+        ("table_13", 1, 1, Entry("cifar10", "pushing_2", 0.1, "lpips_mean", 0.0374)),
+        ("slides", 3, 1, Entry("cifar10_targeted", "pushing_2", 0.5, "predicted", 247, "cat")),
+    ],
+)
+def test_places_read_their_own_run(name: str, line: int, column: int, entry: Entry):
+    assert TABLES[name]().lines[line].entries[column] == entry
 
 
 def test_rows_of_predicted_labels_sum_to_those_that_were_right_before():
@@ -107,6 +128,16 @@ def test_the_rate_is_the_largest_at_which_an_honest_request_is_cheap():
     assert chosen_tau(RESULTS, "cifar10_blending_ship") == 1e-4
     assert chosen_tau(RESULTS, "cifar10_readings") == 1e-4
     assert chosen_tau({"cifar10_fine_tuning": of_seeds("normal", [0.5], tau=None)}, "cifar10_fine_tuning") is None
+    assert chosen_tau({}, "cifar10") is None
+    alone = {"cifar10_blending_ship": of_seeds("blending", [0.5], fraction=0.5)}
+    assert cell(alone, Entry("cifar10_blending_ship", "blending", 0.5, "class_b", None)).ours is None
+
+
+def test_a_note_says_when_no_rate_fits_the_rule():
+    dear = {"cifar10": of_seeds("normal", [0.5], class_a=0.2)}
+    assert "68.0 points, the largest rate tried, no rate tried costs less" in " ".join(notes(dear, ["cifar10"]))
+    noted = {"stl10": of_seeds("normal", [0.5], dataset="stl10", dataset_note="quality-95 copy")}
+    assert "stl10: quality-95 copy" in notes(noted, ["stl10"])
 
 
 def test_a_cell_is_the_mean_over_seeds_and_its_effect_is_paired():
@@ -177,8 +208,28 @@ def test_a_plan_runs_each_study_once_at_its_scale(tmp_path: Path):
     few = suite.plan("table_08", "cpu", base, {"seeds": (7,), "width": 4})
     assert list(few) == ["cifar10", "cifar10_resnet"]
     assert {config.seeds for config in few.values()} == {(7,)}
-    with pytest.raises(ValueError, match="--class_a=ship: the paper's tables set that themselves"):
-        suite.plan("table_08", "cpu", base, {"class_a": "ship"})
+    for flag, value in (("class_a", "ship"), ("fidelity", ("equation",))):
+        with pytest.raises(ValueError, match=f"--{flag}=.*: the paper's tables set that themselves"):
+            suite.plan("table_08", "cpu", base, {flag: value})
+    # what a base config holds beside places is nobody's business
+    other = suite.plan("table_08", "cpu", dataclasses.replace(base, target="cat", unlearning="fine_tuning"), {})
+    assert {(config.target, config.unlearning) for config in other.values()} == {("", "first_order")}
+
+
+def test_notes_on_copies_of_data_sets():
+    given = {"dataset_note": "cifar100: a copy; stl10: another"}
+    plan = suite.plan("table_04", "cpu", Config(experiment="table_04"), given)
+    found = {config.dataset: config.dataset_note for config in plan.values()}
+    assert found == {"cifar10": "", "cifar100": "a copy", "stl10": "another"}
+    with pytest.raises(ValueError, match="expected notes by data set"):
+        suite.plan("table_04", "cpu", Config(experiment="table_04"), {"dataset_note": "a copy"})
+
+
+@pytest.mark.parametrize("name", ["table_4", "figure_8", "cifar10_targeted"])
+def test_a_name_that_only_looks_like_an_exhibit_is_refused(name: str):
+    with pytest.raises(ValueError, match=f"--experiment={name}: expected all, or one of table_03"):
+        suite.is_of_the_paper(name)
+    assert not suite.is_of_the_paper("quickstart")
 
 
 def test_victims_and_samples_that_runs_share_cost_once(tmp_path: Path):
@@ -188,6 +239,16 @@ def test_victims_and_samples_that_runs_share_cost_once(tmp_path: Path):
     assert found["cifar10"][0] == "375 of 375"
     assert found["cifar10_readings"][1] == "0.0 M"
     assert found["cifar10_of_bird"][1] != "0.0 M"
+    plain = suite.plan("figure_10", "cpu", base, {})
+    cheap = suite.plan("figure_10", "cpu", base, {"one_sided": True, "coordinates": 64})
+    asked = [float(suite.dry_run(each).splitlines()[-1].split("|")[3].split()[0]) for each in (plain, cheap)]
+    assert asked[1] == pytest.approx(asked[0] * 65 / 257, rel=0.01)
+    # what a finished run has made is there for the others
+    (tmp_path / "cifar10").mkdir()
+    (tmp_path / "cifar10" / "results.jsonl").write_text("{}\n" * 375)
+    after = suite.dry_run(suite.plan("table_04", "cpu", base, {}))
+    [readings] = [line for line in after.splitlines() if "cifar10_readings" in line]
+    assert readings.split("|")[3].strip() == "0.0 M"
     assert found["all"][0] == str(sum(int(cells_.split()[0]) for name, (cells_, *_) in found.items() if name != "all"))
 
 
@@ -215,7 +276,7 @@ def test_every_figure_is_drawn_from_rows_and_pictures(tmp_path: Path):
         assert [path.suffix for path in files] == [".png", ".pdf"]
         assert all(path.stat().st_size > 1000 for path in files)
     assert draw("figure_10", Drawing({}, None), out) == []
-    page = report.write(exhibits.EXHIBITS, tmp_path, "title", "command")
+    page = report.write("all", tmp_path, "title", "command")
     assert page.read_text().count("data:image/png") == 0  # of runs that are not in the folder nothing is shown
 
 
@@ -237,7 +298,7 @@ def tiny_studies(dataset: Path, config: MakeConfig, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(studies, "SCALES", {"cpu": size})
     for module in (exhibits, report):
         monkeypatch.setattr(module, "TABLES", {"tiny": lambda: layout})
-    for module in (exhibits, suite):
+    for module in (exhibits, suite, report):
         monkeypatch.setattr(module, "EXHIBITS", ("tiny",))
     monkeypatch.setattr(cells, "tau_study", lambda study: study)
     return dataclasses.replace(config(), experiment="tiny")
@@ -245,13 +306,13 @@ def tiny_studies(dataset: Path, config: MakeConfig, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_table_from_start_to_end_and_again(tiny_studies: Config, monkeypatch: pytest.MonkeyPatch):
-    given = {"batch_norm_momentum": 0.5}
+    given = {name: tiny.SETTINGS[name] for name in ("batch_norm_momentum", "batch_size", "coordinates", "step_size")}
     plan = suite.plan("tiny", "cpu", tiny_studies, given)
     assert suite.is_of_the_paper("tiny")
     page = suite.run(plan, "tiny", "cpu", "the command")
     folder = Path(tiny_studies.workdir)
-    text = (folder / "paper.md").read_text()
-    assert page == folder / "report.html"
+    text = (folder / "tiny.md").read_text()
+    assert page == folder / "tiny.html"
     assert "## A tiny table" in text
     assert "the command" in text
     rows = read_rows(folder / "main" / "results.jsonl")
