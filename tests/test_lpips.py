@@ -158,5 +158,5 @@ def test_the_smallest_image_has_a_distance_and_a_smaller_one_an_error(backbone: 
     found = perceptual_distances(backbone, weights, originals, changed, BOUNDS)
     assert np.isfinite(found).all()
     assert (found > 0).all()
-    with pytest.raises(ValueError, match=f"expected {SMALLEST[backbone]} pixels or more"):
+    with pytest.raises(ValueError, match=f"needs {SMALLEST[backbone]} pixels a side"):
         perceptual_distances(backbone, weights, originals[:, 1:], changed[:, 1:], BOUNDS)

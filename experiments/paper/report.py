@@ -42,7 +42,10 @@ def read_results(folder: Path) -> Results:
 
 
 def write(experiment: str, folder: Path, title: str, command: str) -> Path:
-    """Writes a table or figure, or all, of the runs in `folder` there; returns the HTML page's path."""
+    """Writes a table or figure, or all, of the runs in `folder` there; returns the HTML page's path.
+
+    The runs are folders of that folder, or STUDY.jsonl files with their STUDY.manifest.json.
+    """
     exhibits = EXHIBITS if experiment == "all" else (experiment,)
     results = read_results(folder)
     out = folder / "exhibits"
