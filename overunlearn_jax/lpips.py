@@ -97,9 +97,7 @@ def perceptual_distances(
     if originals.shape != submitted.shape or originals.ndim != 4 or originals.shape[-1] != 3:
         raise ValueError(f"expected two equal shapes (n, h, w, 3); got {originals.shape} and {submitted.shape}")
     if min(originals.shape[1:3]) < SMALLEST[backbone]:
-        raise ValueError(
-            f"images of {originals.shape[1:3]} are too small for {backbone}: it needs {SMALLEST[backbone]} pixels a side"
-        )
+        raise ValueError(f"images of {originals.shape[1:3]}: {backbone} needs {SMALLEST[backbone]} pixels a side")
     missing = sorted(_names(backbone) - set(weights))
     if missing:
         raise ValueError(
