@@ -29,12 +29,12 @@ def in_batches(call: Callable[[np.ndarray], np.ndarray], images: np.ndarray, bat
     return np.concatenate(results)
 
 
-def predict_in_batches(predict: PredictFn, images: Images, batch_size: int = 256) -> np.ndarray:
+def predict_in_batches(predict: PredictFn, images: Images, batch_size: int = 128) -> np.ndarray:
     """Probabilities, shape (n, k), of a jittable victim (a `jax.tree_util.Partial`, traced once per shape)."""
     return in_batches(lambda batch: apply_predict(predict, batch), np.asarray(images), batch_size)
 
 
-def predict_all_in_batches(predicts: Sequence[PredictFn], images: Images, batch_size: int = 256) -> np.ndarray:
+def predict_all_in_batches(predicts: Sequence[PredictFn], images: Images, batch_size: int = 128) -> np.ndarray:
     """Probabilities, shape (v, n, k), of v victims that differ in their arrays only.
 
     Where they differ in vectors and matrices only, as after unlearning in the head, all are asked in one call, and

@@ -54,7 +54,7 @@ class BlackBox:
         predict: PredictFn | Callable[[np.ndarray], Any],
         *,
         budget: int | None = None,
-        batch_size: int = 256,
+        batch_size: int = 128,
         pixel_edits: bool | None = None,
         retries: int = 0,
         wait: float = 1.0,

@@ -29,7 +29,7 @@ def test_a_class_without_samples_has_no_accuracy():
 
 
 def test_a_model_is_asked_about_every_image():
-    # 300 images: one batch of 256 and a part of another
+    # 300 images: two batches of 128 and a part of another
     spec = small_spec()
     victim, images = linear_softmax(0, spec), random_images(1, 300, spec)
     guesses = predicted(victim, images)

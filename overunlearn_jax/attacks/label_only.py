@@ -28,7 +28,7 @@ class LabelOnlySettings(NamedTuple):
     directions: int = 100  # random neighbours asked in each iteration
     halvings: int = 12  # of the line from the original to an image across, in each projection
     max_l2: float = 20.0  # a sample that ends farther away is TOO_FAR
-    group: int = 16  # samples searched side by side: sets the memory, changes no result
+    group: int = 64  # samples searched side by side: sets the memory, changes no result
 
 
 def push_by_labels(

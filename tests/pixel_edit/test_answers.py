@@ -138,7 +138,7 @@ def test_the_black_box_takes_what_is_cheaper_unless_told(name, pixel_edits, expe
 
 def test_a_victim_that_takes_whole_batches_only_is_asked_for_whole_images():
     def stubborn(weights, images):
-        return jax.nn.softmax(images.reshape(256, -1) @ weights)  # no other number of images
+        return jax.nn.softmax(images.reshape(128, -1) @ weights)  # no other number of images
 
     shape = (8, 8, 1)
     predict = jax.tree_util.Partial(stubborn, jnp.zeros((64, 4)))
