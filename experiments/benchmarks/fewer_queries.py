@@ -8,6 +8,7 @@ fewer_queries.jsonl there.
 """
 
 import dataclasses
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "SEGA one-sided bisection": SEGA | {"one_sided": True, "bisection_steps": 8},
     "SEGA one-sided long steps": SEGA | {"one_sided": True, "coordinates": 64, "step_size": 0.12},
     "labels only": {"search": "labels"},
+    "labels only, 10 iterations": {"search": "labels", "label_iterations": 10},
 }
 
 
@@ -49,7 +51,7 @@ def main(arguments: list[str]) -> None:
     )
     rows = {name: run_way(base, name) for name in flags.FLAGS.ways}
     folder = Path(base.workdir)
-    command = " ".join(["python -m experiments.benchmarks.fewer_queries", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", "experiments.benchmarks.fewer_queries", *sys.argv[1:]])
     table = markdown(rows, command)
     write_bytes(folder / "fewer_queries.md", table.encode())
     lines = b"".join((folder / _slug(name) / "results.jsonl").read_bytes() for name in rows)
@@ -111,7 +113,7 @@ def _points(row: SummaryRow) -> str:
 
 
 def _slug(name: str) -> str:
-    return name.lower().replace(" ", "_")
+    return name.lower().replace(",", "").replace(" ", "_")
 
 
 if __name__ == "__main__":
