@@ -16,6 +16,7 @@ EPOCHS = 12
 LONG = {
     "fractions": (0.75,),  # of about 75 samples: three files
     "epochs": EPOCHS,
+    "slots": 1,  # so that samples end one after another
     "patience": EPOCHS,
     "step_size": 0.01,
     "max_steps": 300,
