@@ -71,9 +71,6 @@ STUDIES: dict[str, dict[str, Any]] = {
     },
     "cifar10_targeted": CIFAR10 | {"target": "cat", "fractions": (0.1, 0.5), "attacks": PUSHES},
     "cifar100_targeted": CIFAR100 | {"target": "orange", "fractions": (0.1, 0.5), "attacks": PUSHES},
-    "cifar10_resnet": CIFAR10 | {"model": "resnet", "fractions": (0.1,), "attacks": PUSHES},
-    "cifar10_4_blocks": CIFAR10 | {"blocks": 4, "fractions": (0.1,), "attacks": PUSHES},
-    "cifar10_5_blocks": CIFAR10 | {"blocks": 5, "fractions": (0.1,), "attacks": PUSHES},
     **{
         f"cifar10_of_{name}": CIFAR10 | {"class_a": name, "fractions": (0.1,), "attacks": PUSHES}
         for name in ("bird", "horse", "ship")
@@ -82,6 +79,9 @@ STUDIES: dict[str, dict[str, Any]] = {
         f"{name}_fine_tuning": SETS[name] | {"unlearning": "fine_tuning", "fractions": (0.1, 0.5), "attacks": PUSHES}
         for name in SETS
     },
+    "cifar10_4_blocks": CIFAR10 | {"blocks": 4, "fractions": (0.1,), "attacks": PUSHES},
+    "cifar10_5_blocks": CIFAR10 | {"blocks": 5, "fractions": (0.1,), "attacks": PUSHES},
+    "cifar10_resnet": CIFAR10 | {"model": "resnet", "fractions": (0.1,), "attacks": PUSHES},
 }
 VARIED = {name for settings in STUDIES.values() for name in settings} | {"fidelity"}
 NOTES = "--dataset_note='cifar100: note; stl10: note'"
