@@ -158,16 +158,19 @@ class Config:
 
     @staticmethod
     def from_json(path: str | Path) -> "Config":
-        """Reads config.json; unknown or missing settings are a ValueError that names them."""
+        """Reads config.json; unknown settings are a ValueError that names them.
+
+        A file of an older version lacks the settings that came later: their defaults are what it ran with.
+        """
         try:
             given = dict(json.loads(Path(path).read_text()))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is no config.json: {error}") from error
         known = {spec.name for spec in dataclasses.fields(Config)}
-        if given.keys() != known:
+        if given.keys() - known:
             raise ValueError(
-                f"{path} is of another version: unknown settings {sorted(given.keys() - known)}, missing settings "
-                f"{sorted(known - given.keys())}; make it anew with flags, in another --workdir or with --force"
+                f"{path} is of another version: unknown settings {sorted(given.keys() - known)}; make it anew with "
+                "flags, in another --workdir or with --force"
             )
         fields: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in given.items()

@@ -10,7 +10,6 @@ Flags after a flagfile override it. A run that was killed goes on when the same 
 """
 
 import sys
-from pathlib import Path
 
 from absl import app, flags, logging
 
@@ -18,7 +17,7 @@ from experiments import config as config_module
 from experiments import processes
 from experiments.config import Config
 from experiments.paper import suite
-from experiments.paper.places import text_of
+from experiments.paper.places import Pages
 
 
 def main(arguments: list[str]) -> None:
@@ -32,23 +31,23 @@ def main(arguments: list[str]) -> None:
             print(suite.dry_run(_plan(config)))
             return
         processes.join(flags.FLAGS)
-        report = _run(config)
+        pages = _run(config)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     if processes.is_first():
-        text = text_of(report) if suite.is_of_the_paper(config.experiment) else report.with_name("summary.md")
-        print(text.read_text())
-        print(f"report: {report}")
+        print(pages.text.read_text())
+        print(f"report: {pages.html}")
 
 
-def _run(config: Config) -> Path:
+def _run(config: Config) -> Pages:
     if suite.is_of_the_paper(config.experiment):
         command = " ".join(["python -m experiments.main", *sys.argv[1:]])
         return suite.run(_plan(config), config.experiment, flags.FLAGS.scale, command)
     from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
 
-    return run(config)
+    report = run(config)
+    return Pages(report.with_name("summary.md"), report)
 
 
 def _plan(config: Config) -> dict[str, Config]:

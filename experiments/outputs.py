@@ -54,7 +54,17 @@ def open_workdir(config: Config) -> Path:
 
 def write_manifest(config: Config) -> None:
     """Notes what the rows to come are made with; a start that has nothing left to do keeps the old note."""
-    write_json(Path(config.workdir) / "manifest.json", manifest(device=_device(), seeds=config.seeds))
+    path = Path(config.workdir) / "manifest.json"
+    results = path.with_name("results.jsonl")
+    spent = json.loads(path.read_text()).get("seconds", 0.0) if path.exists() and results.exists() else 0.0
+    write_json(path, manifest(device=_device(), seeds=config.seeds, seconds=spent))
+
+
+def note_seconds(config: Config, seconds: float) -> None:
+    """Adds the seconds that a finished seed took to the note; what a killed one took is lost."""
+    path = Path(config.workdir) / "manifest.json"
+    noted = json.loads(path.read_text())
+    write_json(path, noted | {"seconds": noted["seconds"] + seconds})
 
 
 def finished_cells(results: Path) -> set[str]:

@@ -12,7 +12,7 @@ import jax
 
 from experiments.config import Config
 from experiments.crafting import Classes, Crafter, choose_and_push
-from experiments.outputs import finished_cells, keep_pictures, open_workdir, write_manifest, write_outputs
+from experiments.outputs import finished_cells, keep_pictures, note_seconds, open_workdir, write_manifest, write_outputs
 from experiments.processes import is_first, meet
 from experiments.request_files import request_file, save_request
 from experiments.rows import Cell, accuracies, describe_request, describe_settings, perceptual
@@ -56,7 +56,10 @@ def run(config: Config) -> Path:
     if unfinished and is_first():
         write_manifest(config)
     for seed in unfinished:
+        began = time.perf_counter()
         _run_seed(config, seed, cells[seed], finished, results)
+        if is_first():
+            note_seconds(config, time.perf_counter() - began)
     report = write_outputs(config, results) if is_first() else results.parent / "report.html"
     meet("report written")
     return report

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from experiments.paper.layout import READING, Entry, TableLayout, entries_of
 from experiments.paper.studies import STUDIES
-from experiments.paper.tables import Entry
 from overunlearn_jax.intervals import Interval, mean_interval, paired_difference
 
 # An honest request of 10 % cost the paper's airplane 87.8 - 81.7 points. Our unlearning rate is the largest whose
 # honest request costs class A no more: chosen on honest requests, so that it favours no attack.
 HONEST_COST = 0.061
-READING = "corrected"
 
 Row = Mapping[str, Any]
 Results = Mapping[str, Sequence[Row]]  # rows by study
@@ -26,15 +25,19 @@ class Cell(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Whether our effect has the paper's sign, and whether its interval excludes zero."""
-        if self.effect is None or self.paper_effect is None:
+        """Whether our effect has the paper's sign, where it prints one, and whether its interval excludes zero."""
+        if self.effect is None:
             return ""
-        if self.effect.mean == 0 or self.paper_effect == 0:
-            return "no effect" + (" there" if self.effect.mean else " here" if self.paper_effect else "")
-        same = "same sign" if (self.effect.mean > 0) == (self.paper_effect > 0) else "other sign"
         if self.effect.count < 2:
-            return f"{same}, one seed"
-        return f"{same}, {'excludes' if self.effect.low * self.effect.high > 0 else 'includes'} 0"
+            certainty = "one seed"
+        else:
+            certainty = "excludes 0" if self.effect.low * self.effect.high > 0 else "includes 0"
+        if self.paper_effect is None:
+            return certainty
+        if self.effect.mean == 0 or self.paper_effect == 0:
+            return f"no effect {'in the paper' if self.effect.mean else 'here'}, {certainty}"
+        same = "same sign" if (self.effect.mean > 0) == (self.paper_effect > 0) else "other sign"
+        return f"{same}, {certainty}"
 
 
 def tau_study(study: str) -> str:
@@ -87,6 +90,20 @@ def cell(results: Results, entry: Entry, *, fidelity: str = READING, tau: float 
     return Cell(mean_interval(list(ours.values())), entry.paper, drop, None)
 
 
+def cells_of(results: Results, layout: TableLayout, *, tau: float | None = None) -> list[list[Cell]]:
+    """What stands in every place of a table, line by line; the paper's effects are taken from its honest cells."""
+    honest = {(e.study, e.fraction, e.measure, e.label): e.paper for e in entries_of(layout) if e.attack == "normal"}
+
+    def with_effect(entry: Entry) -> Cell:
+        found = cell(results, entry, fidelity=layout.fidelity, tau=tau)
+        base = honest.get((entry.study, entry.fraction, entry.measure, entry.label))
+        if entry.attack in ("before", "normal") or base is None or entry.paper is None:
+            return found
+        return found._replace(paper_effect=base - entry.paper)
+
+    return [[with_effect(entry) for entry in line.entries] for line in layout.lines]
+
+
 def _by_seed(results: Results, entry: Entry, attack: str, fidelity: str, tau: float | None) -> dict[int, Row]:
     wanted = {"attack": attack, "fraction": entry.fraction, "tau": tau}
     if tau is not None:
@@ -98,13 +115,12 @@ def _by_seed(results: Results, entry: Entry, attack: str, fidelity: str, tau: fl
 def _measure(row: Row, measure: str, entry: Entry) -> float | None:
     """None where the row does not have it."""
     before = entry.attack == "before"
-    if measure == "predicted":
+    if measure == "predicted_right" and before:
         counts = row.get("class_a_right_predicted")
-        if counts is None:
-            return None
-        if before:
-            return float(sum(counts) if entry.label == row["class_a_name"] else 0)
-        return float(counts[row["class_names"].index(entry.label)])
+        return None if counts is None else float(sum(counts) if entry.label == row["class_a_name"] else 0)
+    if measure in ("predicted", "predicted_right"):
+        counts = row.get("class_a_predicted" if measure == "predicted" else "class_a_right_predicted")
+        return None if counts is None else float(counts[row["class_names"].index(entry.label)])
     if measure in ("ssim_mean", "lpips_mean"):
         return row.get(measure)
     key = "overall_train_before" if measure == "overall_train" else f"{measure}_before" if before else measure

@@ -2,7 +2,8 @@
 
 python -m experiments.paper.from_rows --rows=experiments/results/paper
 
-With --collect=RUNS the finished runs of that folder (runs/paper_cpu) are copied to --rows first: rows and manifests.
+The Markdown page goes beside the folder of rows, everything else into it. With --collect=RUNS the finished runs of that
+folder (runs/paper_cpu) are copied to --rows first: rows, manifests, and the figures that only their pictures can make.
 """
 
 import shutil
@@ -11,6 +12,9 @@ from pathlib import Path
 from absl import app, flags
 
 from experiments.paper import report
+from experiments.paper.exhibits import PICTURES
+from experiments.paper.figures import Drawing, draw
+from experiments.paper.places import Pages
 from experiments.paper.studies import STUDIES
 
 
@@ -22,21 +26,25 @@ def main(arguments: list[str]) -> None:
     if flags.FLAGS.collect:
         collect(Path(flags.FLAGS.collect), rows)
     if not report.read_results(rows):
-        raise app.UsageError(f"{rows} holds no rows of the paper's runs: expected files such as cifar10.jsonl")
+        raise app.UsageError(f"{rows} holds no rows of the paper's runs: expected files such as cifar10/results.jsonl")
     command = f"python -m experiments.paper.from_rows --rows={rows}"
-    print(report.write("all", rows, "The paper's tables and figures", command))
+    pages = Pages(rows.with_suffix(".md"), rows / "report.html")
+    report.write("all", rows, pages, "The paper's tables and figures", command)
+    print(pages.text)
 
 
 def collect(runs: Path, rows: Path) -> None:
-    """Copies rows and manifests of the runs in a folder."""
-    rows.mkdir(parents=True, exist_ok=True)
+    """Copies rows and manifests of the runs in a folder, and draws the figures that need more than rows."""
     for study in STUDIES:
         if (runs / study / "results.jsonl").exists():
-            shutil.copyfile(runs / study / "results.jsonl", rows / f"{study}.jsonl")
-            shutil.copyfile(runs / study / "manifest.json", rows / f"{study}.manifest.json")
+            (rows / study).mkdir(parents=True, exist_ok=True)
+            for name in ("results.jsonl", "manifest.json"):
+                shutil.copyfile(runs / study / name, rows / study / name)
+    for name in PICTURES:
+        draw(name, Drawing(report.read_results(runs), runs), rows / report.EXHIBITS_FOLDER)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("rows", "experiments/results/paper", "folder of STUDY.jsonl files; the page is written there")
+    flags.DEFINE_string("rows", "experiments/results/paper", "folder of the rows, STUDY/results.jsonl")
     flags.DEFINE_string("collect", "", "folder of runs whose rows are copied there first")
     app.run(main)

@@ -1,13 +1,18 @@
 """Where the pages of the paper's tables and figures go."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 
-def page_of(folder: Path, experiment: str) -> Path:
-    """Where the HTML page of a table or figure goes, or of all."""
-    return folder / ("report.html" if experiment == "all" else f"{experiment}.html")
+class Pages(NamedTuple):
+    """The same page twice."""
+
+    text: Path  # Markdown
+    html: Path
 
 
-def text_of(page: Path) -> Path:
-    """The Markdown page beside an HTML page."""
-    return page.with_name("paper.md") if page.name == "report.html" else page.with_suffix(".md")
+def pages_of(folder: Path, experiment: str) -> Pages:
+    """The pages of a table or figure, or of all, beside the folders of its runs."""
+    if experiment == "all":
+        return Pages(folder / "paper.md", folder / "report.html")
+    return Pages(folder / f"{experiment}.md", folder / f"{experiment}.html")

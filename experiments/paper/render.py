@@ -1,4 +1,4 @@
-"""The paper's tables in its own layout, four lines for each of its lines: ours, theirs, the difference, a verdict."""
+"""The paper's tables in its own layout: for each of its lines ours, theirs, the difference, a verdict."""
 
 import math
 from collections.abc import Sequence
@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 from tabulate import tabulate
 
-from experiments.paper.cells import HONEST_COST, READING, Cell, Results, cell, chosen_tau, honest_costs, tau_study
-from experiments.paper.tables import Entry, TableLayout
-from overunlearn_jax.intervals import Interval
+from experiments.paper.cells import HONEST_COST, Cell, Results, cells_of, chosen_tau, honest_costs, tau_study
+from experiments.paper.layout import READING, TableLayout, entries_of
 
 FORMATS = {"md": "github", "tex": "latex_booktabs", "html": "html"}
 NOT_MEASURED = "–"
 EXPLAINED = (
     "Ours: mean over seeds [95 % Student-t interval]. The verdict compares, for a malicious request, how much less is "
-    "left than after the honest one: whether the sign is the paper's, and whether our interval excludes 0."
+    "left than after the honest one: whether the sign is the paper's, where it prints one, and whether our interval, "
+    "over pairs of the same seed, excludes 0."
 )
 
 
@@ -35,45 +35,23 @@ class Rendered(NamedTuple):
         return text.replace("−", "$-$").replace("–", "--") if suffix == "tex" else text
 
 
-def render(results: Results, layout: TableLayout, *, fidelity: str = READING, tau: float | None = None) -> Rendered:
+def render(results: Results, layout: TableLayout, *, tau: float | None = None) -> Rendered:
     """Our numbers at every place of a table. `tau` is chosen on honest requests where none is given."""
     rows: list[tuple[str, ...]] = []
-    effects = _paper_effects(layout)
-    for line in layout.lines:
-        cells = [
-            None
-            if entry is None
-            else _with_effect(cell(results, entry, fidelity=fidelity, tau=tau), effects.get(entry))
-            for entry in line.entries
-        ]
+    for line, cells in zip(layout.lines, cells_of(results, layout, tau=tau), strict=True):
         empty = ("",) * len(line.labels)
-        places = [_places(entry) for entry in line.entries]
+        places = [4 if entry.measure in ("ssim_mean", "lpips_mean") else 1 for entry in line.entries]
         rows.append((*line.labels, "ours", *map(_ours, cells, places)))
-        rows.append((*empty, "paper", *map(_paper, cells, places)))
-        rows.append((*empty, "difference", *map(_difference, cells, places)))
-        if any(each is not None and each.verdict for each in cells):
-            rows.append((*empty, "verdict", *("" if each is None else each.verdict for each in cells)))
-    studies = dict.fromkeys(entry.study for line in layout.lines for entry in line.entries if entry is not None)
+        if any(each.paper is not None for each in cells):
+            rows.append((*empty, "paper", *map(_paper, cells, places)))
+            rows.append((*empty, "difference", *map(_difference, cells, places)))
+        if any(each.verdict for each in cells):
+            rows.append((*empty, "verdict", *(each.verdict for each in cells)))
+    studies = dict.fromkeys(entry.study for entry in entries_of(layout))
     labels = len(layout.lines[0].labels)
     headers = (*layout.headers[:labels], "", *layout.headers[labels:])
-    about = [each for each in (layout.note, *notes(results, list(studies), fidelity=fidelity, tau=tau)) if each]
+    about = [each for each in (layout.note, *notes(results, list(studies), fidelity=layout.fidelity, tau=tau)) if each]
     return Rendered(layout.name, layout.title, labels + 1, headers, rows, about)
-
-
-def _paper_effects(layout: TableLayout) -> dict[object, float]:
-    """What each malicious cell of the paper lies below the honest one of the same run and size."""
-    entries = [entry for line in layout.lines for entry in line.entries if entry is not None]
-    honest = {(e.study, e.fraction, e.measure, e.label): e.paper for e in entries if e.attack == "normal"}
-    effects: dict[object, float] = {}
-    for entry in entries:
-        base = honest.get((entry.study, entry.fraction, entry.measure, entry.label))
-        if entry.attack not in ("before", "normal") and base is not None and entry.paper is not None:
-            effects[entry] = base - entry.paper
-    return effects
-
-
-def _with_effect(found: Cell, effect: float | None) -> Cell:
-    return found if effect is None else found._replace(paper_effect=effect)
 
 
 def notes(results: Results, studies: Sequence[str], *, fidelity: str = READING, tau: float | None = None) -> list[str]:
@@ -123,31 +101,21 @@ def _number(value: float, places: int) -> str:
     return f"{value:.{places}f}".replace("-", "−")
 
 
-def _places(entry: Entry | None) -> int:
-    return 4 if entry is not None and entry.measure in ("ssim_mean", "lpips_mean") else 1
-
-
-def _ours(found: Cell | None, places: int) -> str:
-    if found is None:
-        return ""
+def _ours(found: Cell, places: int) -> str:
     if found.ours is None:
         return NOT_MEASURED
-    return _interval(found.ours, places)
+    mean = _number(found.ours.mean, places)
+    if found.ours.count < 2:
+        return mean
+    return f"{mean} [{_number(found.ours.low, places)}, {_number(found.ours.high, places)}]"
 
 
-def _interval(interval: Interval, places: int) -> str:
-    if interval.count < 2:
-        return _number(interval.mean, places)
-    low, high = _number(interval.low, places), _number(interval.high, places)
-    return f"{_number(interval.mean, places)} [{low}, {high}]"
+def _paper(found: Cell, places: int) -> str:
+    return "" if found.paper is None else _number(found.paper, places)
 
 
-def _paper(found: Cell | None, places: int) -> str:
-    return "" if found is None or found.paper is None else _number(found.paper, places)
-
-
-def _difference(found: Cell | None, places: int) -> str:
-    if found is None or found.ours is None or found.paper is None:
+def _difference(found: Cell, places: int) -> str:
+    if found.ours is None or found.paper is None:
         return ""
     difference = found.ours.mean - found.paper
     return ("+" if difference > 0 else "") + _number(difference, places)

@@ -1,136 +1,139 @@
-"""paper.md and report.html: every table and figure at hand, with the command, device and seeds of their runs."""
+"""The pages of the paper's tables and figures: every one at hand, with what was found and what made its runs."""
 
 import base64
 import json
-from collections.abc import Sequence
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jinja2
 
 from experiments.paper.cells import Results
-from experiments.paper.exhibits import EXHIBITS, FIGURES
+from experiments.paper.exhibits import EXHIBITS, FIGURES, layouts_of, studies_of, title_of
 from experiments.paper.figures import Drawing, draw
-from experiments.paper.places import page_of, text_of
+from experiments.paper.places import Pages
 from experiments.paper.render import EXPLAINED, Rendered, notes, render
 from experiments.paper.studies import STUDIES
-from experiments.paper.tables import TABLES
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import read_rows
 
 NOT_DRAWN = "Not drawn: its runs, or their pictures, are not at hand."
-READINGS = ("authors_code", "equation")
+EXHIBITS_FOLDER = "exhibits"
+SHARED = (
+    "Trained victims and pushed samples are made once, by the first run that needs them, and count in its time alone."
+)
 
 
 class Shown(NamedTuple):
-    """A table or a figure, ready for a page."""
+    """A table, a figure, or a figure with its numbers, ready for a page."""
 
     title: str
-    notes: list[str]
-    table: Rendered | None
     figure: Path | None
+    table: Rendered | None
+    findings: Sequence[str]  # why it differs from the paper, written by those who looked into it
+    notes: Sequence[str]
 
 
 def read_results(folder: Path) -> Results:
-    """Rows of every study that lies in `folder`, as a run's folder or as STUDY.jsonl."""
-    found = {}
-    for study in STUDIES:
-        for path in (folder / study / "results.jsonl", folder / f"{study}.jsonl"):
-            if path.exists() and (rows := read_rows(path)):
-                found[study] = rows
-    return found
+    """Rows of every study that lies in `folder`."""
+    paths = {study: folder / study / "results.jsonl" for study in STUDIES}
+    return {study: rows for study, path in paths.items() if path.exists() and (rows := read_rows(path))}
 
 
-def write(experiment: str, folder: Path, title: str, command: str) -> Path:
-    """Writes a table or figure, or all, of the runs in `folder` there; returns the HTML page's path.
+def write(experiment: str, folder: Path, pages: Pages, title: str, command: str) -> None:
+    """Writes a table or figure, or all, of the runs in `folder`: files into its folder exhibits, then the pages.
 
-    The runs are folders of that folder, or STUDY.jsonl files with their STUDY.manifest.json.
+    `findings.toml` in that folder may hold lines on what was found, by the exhibit's name: `table_04 = ["...", "..."]`.
     """
     exhibits = EXHIBITS if experiment == "all" else (experiment,)
     results = read_results(folder)
-    out = folder / "exhibits"
-    shown: list[Shown] = []
-    for name in exhibits:
-        if name in TABLES:
-            shown.extend(Shown(table.title, table.notes, table, None) for table in _tables(results, name))
-        else:
-            files = draw(name, Drawing(results, folder), out)
-            about = notes(results, FIGURES[name].studies) if files else [NOT_DRAWN]
-            shown.append(Shown(_figure_title(name), about, None, files[0] if files else None))
-    for each in shown:
-        if each.table is not None:
-            for suffix in ("md", "tex", "html"):
-                write_bytes(out / f"{each.table.name}.{suffix}", (each.table.as_text(suffix) + "\n").encode())
-    html = page_of(folder, experiment)
-    write_bytes(text_of(html), markdown(shown, title, command, _runs(folder)).encode())
-    return write_bytes(html, page(shown, title, command, _runs(folder)).encode())
+    shown = [each for name in exhibits for each in _shown(name, results, folder)]
+    findings = _findings(folder)
+    runs = _runs(folder, results)
+    about = findings.get("about", [])
+    write_bytes(pages.text, markdown(shown, title, command, about, runs, pages.text.parent).encode())
+    write_bytes(pages.html, page(shown, title, command, about, runs).encode())
 
 
-def _tables(results: Results, name: str) -> list[Rendered]:
-    tables = [render(results, TABLES[name]())]
-    if name == "table_04":
-        for reading in READINGS:
-            layout = TABLES[name]()
-            lines = tuple(
-                line._replace(entries=tuple(e and e._replace(study=f"{e.study}_readings") for e in line.entries))
-                for line in layout.lines
-            )
-            titled = layout._replace(
-                name=f"{name}_{reading}", title=f"{layout.title}, read as `{reading}`", lines=lines
-            )
-            tables.append(render(results, titled, fidelity=reading))
-    return tables
+def _shown(name: str, results: Results, folder: Path) -> list[Shown]:
+    out = folder / EXHIBITS_FOLDER
+    findings = _findings(folder)
+    shown = []
+    if name in FIGURES:
+        files = draw(name, Drawing(results, folder), out)
+        kept = out / f"{name}.png"  # drawn earlier, from pictures that are not kept with the rows
+        figure = files[0] if files else kept if kept.exists() else None
+        if not layouts_of(name) or figure is None:
+            told = notes(results, studies_of(name)) if figure else [NOT_DRAWN]
+            return [Shown(title_of(name), figure, None, findings.get(name, ()), told)]
+    else:
+        figure = None
+    for layout in layouts_of(name):
+        table = render(results, layout)
+        for suffix in ("md", "tex", "html"):
+            write_bytes(out / f"{table.name}.{suffix}", (table.as_text(suffix) + "\n").encode())
+        shown.append(Shown(table.title, figure, table, findings.get(table.name, ()), table.notes))
+    return shown
 
 
-def _figure_title(name: str) -> str:
-    number = name.removeprefix("figure_").lstrip("0")
-    return f"Figure {number}: {FIGURES[name].words}"
+def _findings(folder: Path) -> Mapping[str, Sequence[str]]:
+    path = folder / "findings.toml"
+    return tomllib.loads(path.read_text()) if path.exists() else {}
 
 
-def _runs(folder: Path) -> list[str]:
-    """One line for each run: what made it."""
+def _runs(folder: Path, results: Results) -> list[str]:
+    """One line for each run: what made it, and how long it took."""
     lines = []
-    for study in STUDIES:
-        for path in (folder / study / "manifest.json", folder / f"{study}.manifest.json"):
-            if path.exists():
-                made = json.loads(path.read_text())
-                lines.append(
-                    f"{study}: {made['device']}, {made['cpu']}, {made['cpu_cores']} cores; seeds "
-                    f"{', '.join(map(str, made['seeds']))}"
-                )
+    for study, rows in results.items():
+        made = json.loads((folder / study / "manifest.json").read_text())
+        lines.append(
+            f"{study}: {len(rows)} cells, seeds {', '.join(map(str, made['seeds']))}; {made['device']}, {made['cpu']}, "
+            f"{made['cpu_cores']} cores; {_minutes(made)}; {made['command']}"
+        )
     return lines
 
 
-def markdown(shown: Sequence[Shown], title: str, command: str, runs: Sequence[str]) -> str:
-    """The page as Markdown; figures are links to the files beside it."""
-    blocks = [f"# {title}", f"```\n{command}\n```", EXPLAINED]
+def _minutes(made: Mapping[str, Any]) -> str:
+    seconds = made.get("seconds")
+    return "time not noted" if seconds is None else f"{seconds / 60:,.1f} minutes"
+
+
+def markdown(
+    shown: Sequence[Shown], title: str, command: str, about: Sequence[str], runs: Sequence[str], folder: Path
+) -> str:
+    """The page as Markdown, to lie in `folder`; figures are links."""
+    blocks = [f"# {title}", f"```\n{command}\n```", *about, EXPLAINED]
     for each in shown:
         blocks.append(f"## {each.title}")
+        if each.figure is not None:
+            blocks.append(f"![{each.title}]({Path(os.path.relpath(each.figure, folder)).as_posix()})")
         if each.table is not None:
             blocks.append(each.table.as_text("md"))
-        elif each.figure is not None:
-            blocks.append(f"![{each.title}](exhibits/{each.figure.name})")
+        blocks.extend(each.findings)
         blocks.append("\n".join(f"- {note}" for note in each.notes))
     if runs:
-        blocks.append("## Runs\n\n" + "\n".join(f"- {line}" for line in runs))
+        blocks.append(f"## Runs\n\n{SHARED}\n\n" + "\n".join(f"- {line}" for line in runs))
     return "\n\n".join(blocks) + "\n"
 
 
-def page(shown: Sequence[Shown], title: str, command: str, runs: Sequence[str]) -> str:
+def page(shown: Sequence[Shown], title: str, command: str, about: Sequence[str], runs: Sequence[str]) -> str:
     """The page as HTML, with the figures in it."""
-    sections = []
-    for each in shown:
-        picture = None if each.figure is None else base64.b64encode(each.figure.read_bytes()).decode("ascii")
-        sections.append(
-            {
-                "title": each.title,
-                "table": None if each.table is None else each.table.as_text("html"),
-                "notes": each.notes,
-                "picture": picture,
-            }
-        )
+    sections = [
+        {
+            "title": each.title,
+            "picture": each.figure and base64.b64encode(each.figure.read_bytes()).decode("ascii"),
+            "table": each.table and each.table.as_text("html"),
+            "findings": each.findings,
+            "notes": each.notes,
+        }
+        for each in shown
+    ]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
     template = environment.get_template("report.html.jinja")
-    return template.render(title=title, command=command, explained=EXPLAINED, sections=sections, runs=runs)
+    return template.render(
+        title=title, command=command, about=about, explained=EXPLAINED, sections=sections, shared=SHARED, runs=runs
+    )

@@ -14,7 +14,7 @@ from absl import flags
 from experiments.config import Config
 from experiments.paper import costs
 from experiments.paper.exhibits import EXHIBITS, studies_of
-from experiments.paper.places import page_of
+from experiments.paper.places import Pages, pages_of
 from experiments.paper.studies import SCALES, STUDIES, study_config
 from experiments.processes import is_first
 
@@ -57,17 +57,17 @@ def dry_run(configs: dict[str, Config]) -> str:
     return costs.table(configs)
 
 
-def run(configs: dict[str, Config], experiment: str, scale: str, command: str) -> Path:
-    """Makes the planned runs and writes tables, figures and report; returns the report's path."""
+def run(configs: dict[str, Config], experiment: str, scale: str, command: str) -> Pages:
+    """Makes the planned runs and writes tables, figures and pages; returns the pages."""
     from experiments.paper import report
     from experiments.pipeline import run as run_study
 
     folder = Path(next(iter(configs.values())).workdir).parent
-    page = page_of(folder, experiment)
+    pages = pages_of(folder, experiment)
     for number, (study, config) in enumerate(configs.items(), start=1):
         if is_first():
             print(f"[{number}/{len(configs)}] {study}", flush=True)
         run_study(config)
         if is_first():  # again after every run, so that a run that fails later takes nothing away
-            report.write(experiment, folder, f"The paper's tables and figures at scale {scale}", command)
-    return page
+            report.write(experiment, folder, pages, f"The paper's tables and figures at scale {scale}", command)
+    return pages

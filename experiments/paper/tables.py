@@ -1,58 +1,13 @@
-"""The paper's tables, cell by cell: which run, request and measure stands where, and what the paper prints there."""
+"""The paper's tables, cell by cell, and the talk's."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
+from experiments.paper.layout import ATTACKS, NAMES, PUSHES, READING, SAMPLES, Entry, Line, TableLayout, entry
 from experiments.paper.numbers import printed
 from experiments.paper.studies import SETS, STUDIES
 
-
-class Entry(NamedTuple):
-    """One cell. Measures: overall, class_a, class_b (percent), with _drop points less than the honest request's;
-    overall_train, predicted (test images of class A, once predicted rightly, that are predicted as `label`), ssim_mean
-    and lpips_mean.
-    """
-
-    study: str
-    attack: str  # "before": the model as it was
-    fraction: float
-    measure: str
-    paper: float | None
-    label: str = ""
-
-
-class Line(NamedTuple):
-    """A row of a table."""
-
-    labels: tuple[str, ...]
-    entries: tuple[Entry | None, ...]
-
-
-class TableLayout(NamedTuple):
-    """A table as the paper lays it out."""
-
-    name: str
-    title: str
-    headers: tuple[str, ...]  # of the labels, then of the entries
-    lines: tuple[Line, ...]
-    note: str = ""  # what a reader has to know of the paper's own table
-
-
-NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "stl10": "STL-10"}
-ATTACKS = {"normal": "Normal unlearning", "pushing_1": "Pushing-I", "pushing_2": "Pushing-II", "blending": "Blending"}
-PUSHES = ("normal", "pushing_1", "pushing_2")
-SAMPLES = {"cifar10": {0.1: 400, 0.5: 2000}, "cifar100": {0.1: 40, 0.5: 200}, "stl10": {0.1: 40, 0.5: 200}}
-MODEL_KEYS = {"cifar10": "VGG-3", "cifar10_4_blocks": "VGG-4", "cifar10_5_blocks": "VGG-5", "cifar10_resnet": "ResNet"}
-
-
-def _entry(table: str, study: str, attack: str, fraction: float, measure: str, label: str = "", **keys: Any) -> Entry:
-    """The cell whose place in the paper's table `keys` say, beside attack, fraction and measure."""
-    where: dict[str, Any] = {"attack": attack, "metric": measure, **keys}
-    if attack != "before":
-        where["fraction"] = fraction
-    if label:
-        where["label"] = label
-    return Entry(study, attack, fraction, measure, printed(table, **where), label)
+CIFAR10_LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+OTHERS = ("bird", "horse", "ship")
 
 
 def table_03() -> TableLayout:
@@ -61,10 +16,10 @@ def table_03() -> TableLayout:
     for name in SETS:
         for fraction in (0.1, 0.5):
             for ratio, study in ((0.3, name), (0.5, f"{name}_blending_0.5")):
-                entry = _entry(
+                found = entry(
                     "table_03", study, "blending", fraction, "class_b_drop", dataset=name, blending_ratio=ratio
                 )
-                lines.append(Line((NAMES[name], f"{SAMPLES[name][fraction]:,}", str(ratio)), (entry,)))
+                lines.append(Line((NAMES[name], f"{SAMPLES[name][fraction]:,}", str(ratio)), (found,)))
     return TableLayout(
         "table_03",
         "Table III: points of class B that blending costs beyond an honest request",
@@ -80,10 +35,10 @@ def _of_data_sets(
     lines = []
     for name in SETS:
         entries = [
-            _entry(table, study_of(name), "before", 0.1, "overall_train", dataset=name),
-            _entry(table, study_of(name), "before", 0.1, "overall", dataset=name),
+            entry(table, study_of(name), "before", 0.1, "overall_train", dataset=name),
+            entry(table, study_of(name), "before", 0.1, "overall", dataset=name),
             *(
-                _entry(table, study_of(name), attack, fraction, "overall", dataset=name)
+                entry(table, study_of(name), attack, fraction, "overall", dataset=name)
                 for fraction in (0.1, 0.5)
                 for attack in attacks
             ),
@@ -93,9 +48,13 @@ def _of_data_sets(
     return TableLayout(table, title, ("Data set", "Training", "Test", *columns), tuple(lines), note)
 
 
-def table_04() -> TableLayout:
-    """Pushing: overall accuracy."""
-    return _of_data_sets("table_04", "Table IV: overall test accuracy, first order", PUSHES, lambda name: name)
+def table_04(fidelity: str = READING) -> TableLayout:
+    """Pushing: overall accuracy. The other readings of the first-order step have runs of their own."""
+    title = "Table IV: overall test accuracy, first order"
+    if fidelity == READING:
+        return _of_data_sets("table_04", title, PUSHES, lambda name: name)
+    layout = _of_data_sets("table_04", f"{title}, read as `{fidelity}`", PUSHES, lambda name: f"{name}_readings")
+    return layout._replace(name=f"table_04_{fidelity}", fidelity=fidelity)
 
 
 def _counts(table: str, study: str, labels: tuple[str, ...], title: str) -> TableLayout:
@@ -103,12 +62,14 @@ def _counts(table: str, study: str, labels: tuple[str, ...], title: str) -> Tabl
     lines = [
         Line(
             ("0", "Before unlearning"),
-            tuple(_entry(table, study, "before", 0.1, "predicted", label, dataset=name) for label in labels),
+            tuple(entry(table, study, "before", 0.1, "predicted_right", label, dataset=name) for label in labels),
         )
     ]
     for fraction in (0.1, 0.5):
         for attack in PUSHES:
-            entries = (_entry(table, study, attack, fraction, "predicted", label, dataset=name) for label in labels)
+            entries = (
+                entry(table, study, attack, fraction, "predicted_right", label, dataset=name) for label in labels
+            )
             lines.append(Line((f"{SAMPLES[name][fraction]:,}", ATTACKS[attack]), tuple(entries)))
     note = "Counted are the test images of class A that the model predicted rightly before."
     return TableLayout(table, title, ("Samples", "Model", *labels), tuple(lines), note)
@@ -116,8 +77,8 @@ def _counts(table: str, study: str, labels: tuple[str, ...], title: str) -> Tabl
 
 def table_05() -> TableLayout:
     """Targeted pushes, CIFAR-10."""
-    labels = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-    return _counts("table_05", "cifar10_targeted", labels, "Table V: airplanes pushed towards cat, predicted labels")
+    title = "Table V: airplanes pushed towards cat, predicted labels"
+    return _counts("table_05", "cifar10_targeted", CIFAR10_LABELS, title)
 
 
 def table_06() -> TableLayout:
@@ -128,58 +89,61 @@ def table_06() -> TableLayout:
     return table._replace(note=table.note + " The labels are the paper's five; ours may fall on others.")
 
 
+def by_request(
+    table: str,
+    title: str,
+    attacks: tuple[str, ...],
+    columns: dict[str, tuple[str, dict[str, str]]],
+    fraction: float,
+    measure: str,
+    note: str = "",
+) -> TableLayout:
+    """One line for each request; `columns` are runs, and the keys of the paper's numbers, by header."""
+    lines = [
+        Line(
+            (ATTACKS[attack],),
+            tuple(entry(table, study, attack, fraction, measure, **keys) for study, keys in columns.values()),
+        )
+        for attack in attacks
+    ]
+    return TableLayout(table, title, ("Request", *columns), tuple(lines), note)
+
+
 def table_07() -> TableLayout:
     """Blending into other classes."""
-    others = ("bird", "horse", "ship")
-    lines = []
-    for attack in ("normal", "blending"):
-        entries = [
-            _entry("table_07", f"cifar10_blending_{other}", attack, 0.5, "class_b", class_b=other) for other in others
-        ]
-        lines.append(Line((ATTACKS[attack],), tuple(entries)))
-    return TableLayout(
-        "table_07",
-        "Table VII: accuracy of class B, 2,000 airplanes blended with it at 0.3",
-        ("Request", *(other.capitalize() for other in others)),
-        tuple(lines),
-    )
+    columns = {name.capitalize(): (f"cifar10_blending_{name}", {"class_b": name}) for name in OTHERS}
+    title = "Table VII: accuracy of class B, 2,000 airplanes blended with it at 0.3"
+    return by_request("table_07", title, ("normal", "blending"), columns, 0.5, "class_b")
 
 
 def table_08() -> TableLayout:
     """VGG and ResNet."""
-    lines = []
-    for study, title in (("cifar10", "VGG"), ("cifar10_resnet", "ResNet")):
-        entries = [_entry("table_08", study, attack, 0.1, "overall", model=MODEL_KEYS[study]) for attack in PUSHES]
-        lines.append(Line((title,), tuple(entries)))
-    headers = ("Model", *(ATTACKS[attack] for attack in PUSHES))
-    return TableLayout("table_08", "Table VIII: architectures, overall accuracy, 400 airplanes", headers, tuple(lines))
+    columns = {"VGG": ("cifar10", {"model": "VGG-3"}), "ResNet": ("cifar10_resnet", {"model": "ResNet"})}
+    title = "Table VIII: architectures, overall accuracy, 400 airplanes"
+    turned = by_request("table_08", title, PUSHES, columns, 0.1, "overall")
+    lines = [Line((model,), tuple(line.entries[place] for line in turned.lines)) for place, model in enumerate(columns)]
+    return turned._replace(headers=("Model", *(ATTACKS[attack] for attack in PUSHES)), lines=tuple(lines))
 
 
 def table_09() -> TableLayout:
     """Depth."""
-    studies = {"cifar10": "3 blocks", "cifar10_4_blocks": "4 blocks", "cifar10_5_blocks": "5 blocks"}
-    lines = []
-    for attack in PUSHES:
-        entries = [_entry("table_09", study, attack, 0.1, "overall", model=MODEL_KEYS[study]) for study in studies]
-        lines.append(Line((ATTACKS[attack],), tuple(entries)))
-    headers = ("VGG", *studies.values())
-    return TableLayout("table_09", "Table IX: depth, overall accuracy, 400 airplanes", headers, tuple(lines))
+    columns = {
+        "3 blocks": ("cifar10", {"model": "VGG-3"}),
+        "4 blocks": ("cifar10_4_blocks", {"model": "VGG-4"}),
+        "5 blocks": ("cifar10_5_blocks", {"model": "VGG-5"}),
+    }
+    title = "Table IX: depth of the VGG, overall accuracy, 400 airplanes"
+    return by_request("table_09", title, PUSHES, columns, 0.1, "overall")
 
 
 def table_10() -> TableLayout:
     """Other classes."""
-    classes = ("bird", "horse", "ship")
-    lines = []
-    for attack in PUSHES:
-        entries = [_entry("table_10", f"cifar10_of_{name}", attack, 0.1, "overall", class_a=name) for name in classes]
-        lines.append(Line((ATTACKS[attack],), tuple(entries)))
-    return TableLayout(
-        "table_10",
-        "Table X: class of the request, overall accuracy, 400 samples",
-        ("Request", *(name.capitalize() for name in classes)),
-        tuple(lines),
-        "The paper does not say whether these are overall accuracies or those of the class; overall fits its numbers.",
+    columns = {name.capitalize(): (f"cifar10_of_{name}", {"class_a": name}) for name in OTHERS}
+    title = "Table X: class of the request, overall accuracy, 400 samples"
+    note = (
+        "The paper does not say whether these are overall accuracies or those of the class; overall fits its numbers."
     )
+    return by_request("table_10", title, PUSHES, columns, 0.1, "overall", note)
 
 
 def table_11() -> TableLayout:
@@ -228,7 +192,8 @@ def slides() -> TableLayout:
         Line(
             (ATTACKS.get(attack, "Before unlearning"),),
             tuple(
-                _entry("slides", "cifar10_targeted", attack, 0.5, "predicted", label) for label in ("airplane", "cat")
+                entry("slides", "cifar10_targeted", attack, 0.5, "predicted_right", label)
+                for label in ("airplane", "cat")
             ),
         )
         for attack in ("before", *PUSHES)
@@ -244,19 +209,16 @@ def slides() -> TableLayout:
 
 
 TABLES: dict[str, Callable[[], TableLayout]] = {
-    make.__name__: make
-    for make in (
-        table_03,
-        table_04,
-        table_05,
-        table_06,
-        table_07,
-        table_08,
-        table_09,
-        table_10,
-        table_11,
-        table_12,
-        table_13,
-        slides,
-    )
+    "table_03": table_03,
+    "table_04": table_04,
+    "table_05": table_05,
+    "table_06": table_06,
+    "table_07": table_07,
+    "table_08": table_08,
+    "table_09": table_09,
+    "table_10": table_10,
+    "table_11": table_11,
+    "table_12": table_12,
+    "table_13": table_13,
+    "slides": slides,
 }
