@@ -9,10 +9,9 @@ import numpy as np
 import optax
 
 from overunlearn_jax.models import Model
-from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Variables
-from overunlearn_jax.unlearn.first_order import UnlearnFn
+from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Split, Variables
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
-from overunlearn_jax.unlearn.request_checks import check_request
 
 
 def random_other_labels(key: Key, labels: Labels, num_classes: int) -> Labels:
@@ -37,7 +36,10 @@ def fine_tuning(
     if num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}; a random other label needs at least 2")
 
-    def unlearn_fn(model: Model, variables: Variables, images: Images, labels: Labels, key: Key) -> Variables:
+    def unlearn_fn(
+        model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
+    ) -> Variables:
+        del retain  # Unused: the request alone decides.
         check_request(model, variables, images, labels)
         count = len(images)
         label_key, order_key, dropout_key = jax.random.split(key, 3)

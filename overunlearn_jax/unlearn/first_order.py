@@ -12,14 +12,11 @@ import numpy as np
 import optax
 
 from overunlearn_jax.models import Model
-from overunlearn_jax.types import Array, Bounds, Images, Key, Labels, Params, Variables
+from overunlearn_jax.types import Array, Bounds, Images, Key, Labels, Params, Split, Variables
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
 from overunlearn_jax.unlearn.replacements import replacement_images
-from overunlearn_jax.unlearn.request_checks import check_request
 from overunlearn_jax.unlearn.transforms import first_order_transform
-
-# (model, variables, submitted images, submitted labels, key) -> unlearned variables
-UnlearnFn = Callable[[Model, Variables, Images, Labels, Key], Variables]
 
 
 def first_order(
@@ -46,7 +43,10 @@ def first_order(
         raise ValueError(f"batch_size is {batch_size}; expected at least 1")
     transform = first_order_transform(tau)
 
-    def unlearn_fn(model: Model, variables: Variables, images: Images, labels: Labels, key: Key) -> Variables:
+    def unlearn_fn(
+        model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
+    ) -> Variables:
+        del retain  # Unused: the request alone decides.
         check_request(model, variables, images, labels)
         selected, rest = partition_params(variables.params, scope)
         others = replacement_images(replacement, key, images, bounds)

@@ -1,0 +1,78 @@
+"""Selective synaptic dampening: shrink the weights that matter far more to the request than to what stays; no training.
+
+Foster, Schoepf and Brintrup, AAAI 2024. A weight matters as much as the mean squared gradient of its samples' losses
+says: the diagonal of the empirical Fisher information.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from overunlearn_jax.models import Model
+from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Split, Variables
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, retained
+from overunlearn_jax.unlearn.descent import Apply, Batch, batches, cross_entropy
+from overunlearn_jax.unlearn.partition import merge_params, partition_params
+
+CHUNK = 16  # samples whose gradients are in memory together
+
+
+def selective_dampening(
+    *, selection: float = 10.0, dampening: float = 1.0, retain_samples: int = 2000, scope: str = "all"
+) -> UnlearnFn:
+    """Shrinks every weight whose importance to the request is more than `selection` times that to retained data.
+
+    It is multiplied by min(1, dampening * importance to retained data / importance to the request).
+
+    Args:
+      selection: the paper's alpha; the larger, the fewer weights are touched.
+      dampening: the paper's lambda; the smaller, the more each is shrunk.
+      retain_samples: retained samples that the importance is estimated from, drawn at random.
+      scope: the parameters that may shrink, see `partition`.
+
+    Raises ValueError for numbers that are not positive. The method raises ValueError for a wrong request or without
+    retained data.
+    """
+    if selection <= 0 or dampening <= 0 or retain_samples < 1:
+        raise ValueError(
+            f"selection, dampening and retain_samples are {selection}, {dampening} and {retain_samples}; expected "
+            "positive numbers"
+        )
+
+    def unlearn_fn(
+        model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
+    ) -> Variables:
+        check_request(model, variables, images, labels)
+        held = retained("selective_dampening", retain)
+        [drawn] = batches(key, held.images, held.labels, retain_samples, 1)
+        selected, rest = partition_params(variables.params, scope)
+        to_request = importance(model, variables, Batch(images, labels), scope=scope)
+        to_retained = importance(model, variables, drawn, scope=scope)
+
+        def shrunk(weight: Array, request: Array, stays: Array) -> Array:
+            factor = jnp.minimum(1.0, dampening * stays / jnp.where(request > 0, request, 1.0))
+            return jnp.where(request > selection * stays, weight * factor, weight)
+
+        return variables._replace(params=merge_params(jax.tree.map(shrunk, selected, to_request, to_retained), rest))
+
+    return unlearn_fn
+
+
+def importance(model: Model, variables: Variables, samples: Batch, *, scope: str = "all") -> Params:
+    """Mean over the samples of the squared gradient of each one's own loss, for every weight in `scope`."""
+    selected, rest = partition_params(variables.params, scope)
+    total = jax.tree.map(jnp.zeros_like, selected)
+    for start in range(0, len(samples.labels), CHUNK):
+        chunk = Batch(*(jnp.asarray(part[start : start + CHUNK]) for part in samples))
+        total = jax.tree.map(jnp.add, total, _squared(model.apply, selected, rest, variables.state, chunk))
+    return jax.tree.map(lambda leaf: leaf / len(samples.labels), total)
+
+
+@partial(jax.jit, static_argnums=0)
+def _squared(apply: Apply, selected: Params, rest: Params, state: PyTree, chunk: Batch) -> Params:
+    def loss(params: Params, image: Array, label: Array) -> Array:
+        return cross_entropy(apply, Variables(merge_params(params, rest), state), Batch(image[None], label[None]))[0]
+
+    gradients = jax.vmap(jax.grad(loss), (None, 0, 0))(selected, *chunk)
+    return jax.tree.map(lambda leaf: jnp.sum(leaf**2, axis=0), gradients)

@@ -1,0 +1,87 @@
+"""Second-order unlearning: one Newton step on the loss of what stays (equations 9 to 11).
+
+theta_u = theta + H^-1 * sum of the request's gradients, H being the Hessian of the remaining data's summed loss: how
+the minimum moves when the request's terms leave the sum (Koh and Liang, ICML 2017; Guo et al., ICML 2020).
+"""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from overunlearn_jax.models import Model
+from overunlearn_jax.types import Images, Key, Labels, Params, Split, Variables
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
+from overunlearn_jax.unlearn.descent import Batch, batches
+from overunlearn_jax.unlearn.first_order import gradient_difference
+from overunlearn_jax.unlearn.inverse_hessian import Solution, conjugate_gradients, damped_product, lissa
+from overunlearn_jax.unlearn.partition import merge_params, partition_params
+
+SOLVERS = ("conjugate_gradients", "lissa")
+
+
+def influence(
+    *,
+    damping: float = 1e-2,
+    solver: str = "conjugate_gradients",
+    iterations: int = 50,
+    lissa_scale: float = 10.0,
+    hessian_samples: int = 1024,
+    batch_size: int = 256,
+    scope: str = "head",
+) -> UnlearnFn:
+    """The Newton step, with `damping` added to the Hessian of the retained data's *mean* loss.
+
+    Args:
+      damping: what is added to every eigenvalue. Too small, and the Hessian of a network has no inverse to use.
+      solver: of the linear equations: "conjugate_gradients" or "lissa".
+      iterations: of the solver at most (conjugate gradients), or in all (LiSSA).
+      lissa_scale: of LiSSA, above the largest eigenvalue of the damped Hessian.
+      hessian_samples: retained samples, drawn at random, that stand for all; all of them where there are fewer.
+      batch_size: samples a Hessian product is summed over at a time; with LiSSA each iteration takes one such batch.
+      scope: the parameters that move, see `partition`.
+
+    Raises ValueError for another solver or negative damping. The method raises ValueError for a wrong request or
+    without retained data, and DivergedError where the equations cannot be solved.
+    """
+    if solver not in SOLVERS:
+        raise ValueError(f"solver is {solver!r}; expected one of {', '.join(SOLVERS)}")
+    if damping < 0:
+        raise ValueError(f"damping is {damping}; expected 0 or more")
+
+    def unlearn_fn(
+        model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
+    ) -> Variables:
+        check_request(model, variables, images, labels)
+        held = retained("influence", retain)
+        selected, rest = partition_params(variables.params, scope)
+        target = _gradient_sum(model, selected, rest, variables.state, images, labels, batch_size)
+        [drawn] = batches(key, held.images, held.labels, hessian_samples, 1)
+        samples = [
+            Batch(*(jnp.asarray(part[start : start + batch_size]) for part in drawn))
+            for start in range(0, len(drawn.labels), batch_size)
+        ]
+        exact = damped_product(model.apply, selected, rest, variables.state, samples, damping)
+        if solver == "lissa":
+            parts = [damped_product(model.apply, selected, rest, variables.state, [b], damping) for b in samples]
+            found: Solution = lissa(itertools.cycle(parts), exact, target, scale=lissa_scale, iterations=iterations)
+        else:
+            found = conjugate_gradients(exact, target, iterations=iterations)
+        # The sum over the retained data is its mean times their number.
+        step = jax.tree.map(lambda leaf: leaf / len(held.labels), found.value)
+        moved = variables._replace(params=merge_params(optax.apply_updates(selected, step), rest))
+        return finite("influence", moved, f"take a larger damping than {damping}")
+
+    return unlearn_fn
+
+
+def _gradient_sum(
+    model: Model, selected: Params, rest: Params, state: object, images: Images, labels: Labels, batch_size: int
+) -> Params:
+    total = jax.tree.map(jnp.zeros_like, selected)
+    for start in range(0, len(labels), batch_size):
+        rows = slice(start, start + batch_size)
+        part = gradient_difference(model.apply, selected, rest, state, images[rows], None, labels[rows])
+        total = jax.tree.map(jnp.subtract, total, part)  # the difference holds the request with a minus sign
+    return total

@@ -1,0 +1,59 @@
+"""Random labels with retained data: train on the request under wrong labels, and on retained data under its own.
+
+Golatkar, Achille and Soatto, CVPR 2020 (confusion); the form with retained data is the one that Fan et al., ICLR 2024,
+build SalUn on. `fine_tuning` is the paper's form, on the request alone.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from overunlearn_jax.models import Model
+from overunlearn_jax.types import Array, Images, Key, Labels, Split, Variables
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
+from overunlearn_jax.unlearn.descent import Apply, Step, batches, cross_entropy, descend
+from overunlearn_jax.unlearn.fine_tuning import random_other_labels
+
+
+def random_labels(
+    *,
+    learning_rate: float = 1e-3,
+    steps: int = 100,
+    batch_size: int = 64,
+    scope: str = "all",
+) -> UnlearnFn:
+    """SGD on the mean loss of a submitted batch under wrong labels plus that of a retained batch.
+
+    Each submitted sample has one wrong label throughout.
+
+    Args:
+      learning_rate: of SGD with momentum 0.9.
+      steps: pairs of batches in all.
+      batch_size: samples a batch; all of a smaller request.
+      scope: the parameters that move, see `partition`.
+
+    The method raises ValueError for a wrong request or without retained data, and DivergedError.
+    """
+
+    def unlearn_fn(
+        model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
+    ) -> Variables:
+        classes = check_request(model, variables, images, labels)
+        held = retained("random_labels", retain)
+        label_key, submitted_key, retained_key = jax.random.split(key, 3)
+        wrong = random_other_labels(label_key, jnp.asarray(labels), classes)
+        plan = map(
+            Step,
+            batches(submitted_key, images, wrong, batch_size, steps),
+            batches(retained_key, held.images, held.labels, batch_size, steps),
+        )
+        result = descend(relabelled, model, variables, plan, learning_rate=learning_rate, scope=scope)
+        return finite("random_labels", result, f"take a smaller learning_rate than {learning_rate}")
+
+    return unlearn_fn
+
+
+def relabelled(apply: Apply, variables: Variables, step: Step, context: object) -> Array:
+    """Mean loss of the submitted batch, whose labels are wrong ones, plus that of the retained batch."""
+    del context  # Unused: the labels say it all.
+    submitted = cross_entropy(apply, variables, step.submitted).mean()
+    return submitted + cross_entropy(apply, variables, step.retained).mean()

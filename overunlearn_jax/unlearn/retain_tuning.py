@@ -1,0 +1,35 @@
+"""Fine-tuning on the retain set: go on training on what stays, and let the rest fade.
+
+The plainest baseline of the field (as in Golatkar, Achille and Soatto, CVPR 2020). The request only says what to leave
+out.
+"""
+
+from overunlearn_jax.models import Model
+from overunlearn_jax.types import Array, Images, Key, Labels, Split, Variables
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
+from overunlearn_jax.unlearn.descent import NOTHING, Apply, Step, batches, cross_entropy, descend
+
+
+def retain_tuning(
+    *, learning_rate: float = 1e-2, steps: int = 300, batch_size: int = 64, scope: str = "all"
+) -> UnlearnFn:
+    """SGD with momentum 0.9 on the mean loss of retained batches, `steps` of them.
+
+    The method raises ValueError for a wrong request or without retained data, and DivergedError.
+    """
+
+    def unlearn_fn(
+        model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
+    ) -> Variables:
+        check_request(model, variables, images, labels)
+        held = retained("retain_tuning", retain)
+        plan = (Step(NOTHING, batch) for batch in batches(key, held.images, held.labels, batch_size, steps))
+        result = descend(_objective, model, variables, plan, learning_rate=learning_rate, scope=scope)
+        return finite("retain_tuning", result, f"take a smaller learning_rate than {learning_rate}")
+
+    return unlearn_fn
+
+
+def _objective(apply: Apply, variables: Variables, step: Step, context: object) -> Array:
+    del context  # Unused: the retained batch is all there is.
+    return cross_entropy(apply, variables, step.retained).mean()

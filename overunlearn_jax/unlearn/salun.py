@@ -1,0 +1,86 @@
+"""SalUn: random labels, but only the weights move that the request's loss depends on most (Fan et al., ICLR 2024)."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from overunlearn_jax.models import Model
+from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Split, Variables
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
+from overunlearn_jax.unlearn.descent import Apply, Batch, Step, batches, cross_entropy, descend
+from overunlearn_jax.unlearn.fine_tuning import random_other_labels
+from overunlearn_jax.unlearn.partition import merge_params, partition_params
+from overunlearn_jax.unlearn.random_labels import relabelled
+
+
+def salun(
+    *,
+    share: float = 0.5,
+    learning_rate: float = 1e-3,
+    steps: int = 100,
+    batch_size: int = 64,
+    scope: str = "all",
+) -> UnlearnFn:
+    """`random_labels` on the `share` of the weights in `scope` with the largest gradient of the request's loss.
+
+    At share 1 it is `random_labels`, at 0 nothing moves.
+
+    Args:
+      share: of the weights that move, from 0 to 1.
+      learning_rate: of SGD with momentum 0.9.
+      steps: pairs of batches in all.
+      batch_size: samples a batch; all of a smaller request.
+      scope: the parameters that move, see `partition`.
+
+    Raises ValueError for another share. The method raises ValueError for a wrong request or without retained data, and
+    DivergedError.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is {share}; expected the part of the weights that may move, from 0 to 1")
+
+    def unlearn_fn(
+        model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
+    ) -> Variables:
+        classes = check_request(model, variables, images, labels)
+        held = retained("salun", retain)
+        mask = saliency_mask(model, variables, images, labels, share=share, scope=scope)
+        label_key, submitted_key, retained_key = jax.random.split(key, 3)
+        wrong = random_other_labels(label_key, jnp.asarray(labels), classes)
+        plan = map(
+            Step,
+            batches(submitted_key, images, wrong, batch_size, steps),
+            batches(retained_key, held.images, held.labels, batch_size, steps),
+        )
+        result = descend(relabelled, model, variables, plan, learning_rate=learning_rate, scope=scope, mask=mask)
+        return finite("salun", result, f"take a smaller learning_rate than {learning_rate}")
+
+    return unlearn_fn
+
+
+def saliency_mask(
+    model: Model, variables: Variables, images: Images, labels: Labels, *, share: float, scope: str = "all"
+) -> Params:
+    """True for the `share` of all weights in `scope` where the sum of the samples' gradients is largest in size."""
+    selected, rest = partition_params(variables.params, scope)
+    total = jax.tree.map(jnp.zeros_like, selected)
+    for start in range(0, len(labels), 256):
+        batch = Batch(images[start : start + 256], labels[start : start + 256])
+        total = jax.tree.map(jnp.add, total, _gradient(model.apply, selected, rest, variables.state, batch))
+    sizes = np.concatenate([np.abs(np.asarray(leaf)).ravel() for leaf in jax.tree.leaves(total)])
+    moving = round(share * len(sizes))
+    moves = np.zeros(len(sizes), bool)
+    moves[np.argsort(-sizes, kind="stable")[:moving]] = True
+    leaves, structure = jax.tree.flatten(selected)
+    cuts = np.cumsum([leaf.size for leaf in leaves])[:-1]
+    parts = [part.reshape(leaf.shape) for part, leaf in zip(np.split(moves, cuts), leaves, strict=True)]
+    return jax.tree.unflatten(structure, [jnp.asarray(part) for part in parts])
+
+
+@partial(jax.jit, static_argnums=0)
+def _gradient(apply: Apply, selected: Params, rest: Params, state: PyTree, batch: Batch) -> Params:
+    def loss(params: Params) -> Array:
+        return cross_entropy(apply, Variables(merge_params(params, rest), state), batch).sum()
+
+    return jax.grad(loss)(selected)
