@@ -15,6 +15,19 @@ from absl import flags
 
 ATTACKS = ("normal", "noise", "blending", "pushing_1", "pushing_2")
 FIDELITIES = ("equation", "authors_code", "corrected")
+METHODS = (  # of overunlearn_jax.unlearn, named here since --help imports no jax
+    "first_order",
+    "fine_tuning",
+    "gradient_ascent",
+    "influence",
+    "neg_grad_plus",
+    "random_labels",
+    "salun",
+    "selective_dampening",
+    "scrub",
+    "retain_tuning",
+    "retrain",
+)
 
 
 def _flag(
@@ -112,7 +125,14 @@ class Config:
     lpips_weights: str = _flag("", ".npz file of its weights; empty: the torch cache and the lpips package")
 
     # unlearning
-    unlearning: str = _flag("first_order", "what the service does", ("first_order", "fine_tuning"))
+    unlearning: str = _flag(
+        "first_order",
+        f"what the service does: {', '.join(METHODS)}, or my_module:my_function called as "
+        "my_function(params, request, key, retain=retained_data)",
+    )
+    method_settings: str = _flag(
+        "", "of another method than first_order: name=value,name=value as in steps=50,learning_rate=0.001"
+    )
     fidelity: tuple[str, ...] = _flag(
         ("corrected",), "first order as printed, as the authors' code runs, or as we think right", FIDELITIES
     )
@@ -120,7 +140,6 @@ class Config:
     scope: str = _flag(
         "", "head, all, or a regular expression on parameter paths; empty: head (first order), all (fine-tuning)"
     )
-    fine_tuning_epochs: int = _flag(1, "of fine-tuning on random labels", least=1)
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
@@ -149,6 +168,14 @@ class Config:
             )
         if self.search == "labels" and self.query_budget:
             raise ValueError("--search=labels cannot keep to a --query_budget: set --label_iterations in its place")
+        if self.unlearning not in METHODS and ":" not in self.unlearning:
+            raise ValueError(
+                f"--unlearning={self.unlearning}: expected my_module:my_function or one of {', '.join(METHODS)}"
+            )
+        if self.unlearning == "first_order" and self.method_settings:
+            raise ValueError(
+                f"--method_settings={self.method_settings}: first_order has flags of its own: --taus, --fidelity"
+            )
         if self.request_labels == "target" and not self.target:
             raise ValueError("--request_labels=target needs --target=CLASS")
 

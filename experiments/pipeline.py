@@ -16,7 +16,7 @@ from experiments.outputs import finished_cells, keep_pictures, note_seconds, ope
 from experiments.processes import is_first, meet
 from experiments.request_files import request_file, save_request
 from experiments.rows import Cell, accuracies, describe_request, describe_settings, perceptual
-from experiments.unlearning import unlearn_all, variants
+from experiments.unlearning import Unlearner, variants
 from experiments.victims import train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.black_box import BlackBox
@@ -92,6 +92,7 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
     if not is_first():
         return
     crafter = Crafter(config, black_box, splits, classes, crafted, seed, keys.noise)
+    unlearner = Unlearner(config, victim, splits)
     distances = perceptual(config, splits.spec)
     before = evaluate(victim.predict, splits.test, splits.spec.num_classes)
     training = evaluate(victim.predict, splits.train, splits.spec.num_classes)
@@ -109,12 +110,12 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
         keep_pictures(config, seed, fraction, request)
         described = describe_request(crafted, count, request, victim.predict, splits.spec, distances)
         began = time.perf_counter()
-        unlearned = jax.block_until_ready(unlearn_all(config, victim, splits.spec, request, keys.unlearn))
-        seconds = (time.perf_counter() - began) / len(unlearned)
-        models = {cell.name: predict_fn(victim.model, unlearned[cell.variant]) for cell in todo}
+        unlearned = jax.block_until_ready(unlearner(request, keys.unlearn))
+        seconds = (time.perf_counter() - began) / len(unlearned.variables)
+        models = {cell.name: predict_fn(victim.model, unlearned.variables[cell.variant]) for cell in todo}
         after = evaluate_all(models, splits.test, splits.spec.num_classes)
         after_right = evaluate_all(models, right, splits.spec.num_classes) if len(right.labels) else {}
         for cell in todo:
             settings = describe_settings(config, splits.spec, classes, victim.name, cell)
             measured = accuracies(before, training, after[cell.name], after_right.get(cell.name), classes)
-            append_row(results, settings | described | measured | {"seconds_unlearn": seconds})
+            append_row(results, settings | described | measured | unlearned.found | {"seconds_unlearn": seconds})

@@ -1,15 +1,27 @@
 """The service's side of a run: which unlearning the flags ask for, as a list of variants to try on every request."""
 
-from typing import NamedTuple
+import inspect
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.config import Config
-from experiments.victims import Victim
-from overunlearn_jax.types import DatasetSpec, Key, UnlearningRequest, Variables
-from overunlearn_jax.unlearn import FIDELITIES, fine_tuning, sweep_tau
+from experiments.victims import Victim, train_settings
+from overunlearn_jax.types import DatasetSpec, Key, Request, Split, Splits, UnlearningRequest, Variables
+from overunlearn_jax.unlearn import (
+    FIDELITIES,
+    METHODS,
+    Service,
+    UnlearnFn,
+    build,
+    match_samples,
+    read_settings,
+    sweep_tau,
+    without,
+)
 
 
 class Variant(NamedTuple):
@@ -21,23 +33,69 @@ class Variant(NamedTuple):
 
 def variants(config: Config) -> list[Variant]:
     """What is tried on every request, in the order of the rows."""
-    if config.unlearning == "fine_tuning":
-        return [Variant("none", None)]
-    return [Variant(fidelity, tau) for fidelity in config.fidelity for tau in config.taus]
+    if config.unlearning == "first_order":
+        return [Variant(fidelity, tau) for fidelity in config.fidelity for tau in config.taus]
+    return [Variant("none", None)]
 
 
 def scope(config: Config) -> str:
-    """Which parameters the service changes: what `--scope` says, or the method's own choice in the paper."""
-    return config.scope or ("head" if config.unlearning == "first_order" else "all")
+    """Which parameters the service changes: what `--scope` says, or the method's own choice."""
+    if config.scope:
+        return config.scope
+    if config.unlearning not in METHODS:
+        return "the function's own"
+    own = inspect.signature(METHODS[config.unlearning].make).parameters.get("scope")
+    return own.default if own else "all"
 
 
-def unlearn_all(
-    config: Config, victim: Victim, spec: DatasetSpec, request: UnlearningRequest, key: Key
+class Unlearned(NamedTuple):
+    """The victim after one request."""
+
+    variables: dict[Variant, Variables]
+    found: dict[str, Any]  # for the rows: what the service made of the request
+
+
+class Unlearner:
+    """The service of one victim: its method, and the training data that it may still hold."""
+
+    def __init__(self, config: Config, victim: Victim, splits: Splits):
+        self._config = config
+        self._victim = victim
+        self._splits = splits
+        self._method = None if config.unlearning == "first_order" else _method(config, victim, splits)
+
+    def __call__(self, request: UnlearningRequest, key: Key) -> Unlearned:
+        """The victim after the request, for every variant."""
+        submitted = Request(request.images, request.labels)
+        if self._method is None:
+            return Unlearned(_first_order(self._config, self._victim, self._splits.spec, submitted, key), {})
+        retain, found = self._retained(request)
+        model, variables = self._victim.model, self._victim.variables
+        return Unlearned({Variant("none", None): self._method(model, variables, *submitted, key, retain)}, found)
+
+    def _retained(self, request: UnlearningRequest) -> tuple[Split | None, dict[str, Any]]:
+        """The training data without what the submitted images are nearest to, for a method that may use it."""
+        name = self._config.unlearning
+        if name in METHODS and not METHODS[name].needs_retained:
+            return None, {}
+        rows = match_samples(request.images, self._splits.train).rows
+        right = float((self._splits.train.ids[rows] == request.original_ids).mean())
+        return without(self._splits.train, rows), {"matched_to_original": right}
+
+
+def _method(config: Config, victim: Victim, splits: Splits) -> UnlearnFn:
+    settings = read_settings(config.method_settings)
+    if config.scope:
+        settings["scope"] = config.scope
+    directory = Path(config.cache_dir) / "retrained" / victim.name
+    service = Service(splits.spec, splits.validation, train_settings(config), directory)
+    return build(config.unlearning, service, settings)
+
+
+def _first_order(
+    config: Config, victim: Victim, spec: DatasetSpec, request: Request, key: Key
 ) -> dict[Variant, Variables]:
-    """The victim after the request, for every variant; all taus of a fidelity in one vmapped call."""
-    if config.unlearning == "fine_tuning":
-        unlearn = fine_tuning(num_classes=spec.num_classes, epochs=config.fine_tuning_epochs, scope=scope(config))
-        return {Variant("none", None): unlearn(victim.model, victim.variables, request.images, request.labels, key)}
+    """All taus of a reading in one vmapped call."""
     results = {}
     for fidelity in config.fidelity:
         reading = FIDELITIES[fidelity]
@@ -45,8 +103,7 @@ def unlearn_all(
             np.asarray(config.taus),
             victim.model,
             victim.variables,
-            request.images,
-            request.labels,
+            *request,
             key,
             bounds=spec.bounds,
             scope=scope(config),

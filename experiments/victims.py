@@ -60,6 +60,11 @@ def settings_hash(settings: dict[str, object]) -> str:
     return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
+def train_settings(config: Config) -> TrainSettings:
+    """How victims are trained."""
+    return TrainSettings(config.learning_rate, config.batch_size, config.epochs, config.patience)
+
+
 class Victim(NamedTuple):
     """A trained model under its name, a hash of settings and data."""
 
@@ -76,7 +81,7 @@ class Victim(NamedTuple):
 def train_or_find(config: Config, splits: Splits, seed: int, key: Key) -> Victim:
     """The victim that the flags ask for; trains only what the cache does not hold."""
     model = build_model(config, splits.spec)
-    train = TrainSettings(config.learning_rate, config.batch_size, config.epochs, config.patience)
+    train = train_settings(config)
     settings = {
         "recipe": RECIPE,
         "data": digest(splits),

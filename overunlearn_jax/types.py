@@ -68,6 +68,13 @@ class Variables(NamedTuple):
     state: PyTree = ()  # batch-norm statistics and the like; () where a model has none
 
 
+class Request(NamedTuple):
+    """What a service sees of a request, and all that a user's own unlearning function is given of it."""
+
+    images: Images
+    labels: Labels
+
+
 class UnlearningRequest(NamedTuple):
     """What a user sends to the service, and how it came about. Leading axis: submitted samples."""
 

@@ -97,7 +97,10 @@ def test_config_flag_with_overrides(tmp_path: Path):
     [
         ("--attacks=normal,pushing_3", "--attacks=pushing_3: expected one of normal, noise"),
         ("--fidelity=exact", "--fidelity=exact: expected one of equation"),
-        ("--unlearning=sisa", "--unlearning=sisa: expected one of first_order, fine_tuning"),
+        (
+            "--unlearning=newton",
+            "--unlearning=newton: expected my_module:my_function or one of first_order, fine_tuning",
+        ),
         ("--request_labels=mine", "--request_labels=mine: expected one of paper"),
         ("--solver=sgd", "--solver=sgd: expected one of adam, newton, sega"),
         ("--space=sphere", "--space=sphere: expected one of tanh, box"),

@@ -1,6 +1,7 @@
 """Whole runs: the files and rows that they leave, and settings that do not fit."""
 
 import dataclasses
+import importlib
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from experiments import pipeline
 from experiments.config import ATTACKS, Config
 from overunlearn_jax.reporting.rows import REQUIRED_KEYS
 from tests.experiments import tiny
-from tests.experiments.running import MakeConfig, by_attack, rows_of
+from tests.experiments.running import MakeConfig, by_attack, ready, rows_of
 
 
 def test_a_run_leaves_all_its_files(config: MakeConfig):
@@ -59,7 +60,7 @@ def test_several_taus_and_fidelities_equal_single_runs(config: MakeConfig, tmp_p
 
 @pytest.mark.usefixtures("no_figures")
 def test_fine_tuning(config: MakeConfig):
-    settings = config(unlearning="fine_tuning", fine_tuning_epochs=3)
+    settings = config(unlearning="fine_tuning", method_settings="epochs=3")
     pipeline.run(settings)
     rows = by_attack(settings)
     assert list(rows) == list(ATTACKS)
@@ -68,8 +69,67 @@ def test_fine_tuning(config: MakeConfig):
 
 
 @pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("gradient_ascent", "steps=3,learning_rate=0.1"),
+        ("influence", "damping=1"),
+        ("scrub", "rounds=2,ascents=1,retain_steps=2,learning_rate=0.1"),
+        ("selective_dampening", "selection=0.5"),
+        ("retrain", ""),
+    ],
+)
+@pytest.mark.usefixtures("no_figures")
+def test_other_methods(config: MakeConfig, name: str, settings: str):
+    run = config(unlearning=name, method_settings=settings)
+    pipeline.run(run)
+    rows = by_attack(run)
+    assert list(rows) == list(ATTACKS)
+    assert {row["unlearning"] for row in rows.values()} == {name}
+    assert {row["scope"] for row in rows.values()} == {"head" if name == "influence" else "all"}
+    if name == "gradient_ascent":
+        assert "matched_to_original" not in rows["normal"]
+    else:
+        assert rows["normal"]["matched_to_original"] == 1.0
+    pushed = [rows[attack] for attack in ("normal", "pushing_1", "pushing_2")]
+    if name == "retrain":  # the service finds the samples that are meant, and forgets those, however they were changed
+        assert [row["matched_to_original"] for row in pushed] == [1.0] * 3
+        assert len({tuple(row["per_class"]) for row in pushed}) == 1
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_user_s_function_from_a_file_of_their_own(
+    config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "their_service.py").write_text(
+        "import jax\n"
+        "def forget(params, request, key, retain=None):\n"
+        "    assert request.images.shape[1:] == (8, 8, 1) and len(retain.labels) >= SIZE - len(request.labels)\n"
+        "    return jax.tree.map(lambda leaf: leaf * 0.5, params)\n"
+        "def broken(params, request, key, retain=None):\n"
+        "    return params.params\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    their_service = importlib.import_module("their_service")
+    run = config(unlearning="their_service:forget")
+    their_service.SIZE = len(ready(run).splits.train.labels)
+    pipeline.run(run)
+    rows = by_attack(run)
+    assert {row["unlearning"] for row in rows.values()} == {"their_service:forget"}
+    assert all(row["per_class"] == rows["normal"]["per_class"] for row in rows.values())  # it looks at no image
+    with pytest.raises(ValueError, match="their_service:broken returned another tree than it was given: dict of"):
+        pipeline.run(config(unlearning="their_service:broken", workdir=str(tmp_path / "broken")))
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {"unlearning": "salun", "method_settings": "shares=0.5"},
+            "salun has no setting shares; expected some of share",
+        ),
+        ({"unlearning": "salun", "method_settings": "steps=many"}, "salun cannot read steps=many: expected int"),
+        ({"unlearning": "no_such_module:forget"}, "no_such_module:forget cannot be imported from here: No module"),
+        ({"unlearning": "json:tool"}, "json:tool is a module; expected unlearn"),
         ({"class_a": "ants"}, r"no class 'ants'.* Did you mean 'ant'\? Classes: 0 ant, 1 bee, 2 cat"),
         ({"class_b": "3"}, r"no class '3', expected a class name or a number 0\.\.2"),
         ({"target": "dog"}, "no class 'dog'"),

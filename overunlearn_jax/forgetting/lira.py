@@ -1,0 +1,98 @@
+"""LiRA, the likelihood-ratio attack (Carlini et al., "Membership Inference Attacks From First Principles", S&P 2022).
+
+Shadow models are trained on random halves of a pool that holds the forget set and samples never seen. Each sample then
+has logits from models that saw it and from models that did not; a Gaussian is fitted to either, and the target model's
+logit is judged by which of the two explains it better. What is easy for every model no longer looks remembered.
+
+    subsets = shadow_subsets(subset_key, len(labels), 16)
+    shadows = shadow_logits(train, train_key, subsets, images, labels)
+    scores = lira_scores(true_label_confidence(predict(images), labels), shadows, subsets)
+    membership(scores[forget], scores[never_seen])
+
+An unlearned model is neither kind. For U-LiRA (Hayes et al. 2024), the attack adapted to unlearning, give the logits
+of models that were trained on a sample and then unlearned it as those "inside".
+"""
+
+import numpy as np
+
+from overunlearn_jax.types import Array
+
+SHADOWS_FOR_OWN_VARIANCE = 64  # from this many shadow models on, the paper fits each sample's variance by itself
+LEAST_EACH = 2  # shadow models with, and without, every sample: one alone has no spread
+
+
+def lira_scores(
+    target_logits: Array | np.ndarray,
+    shadow_logits: Array | np.ndarray,
+    inside: np.ndarray,
+    *,
+    shared_variance: bool | None = None,
+    offline: bool = False,
+) -> np.ndarray:
+    """The log-likelihood ratio log N(x; mu_in, sd_in) - log N(x; mu_out, sd_out) of each sample's target logit x.
+
+    High: the target behaves like models that were trained on the sample. 0: both explain it equally well. A forgotten
+    sample should score as one never seen: compare the two by `membership`.
+
+    The means are each sample's own. A variance shared by all samples is the mean of the squared deviations from those
+    means, once for "in" and once for "out" (the authors' code takes the spread about one common mean instead, which
+    also counts how samples differ). Sums of squares are divided by their degrees of freedom.
+
+    Args:
+      target_logits: shape=(n,), `true_label_confidence` of the model under attack.
+      shadow_logits: shape=(s, n), the same of the shadow models.
+      inside: shape=(s, n), dtype=bool: which shadow model was trained on which sample.
+      shared_variance: one variance for all samples; None: as in the paper, where there are fewer than 64 shadow models.
+      offline: use only the models that did not see the sample. Scores are then the standard deviations by which x lies
+        above their mean: the order of the paper's 1 - Pr[Z > x], which would round to 1 for all clear members.
+
+    Returns:
+      shape=(n,), dtype=float64.
+
+    Raises:
+      ValueError: for shapes that do not fit, values that are not finite, a sample that fewer than 2 shadow models were
+        trained on (unless offline) or fewer than 2 were not, or shadow models that all answer alike.
+
+    >>> shadow_answers = np.array([[3.0], [5.0], [-1.0], [1.0]])  # 4 and 0 on average, both of variance 2
+    >>> lira_scores(np.array([4.0]), shadow_answers, np.array([[True], [True], [False], [False]])).round(6).tolist()
+    [4.0]
+    """
+    target, shadows = np.asarray(target_logits, np.float64), np.asarray(shadow_logits, np.float64)
+    inside = np.asarray(inside)
+    if target.ndim != 1 or len(target) == 0 or shadows.ndim != 2 or shadows.shape[1] != len(target):
+        raise ValueError(
+            f"target_logits have shape {target.shape} and shadow_logits {shadows.shape}; expected (n,) and (s, n): a "
+            "row for each shadow model, a column for each sample"
+        )
+    if inside.shape != shadows.shape or inside.dtype != bool:
+        raise ValueError(f"inside is {inside.dtype} of shape {inside.shape}; expected bool {shadows.shape}")
+    if not (np.isfinite(target).all() and np.isfinite(shadows).all()):
+        raise ValueError("logits hold NaN or infinity; `true_label_confidence` gives finite ones")
+    shared = len(shadows) < SHADOWS_FOR_OWN_VARIANCE if shared_variance is None else shared_variance
+    mean_out, sd_out = _fit("not trained on", shadows, ~inside, shared)
+    if offline:
+        return (target - mean_out) / sd_out
+    mean_in, sd_in = _fit("trained on", shadows, inside, shared)
+    squares = ((target - mean_out) / sd_out) ** 2 - ((target - mean_in) / sd_in) ** 2
+    return squares / 2 + np.log(sd_out / sd_in)
+
+
+def _fit(name: str, logits: np.ndarray, chosen: np.ndarray, shared: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation, each of shape (n,), of the chosen logits of each sample."""
+    counts = chosen.sum(0)
+    if counts.min() < LEAST_EACH:
+        raise ValueError(
+            f"sample {counts.argmin()} was {name} by {counts.min()} of {len(logits)} shadow models; expected at least "
+            f"{LEAST_EACH}: train more, on `shadow_subsets`"
+        )
+    means = logits.sum(0, where=chosen) / counts
+    squares = ((logits - means) ** 2).sum(0, where=chosen)
+    variances = np.full_like(means, squares.sum() / (counts - 1).sum()) if shared else squares / (counts - 1)
+    deviations = np.sqrt(variances)
+    alike = deviations <= np.finfo(np.float32).eps * np.maximum(np.abs(means), 1)
+    if alike.any():
+        raise ValueError(
+            f"the shadow models {name} sample {alike.argmax()} all answer alike: no Gaussian fits; "
+            + ("give each its own key and subset" if shared else "take shared_variance=True")
+        )
+    return means, deviations

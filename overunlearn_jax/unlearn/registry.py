@@ -1,0 +1,167 @@
+"""Unlearning methods by name, and a user's own: from settings as text to something that can be called."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from overunlearn_jax.models import Model
+from overunlearn_jax.training import TrainSettings
+from overunlearn_jax.types import DatasetSpec, Images, Key, Labels, Request, Split, Variables
+from overunlearn_jax.unlearn.call import UnlearnFn
+from overunlearn_jax.unlearn.dampening import selective_dampening
+from overunlearn_jax.unlearn.exact import retrain
+from overunlearn_jax.unlearn.fine_tuning import fine_tuning
+from overunlearn_jax.unlearn.first_order import first_order
+from overunlearn_jax.unlearn.gradient_ascent import gradient_ascent
+from overunlearn_jax.unlearn.influence import influence
+from overunlearn_jax.unlearn.neg_grad_plus import neg_grad_plus
+from overunlearn_jax.unlearn.random_labels import random_labels
+from overunlearn_jax.unlearn.retain_tuning import retain_tuning
+from overunlearn_jax.unlearn.salun import salun
+from overunlearn_jax.unlearn.scrub import scrub
+
+
+class Service(NamedTuple):
+    """What a service has, beside the model, that a method may be built with."""
+
+    spec: DatasetSpec
+    validation: Split
+    train: TrainSettings
+    directory: Path | None = None  # where long work of this model is kept
+
+
+class Method(NamedTuple):
+    """An unlearning method of this package."""
+
+    make: Callable[..., UnlearnFn]
+    needs_retained: bool
+    about: str
+
+
+METHODS = {
+    "first_order": Method(first_order, False, "one gradient step, Warnecke et al., NDSS 2023"),
+    "fine_tuning": Method(fine_tuning, False, "training on the request under random labels, as in the paper"),
+    "gradient_ascent": Method(gradient_ascent, False, "ascent with a bound, Graves et al., AAAI 2021"),
+    "influence": Method(influence, True, "a Newton step, Guo et al., ICML 2020"),
+    "neg_grad_plus": Method(neg_grad_plus, True, "ascent beside descent, Kurmanji et al., NeurIPS 2023"),
+    "random_labels": Method(random_labels, True, "random labels beside retained data, Golatkar et al., CVPR 2020"),
+    "salun": Method(salun, True, "random labels on salient weights, Fan et al., ICLR 2024"),
+    "selective_dampening": Method(selective_dampening, True, "weights shrunk, Foster et al., AAAI 2024"),
+    "scrub": Method(scrub, True, "a student unlike its teacher, Kurmanji et al., NeurIPS 2023"),
+    "retain_tuning": Method(retain_tuning, True, "further training on what stays, Golatkar et al., CVPR 2020"),
+    "retrain": Method(retrain, True, "training from scratch on what stays: the yardstick"),
+}
+
+
+def build(name: str, service: Service, settings: Mapping[str, str]) -> UnlearnFn:
+    """The method `name` of METHODS, or the user's `my_module:my_function`, with settings such as {"steps": "50"}.
+
+    Raises ValueError for a name that is neither, and for a setting that the method does not have or cannot read.
+    """
+    if ":" in name:
+        if settings:
+            raise ValueError(f"{name} takes no settings from here ({', '.join(settings)}): set them in the function")
+        return user_method(name)
+    if name not in METHODS:
+        raise ValueError(f"unlearning is {name!r}; expected my_module:my_function or one of {', '.join(METHODS)}")
+    provided = {
+        "bounds": service.spec.bounds,
+        "num_classes": service.spec.num_classes,
+        "spec": service.spec,
+        "validation": service.validation,
+        "settings": service.train,
+        "directory": service.directory,
+        "on_step": None,
+    }
+    parameters = inspect.signature(METHODS[name].make).parameters
+    own = {key: parameter.default for key, parameter in parameters.items() if key not in provided}
+    unknown = sorted(settings.keys() - own.keys())
+    if unknown:
+        raise ValueError(f"{name} has no setting {', '.join(unknown)}; expected some of {', '.join(own)}")
+    given = {key: provided[key] for key in parameters if key in provided}
+    return METHODS[name].make(**given, **{key: _read(name, key, text, own[key]) for key, text in settings.items()})
+
+
+def read_settings(text: str) -> dict[str, str]:
+    """`"steps=50,weight=0.9"` as a dict. Raises ValueError for a part that is no setting, or one given twice.
+
+    >>> read_settings("steps=50, weight=0.9")
+    {'steps': '50', 'weight': '0.9'}
+    """
+    settings: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not key or not value or key in settings:
+            raise ValueError(f"settings are {text!r}: {part!r} is wrong; expected name=value,name=value, each once")
+        settings[key] = value
+    return settings
+
+
+def _read(method: str, key: str, text: str, default: Any) -> Any:
+    kind = float if default in (None, inspect.Parameter.empty) else type(default)
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return kind(text)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{method} cannot read {key}={text}: expected {kind.__name__}, as in {default}") from error
+
+
+def user_method(name: str) -> UnlearnFn:
+    """The user's function `unlearn(params, request, key, retain=None)` as a method.
+
+    `params` is the model's `Variables` (what is trained, and statistics); the function returns its own in the same
+    form. `request` is a `Request`: images and labels as submitted. `retain` is a `Split` of the training data without
+    the submitted samples.
+
+    Raises ValueError for a name that cannot be imported. The method raises ValueError where the function returns
+    another tree than it was given, or weights that are not finite.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{name} cannot be imported from here: {error}; expected my_module:my_function") from error
+    if not callable(function):
+        raise ValueError(f"{name} is a {type(function).__name__}; expected unlearn(params, request, key, retain=None)")
+
+    def unlearn_fn(
+        model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
+    ) -> Variables:
+        del model  # Unused: the function knows its own.
+        returned = function(variables, Request(images, labels), key, retain=retain)
+        return _same_form(name, returned, variables)
+
+    return unlearn_fn
+
+
+def _same_form(name: str, returned: Any, given: Variables) -> Variables:
+    """What a user's function returned, if the model can use it."""
+    form: Any = jax.tree.structure(given)
+    if form != jax.tree.structure(returned):
+        raise ValueError(
+            f"{name} returned another tree than it was given: {_outline(returned)}; expected {_outline(given)}: return "
+            "params as they came, a Variables, with new numbers"
+        )
+    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in jax.tree.leaves_with_path(given)]
+    for path, new, old in zip(paths, jax.tree.leaves(returned), jax.tree.leaves(given), strict=True):
+        array, expected = np.asarray(new), np.asarray(old)
+        if array.shape != expected.shape or array.dtype != expected.dtype:
+            raise ValueError(
+                f"{name} returned {path} as {array.dtype} of shape {array.shape}; expected {expected.dtype} of shape "
+                f"{expected.shape}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} returned {path} with NaN or infinity: it diverged")
+    return returned
+
+
+def _outline(tree: Any) -> str:
+    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in jax.tree.leaves_with_path(tree)]
+    listed = ", ".join(paths[:6]) + (", ..." if len(paths) > 6 else "")
+    return f"{type(tree).__name__} of {len(paths)} arrays ({listed})"

@@ -1,0 +1,186 @@
+"""LiRA against SciPy's normal law on made-up logits, and on models that learned their labels by heart."""
+
+import jax
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from overunlearn_jax.forgetting import lira_scores, membership, shadow_logits, shadow_subsets, true_label_confidence
+from tests.forgetting.memorising import memoriser, random_samples
+
+SHADOWS = 16
+POOL = 300  # samples that shadow models are trained on halves of
+TARGETS = 27  # together asked about 8,100 samples
+
+
+def _made_up(seed, shadows=8, count=30):
+    """Target logits, shadow logits and who was inside, each sample with a difficulty and a spread of its own."""
+    rng = np.random.default_rng(seed)
+    inside = shadow_subsets(jax.random.key(seed), count, shadows)
+    difficulty, spread = rng.normal(0, 5, count), rng.uniform(0.5, 2, count)
+    logits = difficulty + 2 * inside + spread * rng.normal(size=(shadows, count))
+    return difficulty + rng.normal(size=count), logits, inside
+
+
+def _slow(target, logits, inside, shared):
+    """One sample at a time, in the words of the definition."""
+    groups = [[logits[mask[:, sample], sample] for sample in range(len(target))] for mask in (inside, ~inside)]
+    likelihoods = []
+    for group in groups:
+        pooled = np.sqrt(sum(((x - x.mean()) ** 2).sum() for x in group) / sum(len(x) - 1 for x in group))
+        likelihoods.append(
+            [norm.logpdf(t, x.mean(), pooled if shared else x.std(ddof=1)) for t, x in zip(target, group, strict=True)]
+        )
+    return np.subtract(*likelihoods)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_scores_are_those_of_the_normal_law(shared):
+    target, logits, inside = _made_up(0)
+    scores = lira_scores(target, logits, inside, shared_variance=shared)
+    assert scores.shape == target.shape
+    assert scores.dtype == np.float64
+    np.testing.assert_allclose(scores, _slow(target, logits, inside, shared), rtol=1e-9)
+
+
+def test_variances_come_from_groups_of_different_sizes():
+    target, logits, _ = _made_up(1)
+    inside = np.zeros(logits.shape, bool)
+    inside[:3], inside[3, ::2] = True, True  # 3 or 4 of 8
+    for shared in (True, False):
+        scores = lira_scores(target, logits, inside, shared_variance=shared)
+        np.testing.assert_allclose(scores, _slow(target, logits, inside, shared), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("shadows", "shared"), [(62, True), (64, False)])
+def test_the_variance_is_shared_below_64_shadow_models(shadows, shared):
+    target, logits, inside = _made_up(2, shadows)
+    default, named, other = (
+        lira_scores(target, logits, inside, shared_variance=value) for value in (None, shared, not shared)
+    )
+    np.testing.assert_array_equal(default, named)
+    assert np.abs(default - other).max() > 0.1
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_two_equal_hypotheses_give_0(shared):
+    target, logits, _ = _made_up(3)
+    same = np.concatenate([logits, logits])
+    inside = np.repeat([True, False], len(logits))[:, None] & np.ones(same.shape, bool)
+    np.testing.assert_array_equal(lira_scores(target, same, inside, shared_variance=shared), np.zeros(len(target)))
+
+
+def test_the_score_changes_sign_with_the_hypotheses_and_grows_towards_the_members():
+    target, logits, inside = _made_up(4)
+    scores = lira_scores(target, logits, inside)
+    np.testing.assert_allclose(lira_scores(target, logits, ~inside), -scores, rtol=1e-12)
+    mean_in, mean_out = (np.mean(logits, 0, where=mask) for mask in (inside, ~inside))
+    at_in, at_out = lira_scores(mean_in, logits, inside), lira_scores(mean_out, logits, inside)
+    assert (at_in > at_out).all()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_offline_is_the_papers_order_without_its_saturation(shared):
+    target, logits, inside = _made_up(5)
+    scores = lira_scores(target, logits, inside, shared_variance=shared, offline=True)
+    outside = [logits[~inside[:, sample], sample] for sample in range(len(target))]
+    pooled = np.sqrt(np.mean([x.var(ddof=1) for x in outside]))
+    paper = [norm.cdf(t, x.mean(), pooled if shared else x.std(ddof=1)) for t, x in zip(target, outside, strict=True)]
+    np.testing.assert_allclose(norm.cdf(scores), paper, rtol=1e-9)
+    clear = lira_scores(target + np.linspace(50, 60, 30), logits, inside, offline=True)
+    assert len(set(clear)) == 30
+    # models inside do not count, and there need not be any
+    changed = np.where(inside, 7.0, logits)
+    np.testing.assert_array_equal(lira_scores(target, changed, inside, shared_variance=shared, offline=True), scores)
+    never = np.zeros(inside.shape, bool)
+    assert np.isfinite(lira_scores(target, logits, never, offline=True)).all()
+
+
+def test_difficulty_hides_members_from_confidence_but_not_from_lira():
+    rng = np.random.default_rng(6)
+    count = 600
+    difficulty = rng.normal(0, 10, count)
+    inside = shadow_subsets(jax.random.key(6), count, SHADOWS)
+    logits = difficulty + 4 * inside + rng.normal(size=inside.shape)
+    member = np.arange(count) < 300
+    target = difficulty + 4 * member + rng.normal(size=count)
+    scores = lira_scores(target, logits, inside)
+    assert membership(target[member], target[~member]).auc < 0.7
+    assert membership(scores[member], scores[~member]).auc > 0.98
+    offline = lira_scores(target, logits, inside, offline=True)
+    assert membership(offline[member], offline[~member]).auc > 0.95
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t, x, i: (t[None], x, i), "target_logits have shape"),
+        (lambda t, x, i: (t, x[:, :-1], i), "shadow_logits"),
+        (lambda t, x, i: (t, x[0], i), "a row for each shadow model"),
+        (lambda t, x, i: (t[0], x[:, 0], i[:, 0]), r"target_logits have shape \(\)"),
+        (lambda t, x, i: (t[:0], x[:, :0], i[:, :0]), "expected"),
+        (lambda t, x, i: (t, x, i[:-1]), "inside is bool of shape"),
+        (lambda t, x, i: (t, x, i.astype(int)), "inside is int64"),
+        (lambda t, x, i: (np.where(np.arange(30) == 3, np.nan, t), x, i), "NaN"),
+        (lambda t, x, i: (t, np.where(i, np.inf, x), i), "infinity"),
+        (lambda t, x, i: (t, x, i & (np.arange(30) != 4)), r"sample 4 was trained on by 0 of 8 .* at least 2"),
+        (lambda t, x, i: (t, x, i | (np.arange(30) == 5)), r"sample 5 was not trained on by 0 of 8"),
+        (lambda t, x, i: (t, x[:2], i[:2]), r"by 1 of 2 shadow models; expected at least 2"),
+        (lambda t, x, i: (t, np.where(i, 0.1, x), i), "all answer alike: no Gaussian fits; give each its own key"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        lira_scores(*change(*_made_up(7)))
+
+
+def test_a_sample_that_all_models_answer_alike_has_no_variance_of_its_own():
+    target, logits, inside = _made_up(8)
+    logits[:, 9] = 0.1
+    with pytest.raises(ValueError, match=r"sample 9 all answer alike.*shared_variance=True"):
+        lira_scores(target, logits, inside, shared_variance=False)
+    assert np.isfinite(lira_scores(target, logits, inside, shared_variance=True)).all()
+
+
+@pytest.fixture(scope="module")
+def by_heart():
+    """(train, images, labels, shadow logits, subsets): the shadow models are trained on halves of the first 300."""
+    images, labels = random_samples(1, POOL + TARGETS * POOL // 2)
+    train = memoriser(images, labels)
+    subset_key, train_key = jax.random.split(jax.random.key(2))
+    subsets = shadow_subsets(subset_key, POOL, SHADOWS)
+    return train, images, labels, shadow_logits(train, train_key, subsets, images[:POOL], labels[:POOL]), subsets
+
+
+def _attack(by_heart, key, rows, **settings):
+    """LiRA scores of the pool for a target trained on `rows`."""
+    train, images, labels, shadows, subsets = by_heart
+    logits = true_label_confidence(train(key, rows)(images[:POOL]), labels[:POOL])
+    return lira_scores(logits, shadows, subsets, **settings)
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_lira_finds_what_a_model_learned_by_heart(by_heart, offline):
+    choice_key, target_key = jax.random.split(jax.random.key(3))
+    member = shadow_subsets(choice_key, POOL, 2)[0]
+    scores = _attack(by_heart, target_key, np.flatnonzero(member), offline=offline)
+    result = membership(scores[member], scores[~member])
+    print(f"LiRA, offline {offline}: {result}")
+    assert result.auc > 0.9
+    assert result.tpr_at_1_fpr > 0.3
+
+
+def test_lira_cannot_tell_apart_what_no_target_ever_saw(by_heart):
+    # targets as forgetful as can be, each trained on samples of its own; a new split of the pool for each
+    scores, first = [], []
+    for target, key in enumerate(jax.random.split(jax.random.key(4), TARGETS)):
+        choice_key, target_key = jax.random.split(key)
+        rows = POOL + np.arange(target * POOL // 2, (target + 1) * POOL // 2)
+        scores.append(_attack(by_heart, target_key, rows))
+        first.append(shadow_subsets(choice_key, POOL, 2)[0])
+    scores, first = np.concatenate(scores), np.concatenate(first)
+    result = membership(scores[first], scores[~first])
+    print(f"LiRA, never seen: {result}")
+    assert result.members >= 4000
+    assert result.auc == pytest.approx(0.5, abs=0.03)  # standard error 0.0064
+    assert result.tpr_at_1_fpr == pytest.approx(0.01, abs=0.01)

@@ -1,0 +1,135 @@
+"""Methods by name: settings as text, a user's own function, and what goes wrong with either."""
+
+import inspect
+import sys
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import config
+from overunlearn_jax import unlearn
+from overunlearn_jax.training import TrainSettings
+from overunlearn_jax.types import DatasetSpec, Request, Split, Variables
+from overunlearn_jax.unlearn import METHODS, Service, build, read_settings, user_method
+from tests.unlearn.small_model import BOUNDS, IMAGE_SHAPE, assert_same_tree, request, small_model
+
+KEY = jax.random.key(5)
+SPEC = DatasetSpec("made up", IMAGE_SHAPE, BOUNDS, tuple("abcd"))
+RETAIN = Split(*request(7, 60), np.arange(60))
+SERVICE = Service(SPEC, Split(*request(8, 20), np.arange(20)), TrainSettings(batch_size=20, epochs=2))
+MODEL = small_model()
+VARIABLES = MODEL.init(KEY)
+
+
+def test_the_command_line_knows_the_same_methods():
+    assert tuple(METHODS) == config.METHODS
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_built_with_its_defaults_and_needs_what_it_says(name):
+    settings = {"first_order": {"tau": "0.1"}, "selective_dampening": {"selection": "1"}}.get(name, {})
+    method = build(name, SERVICE, settings)
+    after = method(MODEL, VARIABLES, *request(1, 16), KEY, RETAIN)
+    assert jax.tree.structure(after) == jax.tree.structure(VARIABLES)
+    assert any(not np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (after, VARIABLES)), strict=True))
+    if METHODS[name].needs_retained:
+        with pytest.raises(ValueError, match="needs retained training data"):
+            method(MODEL, VARIABLES, *request(1, 16), KEY)
+    else:
+        assert_same_tree(method(MODEL, VARIABLES, *request(1, 16), KEY), after)
+    assert len(METHODS[name].about) > 20
+    assert METHODS[name].make.__doc__
+
+
+def test_settings_reach_the_method():
+    built = build("neg_grad_plus", SERVICE, {"steps": "3", "weight": "0.5", "scope": "head", "batch_size": "8"})
+    direct = unlearn.neg_grad_plus(steps=3, weight=0.5, scope="head", batch_size=8)
+    arguments = (MODEL, VARIABLES, *request(1, 16), KEY, RETAIN)
+    assert_same_tree(built(*arguments), direct(*arguments))
+    optional = build("gradient_ascent", SERVICE, {"bound": "0.5"})
+    assert_same_tree(optional(*arguments), unlearn.gradient_ascent(bound=0.5)(*arguments))
+    assert inspect.signature(unlearn.gradient_ascent).parameters["bound"].default is None
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("forget", {}, "unlearning is 'forget'; expected my_module:my_function or one of first_order"),
+        ("salun", {"shares": "0.5"}, "salun has no setting shares; expected some of share, learning_rate, steps"),
+        ("salun", {"steps": "0.5"}, "salun cannot read steps=0.5: expected int, as in 100"),
+        ("retrain", {"directory": "x"}, "retrain has no setting directory"),
+        ("json:loads", {"steps": "1"}, "json:loads takes no settings from here"),
+    ],
+)
+def test_wrong_names_and_settings(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        build(name, SERVICE, settings)
+
+
+@pytest.mark.parametrize("text", ["steps", "steps=", "=3", "steps=1,steps=2"])
+def test_text_that_is_no_settings(text):
+    with pytest.raises(ValueError, match="expected name=value"):
+        read_settings(text)
+
+
+def theirs(monkeypatch, function):
+    module = types.ModuleType("their_service")
+    module.forget = function
+    monkeypatch.setitem(sys.modules, "their_service", module)
+    return user_method("their_service:forget")
+
+
+def test_a_user_s_function_gets_what_it_needs(monkeypatch):
+    given = {}
+
+    def forget(params, request, key, retain=None):
+        given.update(params=params, request=request, key=key, retain=retain)
+        return params._replace(params=jax.tree.map(lambda leaf: leaf + 1, params.params))
+
+    images, labels = request(1, 5)
+    after = theirs(monkeypatch, forget)(MODEL, VARIABLES, images, labels, KEY, RETAIN)
+    assert_same_tree(after.params, jax.tree.map(lambda leaf: leaf + 1, VARIABLES.params))
+    assert isinstance(given["request"], Request)
+    assert given["request"].images is images
+    assert given["retain"] is RETAIN
+    assert given["key"] is KEY
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda params, request, key, retain: params.params, "another tree .*: dict of 3 arrays"),
+        (lambda params, request, key, retain: None, "another tree than it was given: NoneType of 0 arrays"),
+        (
+            lambda params, request, key, retain: jax.tree.map(lambda leaf: leaf[:1], params),
+            r"params/body/kernel as float32 of shape \(1, 6\); expected float32 of shape \(9, 6\)",
+        ),
+        (
+            lambda params, request, key, retain: jax.tree.map(lambda leaf: leaf * jnp.nan, params),
+            ".* with NaN or infinity",
+        ),
+        (lambda params, request, key, retain: Variables(params.params, ()), "another tree"),
+    ],
+)
+def test_what_a_user_s_function_may_not_return(monkeypatch, function, message):
+    with pytest.raises(ValueError, match=f"their_service:forget returned {message}"):
+        theirs(monkeypatch, function)(MODEL, VARIABLES, *request(1, 5), KEY, RETAIN)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_such_module:forget", "cannot be imported from here: No module named"),
+        ("json:forget", "has no attribute 'forget'"),
+        ("json:tool", "is a module; expected unlearn"),
+        (":forget", "cannot be imported"),
+    ],
+)
+def test_functions_that_are_not_there(name, message):
+    import json.tool  # noqa: F401  (makes json:tool a module)
+
+    with pytest.raises(ValueError, match=message):
+        user_method(name)
