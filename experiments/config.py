@@ -27,6 +27,7 @@ METHODS = (  # of overunlearn_jax.unlearn, named here since --help imports no ja
     "scrub",
     "retain_tuning",
     "retrain",
+    "sisa",  # training prepares for it
 )
 
 
@@ -137,6 +138,12 @@ class Config:
         ("corrected",), "first order as printed, as the authors' code runs, or as we think right", FIDELITIES
     )
     taus: tuple[float, ...] = _flag((2e-2,), "unlearning rates; several are computed in one vmapped call", least=0)
+    forgetting: bool = _flag(
+        False, "measure whether each request was forgotten, beside a retrained model: trains one for each request size"
+    )
+    shadows: int = _flag(
+        0, "with --forgetting: models trained on halves of the data for LiRA; even, 0: no LiRA", least=0
+    )
     scope: str = _flag(
         "", "head, all, or a regular expression on parameter paths; empty: head (first order), all (fine-tuning)"
     )
@@ -168,6 +175,10 @@ class Config:
             )
         if self.search == "labels" and self.query_budget:
             raise ValueError("--search=labels cannot keep to a --query_budget: set --label_iterations in its place")
+        if self.shadows % 2 or (self.shadows and (self.shadows < 4 or not self.forgetting)):
+            raise ValueError(
+                f"--shadows={self.shadows}: expected 0, or an even number from 4 on together with --forgetting"
+            )
         if self.unlearning not in METHODS and ":" not in self.unlearning:
             raise ValueError(
                 f"--unlearning={self.unlearning}: expected my_module:my_function or one of {', '.join(METHODS)}"

@@ -1,7 +1,6 @@
 """The files of a run in its workdir: config.json, results.jsonl, summary.md, figures, report.html, manifest.json."""
 
 import dataclasses
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from experiments.config import Config
 from experiments.paper_numbers import paper_rows
 from overunlearn_jax.data.splitting import BOUNDS
-from overunlearn_jax.files import write_bytes, write_json
+from overunlearn_jax.files import write_bytes, write_json, write_npz
 from overunlearn_jax.reporting import (
     ReportFigure,
     accuracy_bars,
@@ -75,14 +74,12 @@ def finished_cells(results: Path) -> set[str]:
 def keep_pictures(config: Config, seed: int, fraction: float, request: UnlearningRequest) -> None:
     """Keeps the first samples of the first seed's request for the report."""
     if seed == config.seeds[0]:
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
+        write_npz(
+            _pictures(config, fraction, request.made_by),
             originals=request.original_images[:PICTURES],
             submitted=request.images[:PICTURES],
             ids=request.original_ids[:PICTURES],
         )
-        write_bytes(_pictures(config, fraction, request.made_by), buffer.getvalue())
 
 
 def write_outputs(config: Config, results: Path) -> Path:

@@ -12,6 +12,7 @@ import jax
 
 from experiments.config import Config
 from experiments.crafting import Classes, Crafter, choose_and_push
+from experiments.forgetting import ForgettingMeter
 from experiments.outputs import finished_cells, keep_pictures, note_seconds, open_workdir, write_manifest, write_outputs
 from experiments.processes import is_first, meet
 from experiments.request_files import request_file, save_request
@@ -93,6 +94,7 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
         return
     crafter = Crafter(config, black_box, splits, classes, crafted, seed, keys.noise)
     unlearner = Unlearner(config, victim, splits)
+    meter = ForgettingMeter(config, victim, splits, classes.a, keys.unlearn) if config.forgetting else None
     distances = perceptual(config, splits.spec)
     before = evaluate(victim.predict, splits.test, splits.spec.num_classes)
     training = evaluate(victim.predict, splits.train, splits.spec.num_classes)
@@ -118,4 +120,9 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
         for cell in todo:
             settings = describe_settings(config, splits.spec, classes, victim.name, cell)
             measured = accuracies(before, training, after[cell.name], after_right.get(cell.name), classes)
-            append_row(results, settings | described | measured | unlearned.found | {"seconds_unlearn": seconds})
+            forgot = meter.measure(request, unlearned.variables[cell.variant]) if meter else {}
+            cost = {
+                "seconds_unlearn": seconds,
+                "gradient_evaluations": unlearned.gradient_evaluations[cell.variant],
+            }
+            append_row(results, settings | described | measured | unlearned.found | forgot | cost)

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from experiments.processes import is_first
 from overunlearn_jax.attacks import PushResult
 from overunlearn_jax.training import Progress
+from overunlearn_jax.unlearn.sisa import SisaProgress, SisaSettings
 
 SECONDS_BETWEEN = 0.5  # reading a loss waits for the device: seldom enough to cost nothing
 
@@ -38,6 +39,35 @@ class TrainingBar:
                 f"validation {progress.validation_accuracy:.1%}",
                 refresh=False,
             )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class SlicesBar:
+    """A bar over all training images of SISA's slices, with shard, slice and time left; nothing if all are there."""
+
+    def __init__(self, label: str, settings: SisaSettings, samples: int):
+        self._label = label
+        self._settings = settings
+        self._total = round(samples * (settings.slices + 1) / 2 * settings.epochs)  # slices hold those before them
+        self._bar: tqdm | None = None
+
+    def __enter__(self) -> "SlicesBar":
+        return self
+
+    def update(self, progress: SisaProgress) -> None:
+        """Called by `fit_sisa` after each step."""
+        if self._bar is None:
+            self._bar = tqdm(total=self._total, desc=self._label, unit="img", unit_scale=True)
+        self._bar.update(progress.images)
+        shard, part = progress.shard + 1, progress.slice + 1
+        self._bar.set_postfix_str(
+            f"shard {shard}/{self._settings.shards}, slice {part}/{self._settings.slices}", refresh=False
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from overunlearn_jax.attacks import PushResult
-from overunlearn_jax.files import write_bytes
+from overunlearn_jax.files import write_npz
 
 
 class Stored(NamedTuple):
@@ -42,9 +42,8 @@ def read(directory: Path, ids: np.ndarray) -> list[Stored]:
 
 def write(directory: Path, stored: Stored) -> None:
     """Adds a file, named after its first sample and their number."""
-    buffer = io.BytesIO()
-    np.savez(buffer, ids=stored.ids, seconds=stored.seconds, **stored.result._asdict())
-    write_bytes(directory / f"{stored.ids[0]}_{len(stored.ids)}.npz", buffer.getvalue())
+    path = directory / f"{stored.ids[0]}_{len(stored.ids)}.npz"
+    write_npz(path, ids=stored.ids, seconds=stored.seconds, **stored.result._asdict())
 
 
 def _read(path: Path) -> Stored:

@@ -22,6 +22,7 @@ from overunlearn_jax.unlearn import (
     sweep_tau,
     without,
 )
+from overunlearn_jax.unlearn.work import counting
 
 
 class Variant(NamedTuple):
@@ -42,6 +43,8 @@ def scope(config: Config) -> str:
     """Which parameters the service changes: what `--scope` says, or the method's own choice."""
     if config.scope:
         return config.scope
+    if config.unlearning == "sisa":
+        return "all"
     if config.unlearning not in METHODS:
         return "the function's own"
     own = inspect.signature(METHODS[config.unlearning].make).parameters.get("scope")
@@ -52,6 +55,7 @@ class Unlearned(NamedTuple):
     """The victim after one request."""
 
     variables: dict[Variant, Variables]
+    gradient_evaluations: dict[Variant, int]
     found: dict[str, Any]  # for the rows: what the service made of the request
 
 
@@ -62,55 +66,64 @@ class Unlearner:
         self._config = config
         self._victim = victim
         self._splits = splits
-        self._method = None if config.unlearning == "first_order" else _method(config, victim, splits)
+        self._method = victim.unlearn
+        if self._method is None and config.unlearning != "first_order":
+            self._method = _method(config, victim, splits)
 
     def __call__(self, request: UnlearningRequest, key: Key) -> Unlearned:
         """The victim after the request, for every variant."""
         submitted = Request(request.images, request.labels)
         if self._method is None:
-            return Unlearned(_first_order(self._config, self._victim, self._splits.spec, submitted, key), {})
+            return _first_order(self._config, self._victim, self._splits.spec, submitted, key)
         retain, found = self._retained(request)
-        model, variables = self._victim.model, self._victim.variables
-        return Unlearned({Variant("none", None): self._method(model, variables, *submitted, key, retain)}, found)
+        only = Variant("none", None)
+        with counting() as work:
+            after = self._method(self._victim.model, self._victim.variables, *submitted, key, retain)
+        return Unlearned({only: after}, {only: work.gradient_evaluations}, found)
 
     def _retained(self, request: UnlearningRequest) -> tuple[Split | None, dict[str, Any]]:
         """The training data without what the submitted images are nearest to, for a method that may use it."""
         name = self._config.unlearning
-        if name in METHODS and not METHODS[name].needs_retained:
+        if self._victim.unlearn is not None or (name in METHODS and not METHODS[name].needs_retained):
             return None, {}
         rows = match_samples(request.images, self._splits.train).rows
         right = float((self._splits.train.ids[rows] == request.original_ids).mean())
         return without(self._splits.train, rows), {"matched_to_original": right}
 
 
+def retrained_folder(config: Config, victim: Victim) -> Path:
+    """Where models lie that were trained without some of a victim's data."""
+    return Path(config.cache_dir) / "retrained" / victim.name
+
+
 def _method(config: Config, victim: Victim, splits: Splits) -> UnlearnFn:
     settings = read_settings(config.method_settings)
     if config.scope:
         settings["scope"] = config.scope
-    directory = Path(config.cache_dir) / "retrained" / victim.name
-    service = Service(splits.spec, splits.validation, train_settings(config), directory)
+    folder = retrained_folder(config, victim)
+    service = Service(splits.spec, splits.validation, train_settings(config), folder)
     return build(config.unlearning, service, settings)
 
 
-def _first_order(
-    config: Config, victim: Victim, spec: DatasetSpec, request: Request, key: Key
-) -> dict[Variant, Variables]:
-    """All taus of a reading in one vmapped call."""
-    results = {}
+def _first_order(config: Config, victim: Victim, spec: DatasetSpec, request: Request, key: Key) -> Unlearned:
+    """All taus of a reading in one vmapped call, which takes their common gradient once."""
+    results, gradients = {}, {}
     for fidelity in config.fidelity:
         reading = FIDELITIES[fidelity]
-        swept = sweep_tau(
-            np.asarray(config.taus),
-            victim.model,
-            victim.variables,
-            *request,
-            key,
-            bounds=spec.bounds,
-            scope=scope(config),
-            replacement=reading.replacement,
-            last_partial_batch_only=reading.last_partial_batch_only,
-        )
+        with counting() as work:
+            swept = sweep_tau(
+                np.asarray(config.taus),
+                victim.model,
+                victim.variables,
+                *request,
+                key,
+                bounds=spec.bounds,
+                scope=scope(config),
+                replacement=reading.replacement,
+                last_partial_batch_only=reading.last_partial_batch_only,
+            )
         for index, tau in enumerate(config.taus):
             params = jax.tree.map(lambda leaf, index=index: jnp.asarray(leaf)[index], swept.params)
             results[Variant(fidelity, tau)] = swept._replace(params=params)
-    return results
+            gradients[Variant(fidelity, tau)] = work.gradient_evaluations
+    return Unlearned(results, gradients, {})

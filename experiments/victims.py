@@ -11,12 +11,14 @@ import jax
 
 from experiments.config import Config
 from experiments.progress import TrainingBar
+from experiments.sisa_victims import sisa_settings, train_or_find_sisa
 from overunlearn_jax import checkpoint
 from overunlearn_jax.data import digest
 from overunlearn_jax.files import write_json
 from overunlearn_jax.models import Model, predict_fn, resnet, vgg
 from overunlearn_jax.training import TrainSettings, fit
 from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Splits, Variables
+from overunlearn_jax.unlearn import UnlearnFn
 
 RECIPE = 1  # raise it when models or training change what the same settings give
 
@@ -71,6 +73,8 @@ class Victim(NamedTuple):
     name: str
     model: Model
     variables: Variables
+    architecture: Model  # what retraining trains: the model, or one shard's of an ensemble
+    unlearn: UnlearnFn | None = None  # its own, where training prepares for it
 
     @property
     def predict(self) -> PredictFn:
@@ -80,25 +84,45 @@ class Victim(NamedTuple):
 
 def train_or_find(config: Config, splits: Splits, seed: int, key: Key) -> Victim:
     """The victim that the flags ask for; trains only what the cache does not hold."""
+    if config.unlearning == "sisa":
+        return _sisa(config, splits, seed, key)
     model = build_model(config, splits.spec)
-    train = train_settings(config)
-    settings = {
-        "recipe": RECIPE,
-        "data": digest(splits),
-        "model": config.model,
-        "blocks": config.blocks if config.model == "vgg" else None,
-        "width": config.width,
-        "batch_norm_momentum": config.batch_norm_momentum,
-        **train._asdict(),
-        "seed": seed,
-    }
+    settings = _settings(config, splits, seed)
     name = settings_hash(settings)
     directory = Path(config.cache_dir) / "victims" / name
     finished = directory / "best"
     if not finished.exists():
         write_json(directory / "settings.json", settings)
         with TrainingBar(f"victim, seed {seed}") as bar:
-            variables = fit(model, splits, train, key, directory=directory / "epochs", on_step=bar.update)
+            variables = fit(
+                model, splits, train_settings(config), key, directory=directory / "epochs", on_step=bar.update
+            )
         checkpoint.save(finished, variables)
-        return Victim(name, model, variables)
-    return Victim(name, model, checkpoint.load(finished, jax.eval_shape(model.init, key)))
+        return Victim(name, model, variables, model)
+    return Victim(name, model, checkpoint.load(finished, jax.eval_shape(model.init, key)), model)
+
+
+def _sisa(config: Config, splits: Splits, seed: int, key: Key) -> Victim:
+    """An ensemble that SISA can unlearn from."""
+    settings, aggregation = sisa_settings(config)
+    described = _settings(config, splits, seed) | {"sisa": settings._asdict(), "aggregation": aggregation}
+    name = settings_hash(described)
+    folder = Path(config.cache_dir) / "sisa" / name
+    write_json(folder / "settings.json", described)
+    base = build_model(config, splits.spec)
+    trained = train_or_find_sisa(base, splits.train, settings, aggregation, key, folder)
+    return Victim(name, trained.model, trained.variables, base, trained.unlearn)
+
+
+def _settings(config: Config, splits: Splits, seed: int) -> dict[str, object]:
+    """All that decides a victim's weights."""
+    return {
+        "recipe": RECIPE,
+        "data": digest(splits),
+        "model": config.model,
+        "blocks": config.blocks if config.model == "vgg" else None,
+        "width": config.width,
+        "batch_norm_momentum": config.batch_norm_momentum,
+        **train_settings(config)._asdict(),
+        "seed": seed,
+    }

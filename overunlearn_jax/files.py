@@ -1,5 +1,6 @@
 """Writing a whole file or nothing, and turning NumPy values into JSON."""
 
+import io
 import json
 import os
 import uuid
@@ -32,6 +33,17 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return target
+
+
+def write_npz(path: str | os.PathLike[str], **arrays: Any) -> Path:
+    """Writes arrays by name as NumPy's .npz, the whole file or nothing, and returns the path.
+
+    Raises:
+      OSError: if the file cannot be written.
+    """
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return write_bytes(path, buffer.getvalue())
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

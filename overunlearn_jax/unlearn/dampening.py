@@ -14,6 +14,7 @@ from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Sp
 from overunlearn_jax.unlearn.call import UnlearnFn, check_request, retained
 from overunlearn_jax.unlearn.descent import Apply, Batch, batches, cross_entropy
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
+from overunlearn_jax.unlearn.work import count_gradients
 
 CHUNK = 16  # samples whose gradients are in memory together
 
@@ -63,6 +64,7 @@ def importance(model: Model, variables: Variables, samples: Batch, *, scope: str
     """Mean over the samples of the squared gradient of each one's own loss, for every weight in `scope`."""
     selected, rest = partition_params(variables.params, scope)
     total = jax.tree.map(jnp.zeros_like, selected)
+    count_gradients(len(samples.labels))
     for start in range(0, len(samples.labels), CHUNK):
         chunk = Batch(*(jnp.asarray(part[start : start + CHUNK]) for part in samples))
         total = jax.tree.map(jnp.add, total, _squared(model.apply, selected, rest, variables.state, chunk))

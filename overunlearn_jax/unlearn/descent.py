@@ -16,6 +16,7 @@ import optax
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Variables
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
+from overunlearn_jax.unlearn.work import count_gradients
 
 MOMENTUM = 0.9
 
@@ -63,6 +64,7 @@ def descend(
     selected, rest = partition_params(variables.params, scope)
     velocity = jax.tree.map(jnp.zeros_like, selected)
     for step in steps:
+        count_gradients(sum(len(batch.labels) for batch in step if batch is not NOTHING))
         selected, velocity = _step(
             model.apply, objective, selected, velocity, rest, variables.state, step, context, mask, learning_rate
         )

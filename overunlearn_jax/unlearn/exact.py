@@ -14,6 +14,7 @@ from overunlearn_jax.models import Model
 from overunlearn_jax.training import Progress, TrainSettings, fit
 from overunlearn_jax.types import DatasetSpec, Images, Key, Labels, Split, Splits, Variables
 from overunlearn_jax.unlearn.call import UnlearnFn, check_request, retained
+from overunlearn_jax.unlearn.work import count_gradients
 
 
 def retrain(
@@ -53,7 +54,13 @@ def retrain(
         nothing = Split(*(part[:0] for part in validation))
         splits = Splits(spec, held, validation, test=nothing)
         folder = None if directory is None else Path(directory) / _name(splits, settings, key)
-        return fit(model, splits, settings, key, directory=folder, on_step=on_step)
+
+        def trained(progress: Progress) -> None:
+            count_gradients(progress.images)
+            if on_step:
+                on_step(progress)
+
+        return fit(model, splits, settings, key, directory=folder, on_step=trained)
 
     return unlearn_fn
 

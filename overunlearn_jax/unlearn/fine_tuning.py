@@ -12,6 +12,7 @@ from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Split, Variables
 from overunlearn_jax.unlearn.call import UnlearnFn, check_request
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
+from overunlearn_jax.unlearn.work import count_gradients
 
 
 def random_other_labels(key: Key, labels: Labels, num_classes: int) -> Labels:
@@ -62,6 +63,7 @@ def fine_tuning(
                     jax.random.fold_in(dropout_key, step),
                 )
                 step += 1
+                count_gradients(len(rows))
         return Variables(merge_params(selected, rest), state)
 
     return unlearn_fn

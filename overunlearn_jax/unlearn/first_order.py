@@ -17,6 +17,7 @@ from overunlearn_jax.unlearn.call import UnlearnFn, check_request
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
 from overunlearn_jax.unlearn.replacements import replacement_images
 from overunlearn_jax.unlearn.transforms import first_order_transform
+from overunlearn_jax.unlearn.work import count_gradients
 
 
 def first_order(
@@ -63,6 +64,7 @@ def first_order(
                 None if others is None or lost else others[rows],
                 labels[rows],
             )
+            count_gradients(len(labels[rows]) * (1 if others is None or lost else 2))
             difference = part if difference is None else jax.tree.map(jnp.add, difference, part)
         updates, _ = transform.update(difference, transform.init(selected), selected)
         return variables._replace(params=merge_params(optax.apply_updates(selected, updates), rest))

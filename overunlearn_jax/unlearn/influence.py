@@ -17,6 +17,7 @@ from overunlearn_jax.unlearn.descent import Batch, batches
 from overunlearn_jax.unlearn.first_order import gradient_difference
 from overunlearn_jax.unlearn.inverse_hessian import Solution, conjugate_gradients, damped_product, lissa
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
+from overunlearn_jax.unlearn.work import count_gradients
 
 SOLVERS = ("conjugate_gradients", "lissa")
 
@@ -80,6 +81,7 @@ def _gradient_sum(
     model: Model, selected: Params, rest: Params, state: object, images: Images, labels: Labels, batch_size: int
 ) -> Params:
     total = jax.tree.map(jnp.zeros_like, selected)
+    count_gradients(len(labels))
     for start in range(0, len(labels), batch_size):
         rows = slice(start, start + batch_size)
         part = gradient_difference(model.apply, selected, rest, state, images[rows], None, labels[rows])

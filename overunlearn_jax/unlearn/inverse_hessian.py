@@ -15,6 +15,7 @@ from overunlearn_jax.types import Array, Params, PyTree, Variables
 from overunlearn_jax.unlearn.call import DivergedError
 from overunlearn_jax.unlearn.descent import Apply, Batch, cross_entropy
 from overunlearn_jax.unlearn.partition import merge_params
+from overunlearn_jax.unlearn.work import count_gradients
 
 Product = Callable[[Params], Params]  # w to (H + damping) w
 
@@ -84,6 +85,7 @@ def damped_product(
     count = sum(len(batch.labels) for batch in samples)
 
     def product(vector: Params) -> Params:
+        count_gradients(2 * count)
         total = jax.tree.map(lambda leaf: damping * leaf, vector)
         for batch in samples:
             total = _add(total, 1.0 / count, _hessian_product(apply, selected, rest, state, batch, vector))

@@ -13,6 +13,7 @@ from overunlearn_jax.unlearn.descent import Apply, Batch, Step, batches, cross_e
 from overunlearn_jax.unlearn.fine_tuning import random_other_labels
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
 from overunlearn_jax.unlearn.random_labels import relabelled
+from overunlearn_jax.unlearn.work import count_gradients
 
 
 def salun(
@@ -65,6 +66,7 @@ def saliency_mask(
     """True for the `share` of all weights in `scope` where the sum of the samples' gradients is largest in size."""
     selected, rest = partition_params(variables.params, scope)
     total = jax.tree.map(jnp.zeros_like, selected)
+    count_gradients(len(labels))
     for start in range(0, len(labels), 256):
         batch = Batch(images[start : start + 256], labels[start : start + 256])
         total = jax.tree.map(jnp.add, total, _gradient(model.apply, selected, rest, variables.state, batch))

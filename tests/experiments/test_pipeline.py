@@ -10,9 +10,11 @@ import pytest
 
 from experiments import pipeline
 from experiments.config import ATTACKS, Config
+from experiments.victims import train_or_find
+from overunlearn_jax import data
 from overunlearn_jax.reporting.rows import REQUIRED_KEYS
 from tests.experiments import tiny
-from tests.experiments.running import MakeConfig, by_attack, ready, rows_of
+from tests.experiments.running import MakeConfig, by_attack, ready, refuse, rows_of
 
 
 def test_a_run_leaves_all_its_files(config: MakeConfig):
@@ -97,6 +99,34 @@ def test_other_methods(config: MakeConfig, name: str, settings: str):
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_sisa_is_a_victim_of_its_own_and_forgets_the_samples_that_are_meant(
+    config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+):
+    run = config(unlearning="sisa", method_settings="shards=2,slices=2,epochs=2", forgetting=True)
+    pipeline.run(run)
+    rows = by_attack(run)
+    plain = train_or_find(config(), data.load(run.dataset, seed=0), 0, pipeline.seed_keys(0).train)
+    assert rows["normal"]["victim"] != plain.name
+    for attack in ("noise", "pushing_1", "pushing_2"):  # changed images still mean the same samples
+        assert rows[attack]["per_class"] == rows["normal"]["per_class"]
+    assert rows["normal"]["gradient_evaluations"] > 0
+    assert rows["normal"]["js_to_retrained"] > 0  # an ensemble beside one model
+    # a victim of other shards is another; the same one is found again
+    other = config(
+        unlearning="sisa",
+        method_settings="shards=3,slices=1,epochs=9",
+        attacks=("normal",),
+        workdir=f"{run.workdir}_other",
+    )
+    pipeline.run(other)
+    assert by_attack(other)["normal"]["victim"] != rows["normal"]["victim"]
+    monkeypatch.setattr("overunlearn_jax.unlearn.sisa.slices.make_train_step", refuse)
+    again = dataclasses.replace(run, workdir=f"{run.workdir}_again")
+    pipeline.run(again)
+    assert tiny.without_wall_times(rows_of(again)) == tiny.without_wall_times(rows_of(run))
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_a_user_s_function_from_a_file_of_their_own(
     config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -128,8 +158,10 @@ def test_a_user_s_function_from_a_file_of_their_own(
             "salun has no setting shares; expected some of share",
         ),
         ({"unlearning": "salun", "method_settings": "steps=many"}, "salun cannot read steps=many: expected int"),
+        ({"unlearning": "sisa", "method_settings": "shard=5"}, "sisa has no setting shard; expected some of shards"),
+        ({"unlearning": "sisa", "method_settings": "shards=five"}, "sisa cannot read shards=five: expected int"),
         ({"unlearning": "no_such_module:forget"}, "no_such_module:forget cannot be imported from here: No module"),
-        ({"unlearning": "json:tool"}, "json:tool is a module; expected unlearn"),
+        ({"unlearning": "os:path"}, "os:path is a module; expected unlearn"),
         ({"class_a": "ants"}, r"no class 'ants'.* Did you mean 'ant'\? Classes: 0 ant, 1 bee, 2 cat"),
         ({"class_b": "3"}, r"no class '3', expected a class name or a number 0\.\.2"),
         ({"target": "dog"}, "no class 'dog'"),

@@ -11,7 +11,7 @@ def test_softmax_regression_has_the_gradients_of_its_closed_form():
     model = pure_model(
         lambda key: {"kernel": jax.random.normal(key, (4, 3))}, lambda p, x: x.reshape(-1, 4) @ p["kernel"]
     )
-    victim = Victim("closed form", model, model.init(jax.random.key(0)))
+    victim = Victim("closed form", model, model.init(jax.random.key(0)), model)
     images = np.random.default_rng(0).normal(size=(5, 2, 2, 1)).astype(np.float32)
     labels = np.full(5, 1)
     p = np.asarray(victim.predict(images))

@@ -25,7 +25,7 @@ VARIABLES = MODEL.init(KEY)
 
 
 def test_the_command_line_knows_the_same_methods():
-    assert tuple(METHODS) == config.METHODS
+    assert (*METHODS, "sisa") == config.METHODS  # sisa trains a victim of its own
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -124,12 +124,10 @@ def test_what_a_user_s_function_may_not_return(monkeypatch, function, message):
     [
         ("no_such_module:forget", "cannot be imported from here: No module named"),
         ("json:forget", "has no attribute 'forget'"),
-        ("json:tool", "is a module; expected unlearn"),
+        ("os:path", "is a module; expected unlearn"),
         (":forget", "cannot be imported"),
     ],
 )
 def test_functions_that_are_not_there(name, message):
-    import json.tool  # noqa: F401  (makes json:tool a module)
-
     with pytest.raises(ValueError, match=message):
         user_method(name)

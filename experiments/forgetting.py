@@ -1,0 +1,136 @@
+"""Did the service forget? What membership inference, distance to a retrained model and relearning say of each cell."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.config import Config
+from experiments.shadows import Shadows, train_or_find_shadows
+from experiments.unlearning import retrained_folder
+from experiments.victims import Victim, train_settings
+from overunlearn_jax.batching import predict_in_batches
+from overunlearn_jax.forgetting import (
+    Membership,
+    js_distance,
+    lira_scores,
+    mean_loss,
+    membership,
+    relearn_steps,
+    true_label_confidence,
+)
+from overunlearn_jax.models import Model, predict_fn
+from overunlearn_jax.types import Key, Split, Splits, UnlearningRequest, Variables
+from overunlearn_jax.unlearn import retrain, without
+
+RETAINED = 2000  # retained samples whose accuracy stands for all
+RELEARN_RATE, RELEARN_BATCH, RELEARN_MOST, RELEARN_MARGIN = 1e-2, 64, 200, 0.1
+_ORACLE, _RETAINED, _RELEARN = 1_000_001, 1_000_002, 1_000_003  # folded into the seed's unlearning key
+
+
+class _Samples(NamedTuple):
+    """What a model is asked about."""
+
+    forget: Split  # the originals of the request
+    retained: Split
+    others: Split  # test samples of class A: never seen, of the same class
+
+
+class ForgettingMeter:
+    """Measures of one seed's victim after each request, always beside the victim before and a retrained model."""
+
+    def __init__(self, config: Config, victim: Victim, splits: Splits, class_a: int, key: Key):
+        self._config, self._victim, self._splits = config, victim, splits
+        self._key = key
+        of_class = splits.test.labels == class_a
+        self._others = Split(*(part[of_class] for part in splits.test))
+        self._shadows = train_or_find_shadows(config, splits, class_a) if config.shadows else None
+        self._known: dict[bytes, dict[str, Any]] = {}  # of the retrained model and the victim, by the forget set
+
+    def measure(self, request: UnlearningRequest, unlearned: Variables) -> dict[str, Any]:
+        """The row's part on forgetting: the unlearned model's numbers, then those `_before` and `_retrained`."""
+        samples = self._samples(request)
+        oracle = self._oracle(samples, request)
+        own = self._of(self._victim.model, unlearned, samples, oracle, request)
+        name = request.original_ids.tobytes()
+        if name not in self._known:
+            others = {
+                "before": (self._victim.model, self._victim.variables),
+                "retrained": (self._victim.architecture, oracle),
+            }
+            self._known[name] = {
+                f"{key}_{which}": value
+                for which, (model, variables) in others.items()
+                for key, value in self._of(model, variables, samples, oracle, request).items()
+            }
+        return own | self._known[name]
+
+    def _samples(self, request: UnlearningRequest) -> _Samples:
+        forget = Split(request.original_images, request.original_labels, request.original_ids)
+        kept = np.flatnonzero(~np.isin(self._splits.train.ids, request.original_ids))
+        drawn = np.asarray(jax.random.permutation(jax.random.fold_in(self._key, _RETAINED), kept))[:RETAINED]
+        return _Samples(forget, Split(*(part[drawn] for part in self._splits.train)), self._others)
+
+    def _oracle(self, samples: _Samples, request: UnlearningRequest) -> Variables:
+        """A model trained from scratch without the originals; kept on disk, so that all requests share it."""
+        rows = np.flatnonzero(np.isin(self._splits.train.ids, request.original_ids))
+        method = retrain(
+            spec=self._splits.spec,
+            validation=self._splits.validation,
+            settings=train_settings(self._config),
+            directory=retrained_folder(self._config, self._victim),
+        )
+        return method(
+            self._victim.architecture,
+            self._victim.variables,
+            samples.forget.images,
+            samples.forget.labels,
+            jax.random.fold_in(self._key, _ORACLE),
+            without(self._splits.train, rows),
+        )
+
+    def _of(
+        self, model: Model, variables: Variables, samples: _Samples, oracle: Variables, request: UnlearningRequest
+    ) -> dict[str, Any]:
+        forget, retained, others = (predict_in_batches(predict_fn(model, variables), split.images) for split in samples)
+        ideal = predict_in_batches(predict_fn(self._victim.architecture, oracle), samples.forget.images)
+        known = true_label_confidence(forget, samples.forget.labels)
+        unknown = true_label_confidence(others, samples.others.labels)
+        target = mean_loss(self._victim.model, self._victim.variables, samples.forget.images, samples.forget.labels)
+        steps = relearn_steps(
+            model,
+            variables,
+            samples.forget.images,
+            samples.forget.labels,
+            jax.random.fold_in(self._key, _RELEARN),
+            target_loss=target + RELEARN_MARGIN,
+            learning_rate=RELEARN_RATE,
+            batch_size=RELEARN_BATCH,
+            most=RELEARN_MOST,
+        )
+        found: dict[str, Any] = {
+            "forget_accuracy": float((forget.argmax(-1) == samples.forget.labels).mean()),
+            "retain_accuracy": float((retained.argmax(-1) == samples.retained.labels).mean()),
+            "js_to_retrained": float(js_distance(forget, ideal).mean()),
+            "relearn_steps": steps,
+        }
+        found |= _named("confidence", membership(known, unknown))
+        if self._shadows is not None:
+            found |= _named("lira", _lira(self._shadows, request, known, unknown))
+        return found
+
+
+def _lira(shadows: Shadows, request: UnlearningRequest, known: np.ndarray, unknown: np.ndarray) -> Membership:
+    place = {identity: column for column, identity in enumerate(shadows.train_ids.tolist())}
+    columns = [place[identity] for identity in request.original_ids.tolist()]
+    never = np.arange(len(shadows.train_ids), shadows.logits.shape[1])
+    scores = [
+        lira_scores(logits, shadows.logits[:, chosen], shadows.inside[:, chosen])
+        for logits, chosen in ((known, columns), (unknown, never))
+    ]
+    return membership(*scores)
+
+
+def _named(attack: str, found: Membership) -> dict[str, Any]:
+    rate = None if np.isnan(found.tpr_at_1_fpr) else found.tpr_at_1_fpr
+    return {f"{attack}_auc": found.auc, f"{attack}_tpr_at_1_fpr": rate}

@@ -1,0 +1,99 @@
+"""Whether each request was forgotten: the row's numbers, beside those of the victim and of a retrained model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import pipeline, shadows
+from experiments.forgetting import ForgettingMeter
+from overunlearn_jax import data
+from overunlearn_jax.forgetting import membership, true_label_confidence
+from tests.experiments.running import MakeConfig, by_attack, ready, refuse
+
+MEASURES = {
+    "forget_accuracy",
+    "retain_accuracy",
+    "js_to_retrained",
+    "relearn_steps",
+    "confidence_auc",
+    "confidence_tpr_at_1_fpr",
+    "lira_auc",
+    "lira_tpr_at_1_fpr",
+}
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_every_row_says_whether_the_request_was_forgotten(config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
+    settings = config(
+        forgetting=True,
+        shadows=4,
+        unlearning="gradient_ascent",
+        method_settings="learning_rate=0.3,steps=10",
+        attacks=("normal", "pushing_1"),
+    )
+    pipeline.run(settings)
+    rows = by_attack(settings)
+    for row in rows.values():
+        for name in MEASURES:
+            assert {name, f"{name}_before", f"{name}_retrained"} <= row.keys()
+        assert row["js_to_retrained_retrained"] == pytest.approx(0, abs=1e-6)
+        assert row["relearn_steps_before"] == 0  # it is where relearning has to come back to
+        assert row["js_to_retrained"] > 0
+        assert 0 <= row["lira_auc"] <= 1
+        assert row["confidence_tpr_at_1_fpr"] is None  # eight test samples of the class
+        assert row["gradient_evaluations"] == 10 * row["submitted"]
+    honest = rows["normal"]
+    assert honest["forget_accuracy"] < honest["forget_accuracy_before"] == 1.0
+    same = {key for key in honest if key.endswith(("_before", "_retrained")) and key.rsplit("_", 1)[0] in MEASURES}
+    assert {key: honest[key] for key in same} == {key: rows["pushing_1"][key] for key in same}
+    # a second run finds the retrained model and the shadow models
+    again = config(
+        forgetting=True,
+        shadows=4,
+        unlearning="gradient_ascent",
+        method_settings="learning_rate=0.1",
+        attacks=("normal",),
+        workdir=f"{settings.workdir}_again",
+    )
+    monkeypatch.setattr(shadows, "shadow_logits", refuse)
+    pipeline.run(again)
+    kept = by_attack(again)["normal"]
+    assert {key: kept[key] for key in same} == {key: honest[key] for key in same}
+    text = (Path(settings.workdir) / "results.jsonl").read_text()
+    assert all(json.loads(line) for line in text.splitlines())
+
+
+def test_the_meter_beside_its_parts(config: MakeConfig):
+    settings = config(forgetting=True, attacks=("normal", "pushing_1"))
+    run = ready(settings)
+    meter = ForgettingMeter(settings, run.victim, run.splits, 0, pipeline.seed_keys(0).unlearn)
+    request = run.crafter.craft("pushing_1", run.count)
+    found = meter.measure(request, run.victim.variables)
+    others = run.splits.test.images[run.splits.test.labels == 0]
+    scores = [
+        true_label_confidence(run.victim.predict(images), np.zeros(len(images), int))
+        for images in (request.original_images, others)
+    ]
+    assert found["confidence_auc"] == pytest.approx(membership(*scores).auc)
+    assert found["confidence_auc"] == found["confidence_auc_before"]
+    assert found["forget_accuracy"] == 1.0  # of the originals, not of what was submitted
+    assert "lira_auc" not in found
+
+
+def test_shadow_models_have_seen_half_of_the_pool_whatever_the_split(config: MakeConfig):
+    settings = config(shadows=4, forgetting=True)
+    found = [shadows.train_or_find_shadows(settings, data.load(settings.dataset, seed=seed), 0) for seed in (0, 1)]
+    np.testing.assert_array_equal(found[0].train_ids, found[1].train_ids)
+    np.testing.assert_array_equal(found[0].logits, found[1].logits)
+    np.testing.assert_array_equal(found[0].inside.sum(0), 2)
+    assert found[0].logits.shape == (4, 40)  # 32 to train and validate, 8 to test
+
+
+@pytest.mark.parametrize(
+    "changes", [{"shadows": 3, "forgetting": True}, {"shadows": 4}, {"shadows": 2, "forgetting": True}]
+)
+def test_shadow_models_that_cannot_be(config: MakeConfig, changes: dict):
+    with pytest.raises(ValueError, match="expected 0, or an even number from 4 on together with --forgetting"):
+        config(**changes)
