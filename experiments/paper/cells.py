@@ -10,6 +10,7 @@ from overunlearn_jax.intervals import Interval, mean_interval, paired_difference
 # An honest request of 10 % cost the paper's airplane 87.8 - 81.7 points. Our unlearning rate is the largest whose
 # honest request costs class A no more: chosen on honest requests, so that it favours no attack.
 HONEST_COST = 0.061
+STEALTH = ("ssim_mean", "lpips_mean")
 
 Row = Mapping[str, Any]
 Results = Mapping[str, Sequence[Row]]  # rows by study
@@ -80,7 +81,7 @@ def cell(results: Results, entry: Entry, *, fidelity: str = READING, tau: float 
     ours = {seed: value for seed, value in measured.items() if value is not None}
     if not ours:
         return Cell(None, entry.paper, None, None)
-    if entry.attack in ("before", "normal"):
+    if entry.attack in ("before", "normal") or measure in STEALTH:
         return Cell(mean_interval(list(ours.values())), entry.paper, None, None)
     honestly = {seed: value for seed, row in honest.items() if (value := _measure(row, measure, entry)) is not None}
     shared = [seed for seed in ours if seed in honestly]
@@ -121,7 +122,7 @@ def _measure(row: Row, measure: str, entry: Entry) -> float | None:
     if measure in ("predicted", "predicted_right"):
         counts = row.get("class_a_predicted" if measure == "predicted" else "class_a_right_predicted")
         return None if counts is None else float(counts[row["class_names"].index(entry.label)])
-    if measure in ("ssim_mean", "lpips_mean"):
+    if measure in STEALTH:
         return row.get(measure)
     key = "overall_train_before" if measure == "overall_train" else f"{measure}_before" if before else measure
     return None if row.get(key) is None else 100 * float(row[key])

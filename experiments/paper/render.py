@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tabulate import tabulate
 
-from experiments.paper.cells import HONEST_COST, Cell, Results, cells_of, chosen_tau, honest_costs, tau_study
+from experiments.paper.cells import HONEST_COST, STEALTH, Cell, Results, cells_of, chosen_tau, honest_costs, tau_study
 from experiments.paper.layout import READING, TableLayout, entries_of
 
 FORMATS = {"md": "github", "tex": "latex_booktabs", "html": "html"}
@@ -40,7 +40,7 @@ def render(results: Results, layout: TableLayout, *, tau: float | None = None) -
     rows: list[tuple[str, ...]] = []
     for line, cells in zip(layout.lines, cells_of(results, layout, tau=tau), strict=True):
         empty = ("",) * len(line.labels)
-        places = [4 if entry.measure in ("ssim_mean", "lpips_mean") else 1 for entry in line.entries]
+        places = [4 if entry.measure in STEALTH else 1 for entry in line.entries]
         rows.append((*line.labels, "ours", *map(_ours, cells, places)))
         if any(each.paper is not None for each in cells):
             rows.append((*empty, "paper", *map(_paper, cells, places)))

@@ -12,7 +12,7 @@ from experiments.config import Config
 TAUS = {
     "cifar10": (2e-5, 3e-5, 5e-5, 7e-5, 1e-4, 1.4e-4, 2e-4, 3e-4, 5e-4),
     "cifar100": (2e-4, 3e-4, 5e-4, 7e-4, 1e-3, 1.4e-3, 2e-3, 3e-3, 5e-3, 7e-3, 1e-2),
-    "stl10": (2e-4, 3e-4, 5e-4, 7e-4, 1e-3, 1.4e-3, 2e-3, 3e-3, 5e-3, 7e-3, 1e-2),
+    "stl10": (2e-5, 3e-5, 5e-5, 7e-5, 1e-4, 1.4e-4, 2e-4, 3e-4, 5e-4, 7e-4, 1e-3, 2e-3),
 }
 PUSHES = ("normal", "pushing_1", "pushing_2")
 CIFAR10 = {"dataset": "cifar10", "class_a": "airplane", "class_b": "cat"}

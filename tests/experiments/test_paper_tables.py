@@ -107,6 +107,7 @@ def test_a_cell_is_the_mean_over_seeds_and_its_effect_is_paired():
     assert cell(RESULTS, Entry("cifar10", "before", 0.1, "predicted_right", 878, "airplane")).ours.mean == 88
     assert cell(RESULTS, Entry("cifar10", "before", 0.1, "predicted_right", 0, "cat")).ours.mean == 0
     assert cell(RESULTS, Entry("stl10", "pushing_1", 0.1, "overall", 56.2)).ours is None
+    assert cell(RESULTS, Entry("cifar10", "pushing_1", 0.1, "ssim_mean", 0.97)).effect is None  # beside an honest 1.0
     assert cell(RESULTS, Entry("cifar10", "blending", 0.1, "overall", None)).ours is None
 
 
