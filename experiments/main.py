@@ -5,6 +5,7 @@
   python -m experiments.main --config=WORKDIR/config.json                 an earlier run again
   python -m experiments.main --experiment=table_04 --scale=cpu            a table or figure of the paper, or all
   python -m experiments.main --experiment=all --dry_run                   what all of them would cost
+  python -m experiments.main --experiment=methods --scale=cpu             twelve unlearning methods, compared
 
 Flags after a flagfile override it. A run that was killed goes on when the same command is started again.
 """
@@ -16,6 +17,7 @@ from absl import app, flags, logging
 from experiments import config as config_module
 from experiments import processes
 from experiments.config import Config
+from experiments.methods import suite as methods_suite
 from experiments.paper import suite
 from experiments.paper.places import Pages
 
@@ -41,8 +43,10 @@ def main(arguments: list[str]) -> None:
 
 
 def _run(config: Config) -> Pages:
+    command = " ".join(["python -m experiments.main", *sys.argv[1:]])
+    if config.experiment == methods_suite.NAME:
+        return methods_suite.run(_plan(config), flags.FLAGS.scale, command)
     if suite.is_of_the_paper(config.experiment):
-        command = " ".join(["python -m experiments.main", *sys.argv[1:]])
         return suite.run(_plan(config), config.experiment, flags.FLAGS.scale, command)
     from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
 
@@ -51,11 +55,13 @@ def _run(config: Config) -> Pages:
 
 
 def _plan(config: Config) -> dict[str, Config]:
-    """The runs behind a table or figure of the paper."""
+    """The runs behind a table or figure of the paper, or the grid of methods."""
+    if config.experiment == methods_suite.NAME:
+        return methods_suite.plan(flags.FLAGS.scale, config, config_module.given(flags.FLAGS))
     if not suite.is_of_the_paper(config.experiment):
         raise ValueError(
             f"--dry_run tells the cost of the paper's tables and figures, not of --experiment={config.experiment}: "
-            f"expected all, or one of {', '.join(suite.EXHIBITS)}"
+            f"expected all, methods, or one of {', '.join(suite.EXHIBITS)}"
         )
     return suite.plan(config.experiment, flags.FLAGS.scale, config, config_module.given(flags.FLAGS))
 

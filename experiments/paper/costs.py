@@ -17,6 +17,7 @@ STEPS_TARGETED = 3  # times as many
 SECONDS_AN_IMAGE = {16: 5e-5, 32: 1.7e-4, 64: 6e-4, 128: 2.3e-3}  # of 32 x 32, forward, by the width of a VGG
 RESNET = 4  # times a VGG of its width
 TRAINING_FACTOR = 12.0  # times a forward pass
+SHADOW_SHARE = 0.64  # of a victim's training data that a shadow model has
 EDITS = {16: 4, 32: 6, 64: 8, 128: 10}  # times faster than forward passes, by width
 
 
@@ -37,7 +38,8 @@ def table(configs: dict[str, Config]) -> str:
             victim = (config.dataset, config.model, config.blocks, config.width, seed)
             if victim not in victims:
                 victims.add(victim)
-                minutes += TRAINING_IMAGES[config.dataset] * config.epochs * unit * TRAINING_FACTOR / 60
+                trainings = 1 + config.forgetting * (1 + config.shadows / len(config.seeds) * SHADOW_SHARE)
+                minutes += trainings * TRAINING_IMAGES[config.dataset] * config.epochs * unit * TRAINING_FACTOR / 60
             if {"noise", "pushing_1", "pushing_2"} & set(config.attacks):
                 search = (*victim, config.class_a, config.target)
                 share = max(config.fractions) * CLASS_SAMPLES[config.dataset]
@@ -60,7 +62,7 @@ def _nearest(width: int) -> int:
 
 
 def _cells(config: Config) -> int:
-    variants = 1 if config.unlearning == "fine_tuning" else len(config.fidelity) * len(config.taus)
+    variants = len(config.fidelity) * len(config.taus) if config.unlearning == "first_order" else 1
     return len(list(itertools.product(config.seeds, config.fractions, config.attacks))) * variants
 
 

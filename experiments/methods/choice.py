@@ -1,0 +1,60 @@
+"""Which strength of a method stands in the tables, and its numbers over seeds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from experiments.methods.grid import Run, runs_of
+from experiments.paper.cells import HONEST_COST
+from overunlearn_jax.intervals import Interval, mean_interval, paired_difference
+
+Row = Mapping[str, Any]
+Results = Mapping[str, Sequence[Row]]  # rows by the run's folder
+
+
+class Chosen(NamedTuple):
+    """A method at the strength that the rule picks."""
+
+    run: Run
+    tau: float | None
+    rows: list[Row]
+    fits: bool  # whether an honest request costs no more than the rule allows
+
+    def of(self, attack: str) -> dict[int, Row]:
+        """The rows of one request, by seed."""
+        return {row["seed"]: row for row in self.rows if row["attack"] == attack}
+
+    def values(self, attack: str, name: str) -> Interval | None:
+        """A number of the rows over seeds; None where it was not measured."""
+        found = [row[name] for row in self.of(attack).values() if row.get(name) is not None]
+        return mean_interval(found) if found else None
+
+    def harm(self, attack: str, name: str) -> Interval | None:
+        """How much lower `name` is after this request than after the honest one, paired over seeds."""
+        honest, malicious = self.of("normal"), self.of(attack)
+        shared = sorted(honest.keys() & malicious.keys())
+        if not shared:
+            return None
+        return paired_difference([honest[s][name] for s in shared], [malicious[s][name] for s in shared])
+
+    @property
+    def setting(self) -> str:
+        """What was picked, in words."""
+        return f"tau={self.tau:g}" if self.tau is not None else self.run.settings
+
+
+def choose(results: Results, method: str) -> Chosen | None:
+    """The strongest setting whose honest request costs class A at most what the paper's cost, in the mean over seeds.
+
+    The weakest where each costs more; None where nothing has run. Chosen on honest requests alone, it favours no
+    attack.
+    """
+    tried: list[Chosen] = []
+    for run in runs_of(method):
+        rows = results.get(run.folder, ())
+        for tau in dict.fromkeys(row["tau"] for row in rows):
+            own = [row for row in rows if row["tau"] == tau]
+            honest = [row for row in own if row["attack"] == "normal"]
+            cost = sum(row["class_a_before"] - row["class_a"] for row in honest) / len(honest)
+            tried.append(Chosen(run, tau, own, cost <= HONEST_COST))
+    fitting = [each for each in tried if each.fits]
+    return fitting[-1] if fitting else tried[0] if tried else None

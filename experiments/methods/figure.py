@@ -1,0 +1,46 @@
+"""One picture of the grid: what the attack harms, over how well the method forgets."""
+
+import io
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from experiments.methods.choice import Chosen
+from overunlearn_jax.files import write_bytes
+from overunlearn_jax.intervals import Interval
+
+ATTACK = "pushing_2"
+
+
+def draw(chosen: dict[str, Chosen]) -> Figure:
+    """A point for each method: points of class A that Pushing-II costs, over an attack's AUC after an honest request.
+
+    LiRA's AUC where it was measured, else the confidence attack's. Bars are 95 % intervals over seeds.
+    """
+    lira = any(each.values("normal", "lira_auc") for each in chosen.values())
+    name, words = ("lira_auc", "LiRA") if lira else ("confidence_auc", "confidence attack")
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    for method, each in chosen.items():
+        across, up = each.values("normal", name), each.harm(ATTACK, "class_a")
+        if across is None or up is None:
+            continue
+        axes.errorbar(across.mean, 100 * up.mean, _half(up, 100), _half(across, 1), marker="o", capsize=3, label=method)
+        axes.annotate(method, (across.mean, 100 * up.mean), xytext=(6, 4), textcoords="offset points", fontsize=8)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
+    axes.set_xlabel(f"{words}'s AUC after an honest request (0.5: forgotten)")
+    axes.set_ylabel("points of class A that Pushing-II costs beyond it")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def write(figure: Figure, path: Path) -> Path:
+    """Writes it as PNG."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    return write_bytes(path, picture.getvalue())
+
+
+def _half(value: Interval, scale: float) -> float:
+    return 0.0 if value.count < 2 else scale * (value.high - value.mean)

@@ -1,0 +1,85 @@
+"""The grid as two tables: what each method's requests harm, and whether honest ones are forgotten."""
+
+from collections.abc import Callable
+
+from tabulate import tabulate
+
+from experiments.methods.choice import Chosen
+from experiments.methods.grid import LADDERS
+from overunlearn_jax.intervals import Interval
+from overunlearn_jax.unlearn import METHODS
+
+ATTACKS = ("noise", "blending", "pushing_1", "pushing_2")
+NAMES = {"noise": "noise control", "blending": "blending", "pushing_1": "Pushing-I", "pushing_2": "Pushing-II"}
+NOT_MEASURED = "–"
+Column = tuple[str, Callable[[Chosen], str]]
+
+
+def harm(chosen: dict[str, Chosen]) -> str:
+    """Over-unlearning I (class A) and II (class B), in points beyond the honest request."""
+    columns: list[Column] = [
+        ("setting", lambda each: each.setting + ("" if each.fits else " (none tried is gentler)")),
+        ("class A before", lambda each: _show(each.values("normal", "class_a_before"), 100)),
+        ("honest", lambda each: _show(each.values("normal", "class_a"), 100)),
+        *((f"A, {NAMES[attack]}", _harm(attack, "class_a")) for attack in ATTACKS),
+        *((f"B, {NAMES[attack]}", _harm(attack, "class_b")) for attack in ATTACKS[1:]),
+    ]
+    return _table(chosen, columns)
+
+
+def forgetting(chosen: dict[str, Chosen]) -> str:
+    """Whether an honest request is forgotten: the numbers of the retrained model and of the victim come last."""
+    measures = (
+        ("forget accuracy", "forget_accuracy", 100, 1),
+        ("retain accuracy", "retain_accuracy", 100, 1),
+        ("test accuracy", "overall", 100, 1),
+        ("confidence AUC", "confidence_auc", 1, 3),
+        ("confidence TPR at 1 % FPR", "confidence_tpr_at_1_fpr", 1, 3),
+        ("LiRA AUC", "lira_auc", 1, 3),
+        ("LiRA TPR at 1 % FPR", "lira_tpr_at_1_fpr", 1, 3),
+        ("JS to retrained", "js_to_retrained", 1, 3),
+        ("relearn steps", "relearn_steps", 1, 1),
+        ("seconds", "seconds_unlearn", 1, 1),
+        ("gradient evaluations", "gradient_evaluations", 1, 0),
+    )
+    columns: list[Column] = [
+        ("needs", lambda each: _needs(each.run.method)),
+        *((title, _plain(name, scale, digits)) for title, name, scale, digits in measures),
+    ]
+    lines = _lines(chosen, columns)
+    some = next(iter(chosen.values()), None)
+    if some is not None:
+        for title, suffix in (("(retrained)", "_retrained"), ("(the victim)", "_before")):
+            numbers = [some.values("normal", f"{name}{suffix}") for _, name, _, _ in measures]
+            known = [_show(*each) for each in zip(numbers, *zip(*(m[2:] for m in measures), strict=True), strict=True)]
+            lines.append([title, "", *known])
+    headers = ["method", *(title for title, _ in columns)]
+    return str(tabulate(lines, headers, "github", disable_numparse=True))
+
+
+def _needs(method: str) -> str:
+    return "retained data" if method == "sisa" or METHODS[method].needs_retained else "the request"
+
+
+def _harm(attack: str, name: str) -> Callable[[Chosen], str]:
+    return lambda each: _show(each.harm(attack, name), 100)
+
+
+def _plain(name: str, scale: float, digits: int) -> Callable[[Chosen], str]:
+    return lambda each: _show(each.values("normal", name), scale, digits)
+
+
+def _table(chosen: dict[str, Chosen], columns: list[Column]) -> str:
+    headers = ["method", *(title for title, _ in columns)]
+    return str(tabulate(_lines(chosen, columns), headers, "github", disable_numparse=True))
+
+
+def _lines(chosen: dict[str, Chosen], columns: list[Column]) -> list[list[str]]:
+    return [[method, *(show(chosen[method]) for _, show in columns)] for method in LADDERS if method in chosen]
+
+
+def _show(value: Interval | None, scale: float, digits: int = 1) -> str:
+    if value is None:
+        return NOT_MEASURED
+    mean, low, high = (f"{scale * number:,.{digits}f}" for number in value[:3])
+    return mean if value.count < 2 else f"{mean} [{low}, {high}]"

@@ -1,0 +1,155 @@
+"""The grid of methods and requests: its runs, the choice of a strength, its tables and its figure."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from experiments.config import METHODS, Config
+from experiments.methods import figure, from_rows, grid, suite, tables
+from experiments.methods.choice import choose
+from experiments.methods.grid import LADDERS, Ladder, Run, runs_of
+from overunlearn_jax.intervals import mean_interval, paired_difference
+from tests.experiments import tiny
+from tests.experiments.running import MakeConfig
+
+ATTACKS = ("normal", "noise", "blending", "pushing_1", "pushing_2")
+
+
+def rows(honest: float, pushed: float, tau: float | None = None, **more: float) -> list[dict]:
+    """Three seeds of all requests: what is left of class A after an honest and a malicious one."""
+    return [
+        {
+            "seed": seed,
+            "attack": attack,
+            "tau": tau,
+            "class_a_before": 0.9,
+            "class_a": (honest if attack in ("normal", "noise") else pushed) + seed / 100,
+            "class_b": 0.5 - seed / 100 * (attack == "blending"),
+            "overall": 0.8,
+            "confidence_auc": 0.6,
+            "confidence_auc_before": 0.7,
+            "confidence_auc_retrained": 0.5,
+            "lira_auc": None,
+            "relearn_steps": None if seed else 3,
+            **more,
+        }
+        for seed in range(3)
+        for attack in ATTACKS
+    ]
+
+
+def test_every_method_is_in_the_grid_and_every_run_has_its_own_folder():
+    assert set(LADDERS) == set(METHODS)
+    folders = [run.folder for run in suite.all_runs()]
+    assert len(set(folders)) == len(folders)
+    assert Run("salun", "learning_rate=0.003,steps=50") in runs_of("salun")
+    assert runs_of("retrain") == [Run("retrain", "")]
+
+
+def test_the_plan_shares_victims_and_refuses_what_the_grid_sets():
+    plan = suite.plan("cpu", Config(experiment="methods"), {"seeds": (7,), "shadows": 0})
+    assert list(plan) == [run.folder for run in suite.all_runs()]
+    assert {config.seeds for config in plan.values()} == {(7,)}
+    assert len({(config.width, config.epochs, config.cache_dir) for config in plan.values()}) == 1
+    assert plan["retrain"].workdir == "runs/methods_cpu/retrain"
+    assert all(config.forgetting for config in plan.values())
+    with pytest.raises(ValueError, match="--unlearning=scrub: the grid of methods sets that itself"):
+        suite.plan("cpu", Config(experiment="methods"), {"unlearning": "scrub"})
+
+
+def test_the_strongest_setting_whose_honest_request_is_cheap_enough_is_chosen():
+    weak, middle, strong, strongest = runs_of("salun")
+    results = {
+        weak.folder: rows(0.89, 0.8),
+        middle.folder: rows(0.85, 0.5),
+        strong.folder: rows(0.70, 0.1),
+        strongest.folder: rows(0.5, 0.0),
+    }
+    found = choose(results, "salun")
+    assert found is not None
+    assert (found.run, found.fits) == (middle, True)
+    dear = choose({weak.folder: rows(0.7, 0.5), middle.folder: rows(0.6, 0.5)}, "salun")
+    assert dear is not None
+    assert (dear.run, dear.fits) == (weak, False)
+    swept = choose({"first_order": rows(0.88, 0.5, 1e-4) + rows(0.85, 0.4, 2e-4) + rows(0.5, 0.1, 3e-4)}, "first_order")
+    assert swept is not None
+    assert (swept.tau, swept.setting) == (2e-4, "tau=0.0002")
+    assert len(swept.rows) == 15
+    assert choose({}, "salun") is None
+
+
+def test_harm_is_paired_over_seeds_and_missing_numbers_are_left_out():
+    found = choose({"retrain": rows(0.85, 0.5)}, "retrain")
+    assert found is not None
+    assert found.harm("pushing_2", "class_a") == pytest.approx(paired_difference([0.85] * 3, [0.5] * 3))
+    assert found.harm("blending", "class_b") == pytest.approx(mean_interval([0, 0.01, 0.02]))
+    assert found.values("normal", "relearn_steps") == pytest.approx(mean_interval([3]), nan_ok=True)
+    assert found.values("normal", "lira_auc") is None
+    assert found.values("normal", "no such measure") is None
+
+
+def test_tables_and_figure():
+    chosen = {name: choose({runs_of(name)[0].folder: rows(0.85, 0.5)}, name) for name in ("retrain", "sisa", "salun")}
+    harm = tables.harm(chosen)
+    line = next(line for line in harm.splitlines() if line.startswith("| salun"))
+    assert [part.strip() for part in line.split("|")[2:6]] == [
+        "learning_rate=0.0001,steps=50",
+        "90.0 [90.0, 90.0]",
+        "86.0 [83.5, 88.5]",
+        "0.0 [0.0, 0.0]",
+    ]
+    assert "35.0 [35.0, 35.0]" in line
+    forgetting = tables.forgetting(chosen)
+    assert [row.split("|")[1].strip() for row in forgetting.splitlines()[2:]] == [
+        "salun",
+        "retrain",
+        "sisa",
+        "(retrained)",
+        "(the victim)",
+    ]
+    assert "0.500 [0.500, 0.500]" in forgetting.splitlines()[-2]
+    assert "0.700 [0.700, 0.700]" in forgetting.splitlines()[-1]
+    drawn = figure.draw(chosen)
+    [axes] = drawn.axes
+    assert {text.get_text() for text in axes.texts} == {"retrain", "sisa", "salun"}
+    points = [bars.lines[0] for bars in axes.containers]
+    assert [p.get_xdata()[0] for p in points] == pytest.approx([0.6] * 3)
+    assert [p.get_ydata()[0] for p in points] == pytest.approx([35.0] * 3)
+    assert "confidence attack" in axes.get_xlabel()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_grid_from_start_to_end_and_from_its_rows(
+    config: MakeConfig, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    few = {"gradient_ascent": Ladder("learning_rate", (0.01, 0.1), "steps=2"), "retrain": Ladder()}
+    of_data = {"dataset": str(dataset), "class_a": "ant", "class_b": "bee"}
+    for module in (grid, suite, tables):
+        monkeypatch.setattr(module, "LADDERS", few)
+    monkeypatch.setattr(grid, "CIFAR10", of_data)
+    monkeypatch.setattr(grid, "SCALES", {"cpu": _TinyScale()})
+    base = dataclasses.replace(config(), experiment="methods")
+    given = {name: tiny.SETTINGS[name] for name in ("batch_norm_momentum", "batch_size", "coordinates", "step_size")}
+    given |= {"shadows": 0, "blocks": 1, "learning_rate": 3e-3}
+    pages = suite.run(suite.plan("cpu", base, given), "cpu", "the command")
+    text = pages.text.read_text()
+    assert "the command" in text
+    assert "| gradient_ascent | learning_rate=" in text
+    assert "- gradient_ascent_learning_rate_0.1_steps_2: 1 x cpu" in text
+    retrain = next(line for line in text.splitlines() if line.startswith("| retrain") and "retained" not in line)
+    assert [part.strip() for part in retrain.split("|")][8:10] == ["0.0", "0.0"] or "0.0 [0.0, 0.0]" in retrain
+    rows_folder = tmp_path / "rows"
+    suite.collect(pages.text.parent, rows_folder)
+    suite.write(rows_folder, rows_folder.with_suffix(".md"), "title", "another")
+    again = rows_folder.with_suffix(".md").read_text()
+    assert "(rows/methods.png)" in again
+    assert [line for line in text.splitlines() if line.startswith("|")] == [
+        line for line in again.splitlines() if line.startswith("|")
+    ]
+    assert from_rows.suite is suite
+
+
+class _TinyScale:
+    widths = {"vgg": {"cifar10": 4}}  # noqa: RUF012  (one place, read once)
+    epochs, seeds, max_steps = 3, (0,), 100
