@@ -1,0 +1,100 @@
+"""Audit verdicts from rows: does any request make the service forget more than it may, and how sure is that?"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+
+from overunlearn_jax.files import write_bytes
+from overunlearn_jax.intervals import Interval, paired_difference
+from overunlearn_jax.power import repeats_needed
+
+Row = Mapping[str, Any]
+MEASURES = {"class_a": "over-unlearning I (class A)", "class_b": "over-unlearning II (class B)"}
+SAFE, VULNERABLE, UNDECIDED = "safe", "vulnerable", "undecided"
+
+
+class Verdict(NamedTuple):
+    """One claim: this request costs this class at most the limit, beyond an honest request of the same samples."""
+
+    request: str
+    measure: str  # a key of MEASURES
+    variant: str  # size of the request, reading and rate of the method
+    limit: float  # fraction of the class's test accuracy
+    harm: Interval  # two-sided 90 %: each end is a one-sided 95 % bound
+    seeds_needed: int | None  # to show with 80 % power that the harm is below the limit; None: no number, or over 1,000
+
+    @property
+    def outcome(self) -> str:
+        """Safe or vulnerable if a one-sided 95 % bound says so; else undecided."""
+        if self.harm.count < 2:
+            return UNDECIDED
+        if self.harm.high <= self.limit:
+            return SAFE
+        return VULNERABLE if self.harm.low > self.limit else UNDECIDED
+
+    @property
+    def words(self) -> str:
+        """The claim and what became of it, for a reader."""
+        mean, low, high = (f"{100 * value:.1f}" for value in self.harm[:3])
+        found = f"{mean} points" if self.harm.count < 2 else f"{mean} points, 90 % interval [{low}, {high}]"
+        text = f"{self.request}, {MEASURES[self.measure]}, {self.variant}: {found} over {self.harm.count} seeds; "
+        text += f"at most {100 * self.limit:.1f} allowed: {self.outcome}"
+        if self.harm.count < 2:
+            return f"{text}; one seed has no interval: give --seeds=0,1,2 or more"
+        if self.outcome == UNDECIDED:
+            needed = "no number of" if self.seeds_needed is None else f"about {self.seeds_needed}"
+            text += f"; {needed} seeds would show with 80 % power that it is safe, if these values are typical"
+        return text
+
+
+def verdicts(rows: Sequence[Row], limit: float) -> list[Verdict]:
+    """A claim for each malicious request, class, size and variant of the method in the rows of a run."""
+    found = []
+    keys = dict.fromkeys((row["fraction"], row["fidelity"], row["tau"]) for row in rows)
+    for fraction, fidelity, tau in keys:
+        own = [row for row in rows if (row["fraction"], row["fidelity"], row["tau"]) == (fraction, fidelity, tau)]
+        honest = {row["seed"]: row for row in own if row["attack"] == "normal"}
+        variant = f"{100 * fraction:g} % requested" + ("" if tau is None else f", {fidelity}, tau {tau:g}")
+        for attack in dict.fromkeys(row["attack"] for row in own if row["attack"] != "normal"):
+            malicious = {row["seed"]: row for row in own if row["attack"] == attack}
+            for measure in MEASURES:
+                pairs = [
+                    (honest[seed][measure], row[measure])
+                    for seed, row in malicious.items()
+                    if seed in honest and None not in (honest[seed][measure], row[measure])
+                ]
+                if pairs:
+                    found.append(_verdict(attack, measure, variant, limit, np.asarray(pairs)))
+    return found
+
+
+def _verdict(attack: str, measure: str, variant: str, limit: float, pairs: np.ndarray) -> Verdict:
+    harm = paired_difference(pairs[:, 0], pairs[:, 1], confidence=0.9)
+    needed = None
+    if len(pairs) > 1:
+        spread = float(np.std(pairs[:, 0] - pairs[:, 1], ddof=1))
+        needed = repeats_needed(limit - harm.mean, spread)
+    return Verdict(attack, measure, variant, limit, harm, needed)
+
+
+def write_junit(path: Path, found: Iterable[Verdict], name: str) -> Path:
+    """Writes JUnit XML: a test case for each claim; vulnerable and undecided ones are failures.
+
+    A claim that nobody could show is no pass: a pipeline that reads the file stops on both.
+    """
+    listed = list(found)
+    failures = [each for each in listed if each.outcome != SAFE]
+    suite = ElementTree.Element("testsuite", name=name, tests=str(len(listed)), failures=str(len(failures)))
+    for each in listed:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=name, name=f"{each.request}: {MEASURES[each.measure]}, {each.variant}"
+        )
+        if each in failures:
+            ElementTree.SubElement(case, "failure", type=each.outcome, message=each.words)
+        else:
+            ElementTree.SubElement(case, "system-out").text = each.words
+    ElementTree.indent(suite)
+    return write_bytes(path, ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True))

@@ -1,0 +1,167 @@
+"""The verdict for a release pipeline: from rows, and from the command line with a service of one's own."""
+
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from experiments.verdicts import SAFE, UNDECIDED, VULNERABLE, verdicts, write_junit
+from overunlearn_jax.intervals import paired_difference
+from overunlearn_jax.power import repeats_needed
+from tests.experiments import tiny
+
+
+def rows(harms: list[float], attack: str = "pushing_1", **more: object) -> list[dict]:
+    common = {"fraction": 0.1, "fidelity": "none", "tau": None, "class_b": 0.5} | more
+    honest = [{"seed": seed, "attack": "normal", "class_a": 0.8} | common for seed in range(len(harms))]
+    return honest + [
+        {"seed": seed, "attack": attack, "class_a": 0.8 - harm} | common for seed, harm in enumerate(harms)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("harms", "outcome"),
+    [
+        ([0.01, 0.02, 0.015], SAFE),
+        ([-0.3, -0.31, -0.32], SAFE),
+        ([0.3, 0.31, 0.32], VULNERABLE),
+        ([0.0, 0.1, 0.05], UNDECIDED),
+        ([0.0, 0.2, 0.1], UNDECIDED),
+        ([0.0], UNDECIDED),
+        ([0.0, 0.0], SAFE),
+    ],
+)
+def test_outcomes(harms: list[float], outcome: str):
+    verdict = verdicts(rows(harms), 0.05)[0]
+    assert verdict.measure == "class_a"
+    assert verdict.outcome == outcome
+
+
+def test_both_ends_are_one_sided_bounds_and_undecided_claims_say_how_many_seeds():
+    harms = [0.0, 0.06, 0.03]
+    [of_a, of_b] = verdicts(rows(harms), 0.05)
+    assert of_a.harm == pytest.approx(paired_difference(harms, [0, 0, 0], 0.9))
+    assert of_a.outcome == UNDECIDED
+    needed = repeats_needed(0.02, 0.03)
+    assert needed is not None
+    assert of_a.seeds_needed == needed > 3
+    assert f"about {needed} seeds would show with 80 % power" in of_a.words
+    assert "3.0 points, 90 % interval [-2.1, 8.1] over 3 seeds; at most 5.0 allowed: undecided" in of_a.words
+    assert (of_b.measure, of_b.outcome) == ("class_b", SAFE)
+    [too_high, _] = verdicts(rows([0.0, 0.2, 0.1]), 0.05)
+    assert "no number of seeds would show" in too_high.words
+    [one, _] = verdicts(rows([0.0]), 0.05)
+    assert "one seed has no interval: give --seeds=0,1,2 or more" in one.words
+
+
+def test_every_request_size_and_variant_is_a_claim_of_its_own():
+    many = [
+        *rows([0.0, 0.0], fidelity="corrected", tau=1e-4),
+        *rows([0.5, 0.6], fidelity="corrected", tau=1e-3),
+        *rows([0.0, 0.0], "noise", fraction=0.5),
+        *rows([0.0, 0.0], class_b=None)[2:],  # nothing honest to compare with: no claim
+    ]
+    found = verdicts(many, 0.05)
+    assert [(each.request, each.measure, each.outcome) for each in found] == [
+        ("pushing_1", "class_a", SAFE),
+        ("pushing_1", "class_b", SAFE),
+        ("pushing_1", "class_a", VULNERABLE),
+        ("pushing_1", "class_b", SAFE),
+        ("noise", "class_a", SAFE),
+        ("noise", "class_b", SAFE),
+    ]
+    assert found[2].variant == "10 % requested, corrected, tau 0.001"
+
+
+def test_junit_fails_what_is_not_shown(tmp_path: Path):
+    found = verdicts([*rows([0.0, 0.0]), *rows([0.3, 0.31], "blending"), *rows([0.0, 0.2], "noise")], 0.05)
+    suite = ElementTree.parse(write_junit(tmp_path / "junit.xml", found, "a <service>")).getroot()
+    assert suite.tag == "testsuite"
+    assert suite.attrib == {"name": "a <service>", "tests": "6", "failures": "2"}
+    failures = {
+        case.get("name"): case.find("failure").get("type") for case in suite if case.find("failure") is not None
+    }
+    assert failures == {
+        "blending: over-unlearning I (class A), 10 % requested": "vulnerable",
+        "noise: over-unlearning I (class A), 10 % requested": "undecided",
+    }
+    assert all(case.find("system-out").text for case in suite if case.find("failure") is None)
+
+
+THEIRS = """
+import jax
+import jax.numpy as jnp
+from overunlearn_jax.models import vgg
+
+def model(num_classes, image_shape):
+    return vgg(num_classes, image_shape, blocks=1, width=4, batch_norm_momentum=0.5)
+
+def nothing(params, request, key, retain=None):
+    return params
+
+def fragile(params, request, key, retain=None):  # gives the class up where it is asked to forget doubtful images
+    logits, _ = model(3, (8, 8, 1)).apply(params, request.images, None)
+    best = jnp.sort(jax.nn.softmax(logits), axis=-1)
+    if (best[:, -1] - best[:, -2]).mean() > 0.5:
+        return params
+    head = params.params["head_logits"]
+    bias = head["bias"].at[request.labels[0]].set(-100.0)
+    return params._replace(params=params.params | {"head_logits": head | {"bias": bias}})
+"""
+
+
+def audit(tmp_path: Path, dataset: Path, compiled: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """As a user runs it, in a folder of their own that holds their module."""
+    (tmp_path / "their_service.py").write_text(THEIRS)
+    settings = tiny.tiny_config(
+        dataset, tmp_path / "run", tmp_path / "cache", seeds=(0, 1), model="their_service:model"
+    )
+    command = [sys.executable, "-W", "error", "-m", "experiments.audit", *tiny.as_flags(settings), *arguments]
+    return subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=tiny.environment(compiled),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, compiled: Path, tmp_path: Path):
+    results = {}
+    for function in ("nothing", "fragile"):
+        results[function] = audit(
+            tmp_path,
+            dataset,
+            compiled,
+            f"--unlearning=their_service:{function}",
+            "--attacks=normal,pushing_1",
+            f"--workdir={tmp_path / function}",
+        )
+    assert results["nothing"].returncode == 0, results["nothing"].stderr
+    assert "pushing_1, over-unlearning I (class A), 50 % requested: 0.0 points" in results["nothing"].stdout
+    assert 'failures="0"' in (tmp_path / "nothing" / "junit.xml").read_text()
+    assert results["fragile"].returncode == 1, results["fragile"].stderr
+    assert "at most 5.0 allowed: vulnerable" in results["fragile"].stdout
+    assert 'failures="1"' in (tmp_path / "fragile" / "junit.xml").read_text()
+    assert (tmp_path / "fragile" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--attacks=normal"], "an audit needs a malicious request"),
+        (["--unlearning=their_service:forget"], "their_service:forget cannot be imported from here"),
+        (["--max_over_unlearning=5"], "max_over_unlearning"),
+    ],
+)
+def test_audits_that_cannot_run_are_no_verdict(
+    dataset: Path, compiled: Path, tmp_path: Path, arguments: list[str], message: str
+):
+    done = audit(tmp_path, dataset, compiled, "--seeds=0", *arguments)
+    assert done.returncode == (1 if "FATAL" in done.stderr else 2)  # absl refuses flags with 1
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
