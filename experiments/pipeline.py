@@ -12,17 +12,15 @@ import jax
 
 from experiments.config import Config
 from experiments.crafting import Classes, Crafter, choose_and_push
-from experiments.forgetting import ForgettingMeter
+from experiments.measuring import Meter
 from experiments.outputs import finished_cells, keep_pictures, note_seconds, open_workdir, write_manifest, write_outputs
 from experiments.processes import is_first, meet
 from experiments.request_files import request_file, save_request
-from experiments.rows import Cell, accuracies, describe_request, describe_settings, perceptual
+from experiments.rows import Cell
 from experiments.unlearning import Unlearner, variants
 from experiments.victims import train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.black_box import BlackBox
-from overunlearn_jax.evaluation import evaluate, evaluate_all, rightly_predicted
-from overunlearn_jax.models import predict_fn
 from overunlearn_jax.reporting import append_row
 from overunlearn_jax.types import Key
 
@@ -94,11 +92,7 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
         return
     crafter = Crafter(config, black_box, splits, classes, crafted, seed, keys.noise)
     unlearner = Unlearner(config, victim, splits)
-    meter = ForgettingMeter(config, victim, splits, classes.a, keys.unlearn) if config.forgetting else None
-    distances = perceptual(config, splits.spec)
-    before = evaluate(victim.predict, splits.test, splits.spec.num_classes)
-    training = evaluate(victim.predict, splits.train, splits.spec.num_classes)
-    right = rightly_predicted(victim.predict, splits.test, classes.a)
+    meter = Meter(config, victim, splits, classes, keys.unlearn)
 
     for (fraction, attack), group in itertools.groupby(cells, key=lambda cell: (cell.fraction, cell.attack)):
         count = data.request_size(splits.train, classes.a, fraction)
@@ -110,19 +104,8 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
         if not todo:
             continue
         keep_pictures(config, seed, fraction, request)
-        described = describe_request(crafted, count, request, victim.predict, splits.spec, distances)
         began = time.perf_counter()
         unlearned = jax.block_until_ready(unlearner(request, keys.unlearn))
         seconds = (time.perf_counter() - began) / len(unlearned.variables)
-        models = {cell.name: predict_fn(victim.model, unlearned.variables[cell.variant]) for cell in todo}
-        after = evaluate_all(models, splits.test, splits.spec.num_classes)
-        after_right = evaluate_all(models, right, splits.spec.num_classes) if len(right.labels) else {}
-        for cell in todo:
-            settings = describe_settings(config, splits.spec, classes, victim.name, cell)
-            measured = accuracies(before, training, after[cell.name], after_right.get(cell.name), classes)
-            forgot = meter.measure(request, unlearned.variables[cell.variant]) if meter else {}
-            cost = {
-                "seconds_unlearn": seconds,
-                "gradient_evaluations": unlearned.gradient_evaluations[cell.variant],
-            }
-            append_row(results, settings | described | measured | unlearned.found | forgot | cost)
+        for row in meter.rows(todo, crafted, count, request, unlearned):
+            append_row(results, row | {"seconds_unlearn": seconds})
