@@ -2,6 +2,7 @@
 
 from experiments.paper.figure_numbers import FIGURE_NUMBERS
 from experiments.paper.layout import TableLayout, entries_of
+from experiments.paper.probes import PROBES
 from experiments.paper.studies import SETS, STUDIES
 from experiments.paper.tables import TABLES, table_04
 
@@ -29,14 +30,14 @@ FIGURES = (
     "figure_10",
     "tau",
 )
-EXHIBITS = (*TABLES, *FIGURES)
+EXHIBITS = (*TABLES, *FIGURES, *PROBES)
 
 
 def layouts_of(exhibit: str) -> list[TableLayout]:
     """The tables to print for an exhibit: Table IV under each reading; none for a picture."""
     if exhibit == "table_04":
         return [table_04(), table_04("authors_code"), table_04("equation")]
-    make = TABLES.get(exhibit) or FIGURE_NUMBERS.get(exhibit)
+    make = TABLES.get(exhibit) or FIGURE_NUMBERS.get(exhibit) or PROBES.get(exhibit)
     return [make()] if make else []
 
 
