@@ -41,10 +41,14 @@ def seed_keys(seed: int) -> SeedKeys:
 
 
 def run(config: Config) -> Path:
-    """Runs every unfinished cell and writes the report; returns its path. May be killed and called again."""
+    """Runs every unfinished cell and writes the report; returns its path. May be killed and called again.
+
+    A run that is complete, report included, is left as it is.
+    """
     results = open_workdir(config) if is_first() else Path(config.workdir) / "results.jsonl"
     meet("workdir opened")
-    finished = finished_cells(results)
+    report = results.parent / "report.html"
+    finished, has_report = finished_cells(results), report.exists()  # before anyone writes one
     meet(f"finished cells: {sorted(finished)}, settings: {config.to_json()}")
     cells = {seed: cells_of(config, seed) for seed in config.seeds}
     unfinished = [
@@ -52,6 +56,8 @@ def run(config: Config) -> Path:
         for seed in config.seeds
         if any(cell.name not in finished or not _is_saved(config, cell) for cell in cells[seed])
     ]
+    if not unfinished and has_report:
+        return report
     if unfinished and is_first():
         write_manifest(config)
     for seed in unfinished:
@@ -59,7 +65,8 @@ def run(config: Config) -> Path:
         _run_seed(config, seed, cells[seed], finished, results)
         if is_first():
             note_seconds(config, time.perf_counter() - began)
-    report = write_outputs(config, results) if is_first() else results.parent / "report.html"
+    if is_first():
+        write_outputs(config, results)
     meet("report written")
     return report
 

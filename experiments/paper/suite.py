@@ -67,7 +67,10 @@ def run(configs: dict[str, Config], experiment: str, scale: str, command: str) -
     for number, (study, config) in enumerate(configs.items(), start=1):
         if is_first():
             print(f"[{number}/{len(configs)}] {study}", flush=True)
+        rows = Path(config.workdir) / "results.jsonl"
+        before = rows.read_bytes() if rows.exists() else b""
         run_study(config)
-        if is_first():  # again after every run, so that a run that fails later takes nothing away
+        # After every run that found something, so that one that fails later takes nothing away.
+        if is_first() and (rows.read_bytes() != before or number == len(configs)):
             report.write(experiment, folder, pages, f"The paper's tables and figures at scale {scale}", command)
     return pages
