@@ -9,7 +9,8 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.methods import suite
+from experiments.methods import page
+from experiments.methods.grid import all_runs
 
 
 def main(arguments: list[str]) -> None:
@@ -18,11 +19,11 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"unexpected arguments {arguments[1:]}")
     rows = Path(flags.FLAGS.rows)
     if flags.FLAGS.collect:
-        suite.collect(Path(flags.FLAGS.collect), rows)
-    if not any((rows / each.folder).exists() for each in suite.all_runs()):
+        page.collect(Path(flags.FLAGS.collect), rows)
+    if not any((rows / each.folder).exists() for each in all_runs()):
         raise app.UsageError(f"{rows} holds no rows of the grid: expected files such as retrain/results.jsonl")
     command = f"python -m experiments.methods.from_rows --rows={rows}"
-    print(suite.write(rows, rows.with_suffix(".md"), "Unlearning methods and malicious requests", command))
+    print(page.write(rows, rows.with_suffix(".md"), "Unlearning methods and malicious requests", command))
 
 
 if __name__ == "__main__":

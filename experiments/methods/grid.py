@@ -52,6 +52,11 @@ def runs_of(method: str) -> list[Run]:
     return [Run(method, ",".join(filter(None, (strength, ladder.fixed)))) for strength in strengths]
 
 
+def all_runs() -> list[Run]:
+    """In the order in which they are made."""
+    return [run for method in LADDERS for run in runs_of(method)]
+
+
 def run_config(run: Run, scale: str, places: dict[str, Any], overrides: dict[str, Any]) -> Config:
     """Airplanes of CIFAR-10, a tenth of the class, all five requests; `overrides` replace what the scale says.
 

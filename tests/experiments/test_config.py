@@ -11,6 +11,7 @@ from absl import flags
 
 from experiments import config as config_module
 from experiments.config import Config
+from experiments.methods import suite as methods_suite
 from experiments.paper import suite
 from tests.experiments import tiny
 
@@ -61,10 +62,10 @@ def test_flagfile_begins_with_its_own_command(path: Path):
     program, *arguments = shlex.split(written.removeprefix("python -m "))
     assert program == "experiments.main"
     assert arguments[0] == f"--flagfile={path.relative_to(tiny.ROOT)}"
-    of_the_paper = suite.is_of_the_paper(path.stem)
+    of_a_suite = path.stem == methods_suite.NAME or suite.is_of_the_paper(path.stem)
     config = parse(*(each for each in arguments if each != "--scale=cpu"))  # a flag of the tables, no setting of a run
     assert config.experiment == path.stem
-    assert config.workdir == ("runs/quickstart" if of_the_paper else f"runs/{path.stem}")
+    assert config.workdir == ("runs/quickstart" if of_a_suite else f"runs/{path.stem}")
     assert len(comment) >= 4
 
 

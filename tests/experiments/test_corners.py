@@ -45,8 +45,11 @@ def test_a_start_that_has_nothing_to_do_keeps_the_note_of_what_made_the_rows(con
     pipeline.run(settings)
     path = Path(settings.workdir) / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "the old one"}))
-    pipeline.run(settings)
+    report = pipeline.run(settings)
     assert json.loads(path.read_text())["device"] == "the old one"
+    assert "the old one" not in report.read_text()  # a complete run is left as it is
+    report.unlink()
+    pipeline.run(settings)
     assert "the old one" in (Path(settings.workdir) / "summary.md").read_text()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.config import METHODS, Config
-from experiments.methods import figure, from_rows, grid, suite, tables
+from experiments.methods import figure, grid, page, suite, tables
 from experiments.methods.choice import choose
 from experiments.methods.grid import LADDERS, Ladder, Run, runs_of
 from overunlearn_jax.intervals import mean_interval, paired_difference
@@ -41,7 +41,7 @@ def rows(honest: float, pushed: float, tau: float | None = None, **more: float) 
 
 def test_every_method_is_in_the_grid_and_every_run_has_its_own_folder():
     assert set(LADDERS) == set(METHODS)
-    folders = [run.folder for run in suite.all_runs()]
+    folders = [run.folder for run in grid.all_runs()]
     assert len(set(folders)) == len(folders)
     assert Run("salun", "learning_rate=0.003,steps=50") in runs_of("salun")
     assert runs_of("retrain") == [Run("retrain", "")]
@@ -49,7 +49,7 @@ def test_every_method_is_in_the_grid_and_every_run_has_its_own_folder():
 
 def test_the_plan_shares_victims_and_refuses_what_the_grid_sets():
     plan = suite.plan("cpu", Config(experiment="methods"), {"seeds": (7,), "shadows": 0})
-    assert list(plan) == [run.folder for run in suite.all_runs()]
+    assert list(plan) == [run.folder for run in grid.all_runs()]
     assert {config.seeds for config in plan.values()} == {(7,)}
     assert len({(config.width, config.epochs, config.cache_dir) for config in plan.values()}) == 1
     assert plan["retrain"].workdir == "runs/methods_cpu/retrain"
@@ -125,7 +125,7 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
 ):
     few = {"gradient_ascent": Ladder("learning_rate", (0.01, 0.1), "steps=2"), "retrain": Ladder()}
     of_data = {"dataset": str(dataset), "class_a": "ant", "class_b": "bee"}
-    for module in (grid, suite, tables):
+    for module in (grid, page, tables):
         monkeypatch.setattr(module, "LADDERS", few)
     monkeypatch.setattr(grid, "CIFAR10", of_data)
     monkeypatch.setattr(grid, "SCALES", {"cpu": _TinyScale()})
@@ -140,14 +140,13 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
     retrain = next(line for line in text.splitlines() if line.startswith("| retrain") and "retained" not in line)
     assert [part.strip() for part in retrain.split("|")][8:10] == ["0.0", "0.0"] or "0.0 [0.0, 0.0]" in retrain
     rows_folder = tmp_path / "rows"
-    suite.collect(pages.text.parent, rows_folder)
-    suite.write(rows_folder, rows_folder.with_suffix(".md"), "title", "another")
+    page.collect(pages.text.parent, rows_folder)
+    page.write(rows_folder, rows_folder.with_suffix(".md"), "title", "another")
     again = rows_folder.with_suffix(".md").read_text()
     assert "(rows/methods.png)" in again
     assert [line for line in text.splitlines() if line.startswith("|")] == [
         line for line in again.splitlines() if line.startswith("|")
     ]
-    assert from_rows.suite is suite
 
 
 class _TinyScale:

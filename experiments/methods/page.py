@@ -1,0 +1,52 @@
+"""The grid's page, from the rows of its runs."""
+
+import json
+import shutil
+from pathlib import Path
+
+from experiments.methods import figure, tables
+from experiments.methods.choice import choose
+from experiments.methods.grid import LADDERS, all_runs
+from overunlearn_jax.files import write_bytes
+from overunlearn_jax.reporting import read_rows
+
+EXPLAINED = (
+    "Mean over seeds [95 % Student-t interval]. Each method stands at its strongest setting, of those tried, whose "
+    "honest request costs class A no more than the paper's 6.1 points: chosen on honest requests alone."
+)
+
+
+def write(folder: Path, page: Path, title: str, command: str) -> Path:
+    """Writes the page of the runs in `folder`; its figure goes beside them."""
+    paths = {each.folder: folder / each.folder / "results.jsonl" for each in all_runs()}
+    results = {name: read_rows(path) for name, path in paths.items() if path.exists()}
+    chosen = {method: found for method in LADDERS if (found := choose(results, method))}
+    picture = figure.write(figure.draw(chosen), folder / "methods.png")
+    blocks = [
+        f"# {title}",
+        f"```\n{command}\n```",
+        EXPLAINED,
+        "## Harm: points of class A (over-unlearning I) and class B (II) beyond the honest request",
+        tables.harm(chosen),
+        f"![Harm over forgetting]({picture.relative_to(page.parent).as_posix()})",
+        "## Forgetting: after an honest request",
+        tables.forgetting(chosen),
+        "## Runs",
+        "\n".join(_made(folder, name) for name in results),
+    ]
+    return write_bytes(page, ("\n\n".join(blocks) + "\n").encode())
+
+
+def _made(folder: Path, name: str) -> str:
+    made = json.loads((folder / name / "manifest.json").read_text())
+    seeds = ", ".join(map(str, made["seeds"]))
+    return f"- {name}: {made['device']}, {made['cpu']}, seeds {seeds}, {made.get('seconds', 0) / 60:,.1f} minutes"
+
+
+def collect(runs: Path, rows: Path) -> None:
+    """Copies rows and manifests of the runs in a folder."""
+    for each in all_runs():
+        if (runs / each.folder / "results.jsonl").exists():
+            (rows / each.folder).mkdir(parents=True, exist_ok=True)
+            for name in ("results.jsonl", "manifest.json"):
+                shutil.copyfile(runs / each.folder / name, rows / each.folder / name)
