@@ -10,7 +10,7 @@ from overunlearn_jax.intervals import Interval, mean_interval, paired_difference
 # An honest request of 10 % cost the paper's airplane 87.8 - 81.7 points. Our unlearning rate is the largest whose
 # honest request costs class A no more: chosen on honest requests, so that it favours no attack.
 HONEST_COST = 0.061
-STEALTH = ("ssim_mean", "lpips_mean")
+STEALTH = ("ssim_mean", "lpips_mean", "l2_mean", "same_side_in_8_bits")
 
 Row = Mapping[str, Any]
 Results = Mapping[str, Sequence[Row]]  # rows by study

@@ -14,7 +14,8 @@ SAMPLES = {"cifar10": {0.1: 400, 0.5: 2000}, "cifar100": {0.1: 40, 0.5: 200}, "s
 class Entry(NamedTuple):
     """One cell. Measures: overall, class_a, class_b (percent), with _drop points less than the honest request's;
     overall_train, predicted (test images of class A that are predicted as `label`), predicted_right (of those alone
-    that were predicted rightly before), ssim_mean and lpips_mean.
+    that were predicted rightly before), and the stealth of the images: ssim_mean, lpips_mean, l2_mean and
+    same_side_in_8_bits.
     """
 
     study: str

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from tabulate import tabulate
 
-from experiments.paper.cells import HONEST_COST, STEALTH, Cell, Results, cells_of, chosen_tau, honest_costs, tau_study
+from experiments.paper.cells import HONEST_COST, Cell, Results, cells_of, chosen_tau, honest_costs, tau_study
 from experiments.paper.layout import READING, TableLayout, entries_of
 
 FORMATS = {"md": "github", "tex": "latex_booktabs", "html": "html"}
+PLACES = {"ssim_mean": 4, "lpips_mean": 4, "l2_mean": 2, "same_side_in_8_bits": 3}  # digits after the point
 NOT_MEASURED = "–"
 EXPLAINED = (
     "Ours: mean over seeds [95 % Student-t interval]. The verdict compares, for a malicious request, how much less is "
@@ -40,7 +41,7 @@ def render(results: Results, layout: TableLayout, *, tau: float | None = None) -
     rows: list[tuple[str, ...]] = []
     for line, cells in zip(layout.lines, cells_of(results, layout, tau=tau), strict=True):
         empty = ("",) * len(line.labels)
-        places = [4 if entry.measure in STEALTH else 1 for entry in line.entries]
+        places = [PLACES.get(entry.measure, 1) for entry in line.entries]
         rows.append((*line.labels, "ours", *map(_ours, cells, places)))
         if any(each.paper is not None for each in cells):
             rows.append((*empty, "paper", *map(_paper, cells, places)))
@@ -64,9 +65,13 @@ def notes(results: Results, studies: Sequence[str], *, fidelity: str = READING, 
     seeds = sorted({row["seed"] for row in rows})
     copies = dict.fromkeys(f"{row['dataset']}: {row['dataset_note']}" for row in rows if row.get("dataset_note"))
     told = [f"{', '.join(models)}; seeds {', '.join(map(str, seeds))}.", *copies]
-    rates = [rate for study in measured if (rate := _rate(results, study, fidelity, tau))]
+    rates: dict[str, list[str]] = {}
+    for study in measured:
+        rates.setdefault(_rate(results, study, fidelity, tau), []).append(study)
+    rates.pop("", None)  # of methods that have none
     if rates:
-        told.append(f"First order as `{fidelity}`; tau: {'; '.join(rates)}.")
+        listed = "; ".join(f"{', '.join(names)} {rate}" for rate, names in rates.items())
+        told.append(f"First order as `{fidelity}`; tau: {listed}.")
     missing = [study for study in studies if study not in results]
     if missing:
         told.append(f"Not measured yet: {', '.join(missing)}.")
@@ -79,14 +84,14 @@ def notes(results: Results, studies: Sequence[str], *, fidelity: str = READING, 
 
 
 def _rate(results: Results, study: str, fidelity: str, tau: float | None) -> str:
-    """The rate of a study, what an honest request costs at it, and whether the grid had a rate that fits the rule."""
+    """A study's rate, what an honest request costs at it, and whether the grid had a rate that fits the rule."""
     rate = chosen_tau(results, study) if tau is None else tau
     if rate is None:
         return ""
     where = tau_study(study)
     costs = honest_costs(results, where)
     cost = 100 * costs.get(rate, math.nan)
-    words = f"{study} {rate:g} (an honest 10 % request costs class A {cost:.1f} points"
+    words = f"{rate:g} (an honest 10 % request costs class A {cost:.1f} points"
     if fidelity != READING:
         own = 100 * honest_costs(results, study, fidelity).get(rate, math.nan)
         words += f" as `{READING}`, {own:.1f} here"

@@ -81,6 +81,13 @@ STUDIES: dict[str, dict[str, Any]] = {
         for name in SETS
     },
     "stl10_predicted_labels": STL10 | {"fractions": (0.1, 0.5), "attacks": PUSHES, "request_labels": "predicted"},
+    "cifar10_blending_original_labels": CIFAR10
+    | {
+        "fractions": (0.1, 0.5),
+        "attacks": ("normal", "blending"),
+        "blending_ratio": 0.5,
+        "request_labels": "original",
+    },
     "cifar10_width_32": CIFAR10 | {"width": 32, "seeds": (0,), "fractions": (0.1,), "attacks": PUSHES},
     "cifar10_width_8": CIFAR10 | {"width": 8, "fractions": (0.1,), "attacks": PUSHES},
     "cifar10_4_blocks": CIFAR10 | {"blocks": 4, "fractions": (0.1,), "attacks": PUSHES},
