@@ -1,23 +1,12 @@
-"""Numbers that the paper printed, to be shown beside ours. Fractions; sources are its tables and figures."""
+"""Numbers that the paper printed, to be shown beside ours. Fractions; places and sources are in paper/numbers.json."""
 
 from experiments.config import Config
+from experiments.paper.numbers import printed
 from overunlearn_jax.reporting.table import ReferenceRow
 
-# CIFAR-10, VGG-3 of width 128, airplane, first order, untargeted: Table IV (overall), Figure 5 and its text (class A).
-# Both pushes share one number there: 87.8 % falls to around 29.5 % at 10 %, and to about 2 % at 50 %. The honest
-# request's 70.8 % at 50 % is Table V's 708 of 1,000.
-_CIFAR10_AIRPLANE: tuple[tuple[float, str, dict[str, float]], ...] = (
-    (0.1, "before", {"overall": 0.798, "class_a": 0.878}),
-    (0.1, "normal", {"overall": 0.793, "class_a": 0.817}),
-    (0.1, "pushing_1", {"overall": 0.735, "class_a": 0.295}),
-    (0.1, "pushing_2", {"overall": 0.737, "class_a": 0.295}),
-    (0.5, "before", {"overall": 0.798, "class_a": 0.878}),
-    (0.5, "normal", {"overall": 0.787, "class_a": 0.708}),
-    (0.5, "pushing_1", {"overall": 0.664, "class_a": 0.02}),
-    (0.5, "pushing_2", {"overall": 0.669, "class_a": 0.02}),
-)
-# Table III: what blending at 0.5 costs class cat beyond an honest request.
-_BLENDING_INTO_CAT = ({"fraction": 0.1, "over_unlearning_b": 0.014}, {"fraction": 0.5, "over_unlearning_b": 0.081})
+FRACTIONS = (0.1, 0.5)
+ATTACKS = ("before", "normal", "pushing_1", "pushing_2")
+_TEST_AIRPLANES = 1000
 
 
 def paper_rows(config: Config) -> list[ReferenceRow]:
@@ -25,7 +14,41 @@ def paper_rows(config: Config) -> list[ReferenceRow]:
     told = (config.dataset, config.class_a, config.unlearning, config.target, config.model, config.blocks)
     if told != ("cifar10", "airplane", "first_order", "", "vgg", 3):
         return []
-    pushing = [("paper", attack, {**values, "fraction": fraction}) for fraction, attack, values in _CIFAR10_AIRPLANE]
+    rows: list[ReferenceRow] = [
+        (
+            "paper",
+            attack,
+            {"overall": _overall(attack, fraction), "class_a": _class_a(attack, fraction), "fraction": fraction},
+        )
+        for fraction in FRACTIONS
+        for attack in ATTACKS
+    ]
     if config.class_b != "cat" or config.blending_ratio != 0.5:
-        return [*pushing]
-    return [*pushing, *(("paper", "blending", values) for values in _BLENDING_INTO_CAT)]
+        return rows
+    return [*rows, *(("paper", "blending", {"fraction": f, "over_unlearning_b": _blending(f)}) for f in FRACTIONS)]
+
+
+def _overall(attack: str, fraction: float) -> float:
+    return _share(printed("table_04", dataset="cifar10", attack=attack, metric="overall", **_of(attack, fraction)))
+
+
+def _class_a(attack: str, fraction: float) -> float:
+    found = printed("figure_05", dataset="cifar10", attack=attack, metric="class_a", **_of(attack, fraction))
+    if found is None:  # the bar of the honest request of 2,000 has no number; Table V counts the airplanes left
+        counted = printed("table_05", attack=attack, metric="predicted", label="airplane", **_of(attack, fraction))
+        found = None if counted is None else 100 * counted / _TEST_AIRPLANES
+    return _share(found)
+
+
+def _blending(fraction: float) -> float:
+    where = {"dataset": "cifar10", "fraction": fraction, "blending_ratio": 0.5}
+    return _share(printed("table_03", metric="class_b_drop", **where))
+
+
+def _of(attack: str, fraction: float) -> dict[str, float]:
+    return {} if attack == "before" else {"fraction": fraction}
+
+
+def _share(percent: float | None) -> float:
+    assert percent is not None
+    return round(percent / 100, 6)
