@@ -36,6 +36,15 @@ class _Samples(NamedTuple):
     others: Split  # test samples of class A: never seen, of the same class
 
 
+class _Reference(NamedTuple):
+    """What every model is compared with, for one forget set."""
+
+    samples: _Samples
+    oracle: Variables  # trained from scratch without the originals
+    ideal: np.ndarray  # shape=(n, k): what it answers about them
+    target_loss: float  # nats: relearning is done where the victim's loss on them, and a margin, is reached again
+
+
 class ForgettingMeter:
     """Measures of one seed's victim after each request, always beside the victim before and a retrained model."""
 
@@ -45,25 +54,34 @@ class ForgettingMeter:
         of_class = splits.test.labels == class_a
         self._others = Split(*(part[of_class] for part in splits.test))
         self._shadows = train_or_find_shadows(config, splits, class_a) if config.shadows else None
-        self._known: dict[bytes, dict[str, Any]] = {}  # of the retrained model and the victim, by the forget set
+        # By the forget set, which requests of one size share: the reference, and the numbers it makes of others.
+        self._known: dict[bytes, tuple[_Reference, dict[str, Any]]] = {}
 
     def measure(self, request: UnlearningRequest, unlearned: Variables) -> dict[str, Any]:
         """The row's part on forgetting: the unlearned model's numbers, then those `_before` and `_retrained`."""
-        samples = self._samples(request)
-        oracle = self._oracle(samples, request)
-        own = self._of(self._victim.model, unlearned, samples, oracle, request)
         name = request.original_ids.tobytes()
         if name not in self._known:
+            reference = self._reference(request)
             others = {
                 "before": (self._victim.model, self._victim.variables),
-                "retrained": (self._victim.architecture, oracle),
+                "retrained": (self._victim.architecture, reference.oracle),
             }
-            self._known[name] = {
+            numbers = {
                 f"{key}_{which}": value
                 for which, (model, variables) in others.items()
-                for key, value in self._of(model, variables, samples, oracle, request).items()
+                for key, value in self._of(model, variables, reference).items()
             }
-        return own | self._known[name]
+            self._known[name] = reference, numbers
+        reference, numbers = self._known[name]
+        return self._of(self._victim.model, unlearned, reference) | numbers
+
+    def _reference(self, request: UnlearningRequest) -> _Reference:
+        samples = self._samples(request)
+        forget = samples.forget
+        oracle = self._oracle(forget)
+        ideal = predict_in_batches(predict_fn(self._victim.architecture, oracle), forget.images)
+        loss = mean_loss(self._victim.model, self._victim.variables, forget.images, forget.labels)
+        return _Reference(samples, oracle, ideal, loss + RELEARN_MARGIN)
 
     def _samples(self, request: UnlearningRequest) -> _Samples:
         forget = Split(request.original_images, request.original_labels, request.original_ids)
@@ -71,9 +89,9 @@ class ForgettingMeter:
         drawn = np.asarray(jax.random.permutation(jax.random.fold_in(self._key, _RETAINED), kept))[:RETAINED]
         return _Samples(forget, Split(*(part[drawn] for part in self._splits.train)), self._others)
 
-    def _oracle(self, samples: _Samples, request: UnlearningRequest) -> Variables:
-        """A model trained from scratch without the originals; kept on disk, so that all requests share it."""
-        rows = np.flatnonzero(np.isin(self._splits.train.ids, request.original_ids))
+    def _oracle(self, forget: Split) -> Variables:
+        """A model trained from scratch without the originals; kept on disk, so that other runs find it."""
+        rows = np.flatnonzero(np.isin(self._splits.train.ids, forget.ids))
         method = retrain(
             spec=self._splits.spec,
             validation=self._splits.validation,
@@ -83,27 +101,24 @@ class ForgettingMeter:
         return method(
             self._victim.architecture,
             self._victim.variables,
-            samples.forget.images,
-            samples.forget.labels,
+            forget.images,
+            forget.labels,
             jax.random.fold_in(self._key, _ORACLE),
             without(self._splits.train, rows),
         )
 
-    def _of(
-        self, model: Model, variables: Variables, samples: _Samples, oracle: Variables, request: UnlearningRequest
-    ) -> dict[str, Any]:
+    def _of(self, model: Model, variables: Variables, reference: _Reference) -> dict[str, Any]:
+        samples = reference.samples
         forget, retained, others = (predict_in_batches(predict_fn(model, variables), split.images) for split in samples)
-        ideal = predict_in_batches(predict_fn(self._victim.architecture, oracle), samples.forget.images)
         known = true_label_confidence(forget, samples.forget.labels)
         unknown = true_label_confidence(others, samples.others.labels)
-        target = mean_loss(self._victim.model, self._victim.variables, samples.forget.images, samples.forget.labels)
         steps = relearn_steps(
             model,
             variables,
             samples.forget.images,
             samples.forget.labels,
             jax.random.fold_in(self._key, _RELEARN),
-            target_loss=target + RELEARN_MARGIN,
+            target_loss=reference.target_loss,
             learning_rate=RELEARN_RATE,
             batch_size=RELEARN_BATCH,
             most=RELEARN_MOST,
@@ -111,18 +126,18 @@ class ForgettingMeter:
         found: dict[str, Any] = {
             "forget_accuracy": float((forget.argmax(-1) == samples.forget.labels).mean()),
             "retain_accuracy": float((retained.argmax(-1) == samples.retained.labels).mean()),
-            "js_to_retrained": float(js_distance(forget, ideal).mean()),
+            "js_to_retrained": float(js_distance(forget, reference.ideal).mean()),
             "relearn_steps": steps,
         }
         found |= _named("confidence", membership(known, unknown))
         if self._shadows is not None:
-            found |= _named("lira", _lira(self._shadows, request, known, unknown))
+            found |= _named("lira", _lira(self._shadows, samples.forget.ids, known, unknown))
         return found
 
 
-def _lira(shadows: Shadows, request: UnlearningRequest, known: np.ndarray, unknown: np.ndarray) -> Membership:
+def _lira(shadows: Shadows, ids: np.ndarray, known: np.ndarray, unknown: np.ndarray) -> Membership:
     place = {identity: column for column, identity in enumerate(shadows.train_ids.tolist())}
-    columns = [place[identity] for identity in request.original_ids.tolist()]
+    columns = [place[identity] for identity in ids.tolist()]
     never = np.arange(len(shadows.train_ids), shadows.logits.shape[1])
     scores = [
         lira_scores(logits, shadows.logits[:, chosen], shadows.inside[:, chosen])

@@ -1,12 +1,12 @@
 """The grid's page, from the rows of its runs."""
 
 import json
-import shutil
 from pathlib import Path
 
 from experiments.methods import figure, tables
 from experiments.methods.choice import choose
 from experiments.methods.grid import LADDERS, all_runs
+from experiments.paper.places import copy_rows
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import read_rows
 
@@ -45,8 +45,4 @@ def _made(folder: Path, name: str) -> str:
 
 def collect(runs: Path, rows: Path) -> None:
     """Copies rows and manifests of the runs in a folder."""
-    for each in all_runs():
-        if (runs / each.folder / "results.jsonl").exists():
-            (rows / each.folder).mkdir(parents=True, exist_ok=True)
-            for name in ("results.jsonl", "manifest.json"):
-                shutil.copyfile(runs / each.folder / name, rows / each.folder / name)
+    copy_rows(runs, rows, (run.folder for run in all_runs()))

@@ -10,19 +10,15 @@ from typing import Any
 
 from experiments.config import Config
 from experiments.methods.grid import all_runs, run_config
-from experiments.paper.places import Pages
+from experiments.paper.places import Pages, places_and_overrides
 from experiments.processes import is_first
 
 NAME = "methods"
-PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests", "experiment")
 
 
 def plan(scale: str, base: Config, given: dict[str, Any]) -> dict[str, Config]:
     """The config of every run, by its folder; `given` are the flags of the command line."""
-    overrides = {name: value for name, value in given.items() if name not in PLACES}
-    places = {name: getattr(base, name) for name in PLACES}
-    if base.workdir == Config().workdir:
-        places["workdir"] = f"runs/methods_{scale}"
+    places, overrides = places_and_overrides(base, given, f"runs/methods_{scale}")
     return {run.folder: run_config(run, scale, places, overrides) for run in all_runs()}
 
 

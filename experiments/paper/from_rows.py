@@ -6,7 +6,6 @@ The Markdown page goes beside the folder of rows, everything else into it. With 
 folder (runs/paper_cpu) are copied to --rows first: rows, manifests, and the figures that only their pictures can make.
 """
 
-import shutil
 from pathlib import Path
 
 from absl import app, flags
@@ -14,7 +13,7 @@ from absl import app, flags
 from experiments.paper import report
 from experiments.paper.exhibits import PICTURES
 from experiments.paper.figures import Drawing, draw
-from experiments.paper.places import Pages
+from experiments.paper.places import Pages, copy_rows
 from experiments.paper.studies import STUDIES
 
 
@@ -35,11 +34,7 @@ def main(arguments: list[str]) -> None:
 
 def collect(runs: Path, rows: Path) -> None:
     """Copies rows and manifests of the runs in a folder, and draws the figures that need more than rows."""
-    for study in STUDIES:
-        if (runs / study / "results.jsonl").exists():
-            (rows / study).mkdir(parents=True, exist_ok=True)
-            for name in ("results.jsonl", "manifest.json"):
-                shutil.copyfile(runs / study / name, rows / study / name)
+    copy_rows(runs, rows, STUDIES)
     for name in PICTURES:
         draw(name, Drawing(report.read_results(runs), runs), rows / report.EXHIBITS_FOLDER)
 

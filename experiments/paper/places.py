@@ -1,7 +1,13 @@
-"""Where the pages of the paper's tables and figures go."""
+"""Where the runs of a suite lie, where its rows are collected, and where its pages go."""
 
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from experiments.config import Config
+
+PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests", "experiment")
 
 
 class Pages(NamedTuple):
@@ -16,3 +22,23 @@ def pages_of(folder: Path, experiment: str) -> Pages:
     if experiment == "all":
         return Pages(folder / "paper.md", folder / "report.html")
     return Pages(folder / f"{experiment}.md", folder / f"{experiment}.html")
+
+
+def places_and_overrides(base: Config, given: dict[str, Any], workdir: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The flags that say where a suite's runs go, and the `given` ones that change what all of them compute.
+
+    `workdir` takes the place of the quickstart's.
+    """
+    places = {name: getattr(base, name) for name in PLACES}
+    if base.workdir == Config().workdir:
+        places["workdir"] = workdir
+    return places, {name: value for name, value in given.items() if name not in PLACES}
+
+
+def copy_rows(runs: Path, rows: Path, names: Iterable[str]) -> None:
+    """Copies rows and manifests of those runs in a folder that have any."""
+    for name in names:
+        if (runs / name / "results.jsonl").exists():
+            (rows / name).mkdir(parents=True, exist_ok=True)
+            for file in ("results.jsonl", "manifest.json"):
+                shutil.copyfile(runs / name / file, rows / name / file)

@@ -14,11 +14,9 @@ from absl import flags
 from experiments.config import Config
 from experiments.paper import costs
 from experiments.paper.exhibits import EXHIBITS, studies_of
-from experiments.paper.places import Pages, pages_of
+from experiments.paper.places import Pages, pages_of, places_and_overrides
 from experiments.paper.studies import SCALES, STUDIES, study_config
 from experiments.processes import is_first
-
-PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests", "experiment")
 
 
 def define_flags() -> None:
@@ -45,10 +43,7 @@ def plan(experiment: str, scale: str, base: Config, given: dict[str, Any]) -> di
     """The runs behind --experiment, in the order in which they are made; `given` are the flags of the command line."""
     exhibits = EXHIBITS if experiment == "all" else (experiment,)
     wanted = {study for exhibit in exhibits for study in studies_of(exhibit)}
-    overrides = {name: value for name, value in given.items() if name not in PLACES}
-    places = {name: getattr(base, name) for name in PLACES}
-    if base.workdir == Config().workdir:
-        places["workdir"] = f"runs/paper_{scale}"
+    places, overrides = places_and_overrides(base, given, f"runs/paper_{scale}")
     return {study: study_config(study, scale, places, overrides) for study in STUDIES if study in wanted}
 
 

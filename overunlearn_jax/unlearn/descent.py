@@ -106,6 +106,17 @@ def batches(key: Key, images: Images, labels: Labels, batch_size: int, count: in
         yield Batch(np.asarray(images)[rows], np.asarray(labels)[rows])
 
 
+def pairs(
+    submitted_key: Key, submitted: Batch, retained_key: Key, retained: Batch, batch_size: int, count: int
+) -> Iterator[Step]:
+    """`count` steps that learn from a submitted and a retained batch each; see `batches`."""
+    return map(
+        Step,
+        batches(submitted_key, *submitted, batch_size, count),
+        batches(retained_key, *retained, batch_size, count),
+    )
+
+
 def cross_entropy(apply: Apply, variables: Variables, batch: Batch) -> Array:
     """The loss of each sample (b,)."""
     logits, _ = apply(variables, batch.images, None)

@@ -5,7 +5,7 @@ import jax
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Split, Variables
 from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
-from overunlearn_jax.unlearn.descent import Apply, Step, batches, cross_entropy, descend
+from overunlearn_jax.unlearn.descent import Apply, Batch, Step, cross_entropy, descend, pairs
 
 
 def neg_grad_plus(
@@ -39,11 +39,8 @@ def neg_grad_plus(
         check_request(model, variables, images, labels)
         held = retained("neg_grad_plus", retain)
         keys = jax.random.split(key)
-        plan = map(
-            Step,
-            batches(keys[0], images, labels, batch_size, steps),
-            batches(keys[1], held.images, held.labels, batch_size, steps),
-        )
+        stays = Batch(held.images, held.labels)
+        plan = pairs(keys[0], Batch(images, labels), keys[1], stays, batch_size, steps)
         result = descend(_objective, model, variables, plan, weight, learning_rate=learning_rate, scope=scope)
         return finite("neg_grad_plus", result, f"take a smaller learning_rate than {learning_rate}, or a larger weight")
 

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from overunlearn_jax.models import Model
-from overunlearn_jax.types import Array, Images, Key, Labels, Split, Variables
+from overunlearn_jax.types import Array, Images, Key, Labels, Params, Split, Variables
 from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
-from overunlearn_jax.unlearn.descent import Apply, Step, batches, cross_entropy, descend
+from overunlearn_jax.unlearn.descent import Apply, Batch, Step, cross_entropy, descend, pairs
 from overunlearn_jax.unlearn.fine_tuning import random_other_labels
 
 
@@ -37,23 +37,46 @@ def random_labels(
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
-        classes = check_request(model, variables, images, labels)
+        check_request(model, variables, images, labels)
         held = retained("random_labels", retain)
-        label_key, submitted_key, retained_key = jax.random.split(key, 3)
-        wrong = random_other_labels(label_key, jnp.asarray(labels), classes)
-        plan = map(
-            Step,
-            batches(submitted_key, images, wrong, batch_size, steps),
-            batches(retained_key, held.images, held.labels, batch_size, steps),
+        after = learn_wrong_labels(
+            model,
+            variables,
+            Batch(images, labels),
+            Batch(held.images, held.labels),
+            key,
+            learning_rate=learning_rate,
+            steps=steps,
+            batch_size=batch_size,
+            scope=scope,
         )
-        result = descend(relabelled, model, variables, plan, learning_rate=learning_rate, scope=scope)
-        return finite("random_labels", result, f"take a smaller learning_rate than {learning_rate}")
+        return finite("random_labels", after, f"take a smaller learning_rate than {learning_rate}")
 
     return unlearn_fn
 
 
-def relabelled(apply: Apply, variables: Variables, step: Step, context: object) -> Array:
-    """Mean loss of the submitted batch, whose labels are wrong ones, plus that of the retained batch."""
+def learn_wrong_labels(
+    model: Model,
+    variables: Variables,
+    submitted: Batch,
+    stays: Batch,
+    key: Key,
+    *,
+    learning_rate: float,
+    steps: int,
+    batch_size: int,
+    scope: str,
+    mask: Params | None = None,
+) -> Variables:
+    """The descent of `random_labels`; `mask` names the weights that move, see `descend`."""
+    classes = check_request(model, variables, *submitted)
+    label_key, submitted_key, retained_key = jax.random.split(key, 3)
+    wrong = random_other_labels(label_key, jnp.asarray(submitted.labels), classes)
+    plan = pairs(submitted_key, submitted._replace(labels=wrong), retained_key, stays, batch_size, steps)
+    return descend(_objective, model, variables, plan, learning_rate=learning_rate, scope=scope, mask=mask)
+
+
+def _objective(apply: Apply, variables: Variables, step: Step, context: object) -> Array:
     del context  # Unused: the labels say it all.
     submitted = cross_entropy(apply, variables, step.submitted).mean()
     return submitted + cross_entropy(apply, variables, step.retained).mean()

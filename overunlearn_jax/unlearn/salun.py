@@ -9,10 +9,9 @@ import numpy as np
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Split, Variables
 from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
-from overunlearn_jax.unlearn.descent import Apply, Batch, Step, batches, cross_entropy, descend
-from overunlearn_jax.unlearn.fine_tuning import random_other_labels
+from overunlearn_jax.unlearn.descent import Apply, Batch, cross_entropy
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
-from overunlearn_jax.unlearn.random_labels import relabelled
+from overunlearn_jax.unlearn.random_labels import learn_wrong_labels
 from overunlearn_jax.unlearn.work import count_gradients
 
 
@@ -44,18 +43,21 @@ def salun(
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
-        classes = check_request(model, variables, images, labels)
+        check_request(model, variables, images, labels)
         held = retained("salun", retain)
-        mask = saliency_mask(model, variables, images, labels, share=share, scope=scope)
-        label_key, submitted_key, retained_key = jax.random.split(key, 3)
-        wrong = random_other_labels(label_key, jnp.asarray(labels), classes)
-        plan = map(
-            Step,
-            batches(submitted_key, images, wrong, batch_size, steps),
-            batches(retained_key, held.images, held.labels, batch_size, steps),
+        after = learn_wrong_labels(
+            model,
+            variables,
+            Batch(images, labels),
+            Batch(held.images, held.labels),
+            key,
+            learning_rate=learning_rate,
+            steps=steps,
+            batch_size=batch_size,
+            scope=scope,
+            mask=saliency_mask(model, variables, images, labels, share=share, scope=scope),
         )
-        result = descend(relabelled, model, variables, plan, learning_rate=learning_rate, scope=scope, mask=mask)
-        return finite("salun", result, f"take a smaller learning_rate than {learning_rate}")
+        return finite("salun", after, f"take a smaller learning_rate than {learning_rate}")
 
     return unlearn_fn
 
