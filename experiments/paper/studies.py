@@ -88,11 +88,11 @@ STUDIES: dict[str, dict[str, Any]] = {
         "blending_ratio": 0.5,
         "request_labels": "original",
     },
-    "cifar10_width_32": CIFAR10 | {"width": 32, "seeds": (0,), "fractions": (0.1,), "attacks": PUSHES},
-    "cifar10_width_8": CIFAR10 | {"width": 8, "fractions": (0.1,), "attacks": PUSHES},
     "cifar10_4_blocks": CIFAR10 | {"blocks": 4, "fractions": (0.1,), "attacks": PUSHES},
     "cifar10_5_blocks": CIFAR10 | {"blocks": 5, "fractions": (0.1,), "attacks": PUSHES},
     "cifar10_resnet": CIFAR10 | {"model": "resnet", "fractions": (0.1,), "attacks": PUSHES},
+    "cifar10_width_8": CIFAR10 | {"width": 8, "fractions": (0.1,), "attacks": PUSHES},
+    "cifar10_width_32": CIFAR10 | {"width": 32, "seeds": (0,), "fractions": (0.1,), "attacks": PUSHES},
 }
 VARIED = {name for settings in STUDIES.values() for name in settings} - {"width", "seeds"} | {"fidelity"}
 NOTES = "--dataset_note='cifar100: note; stl10: note'"
