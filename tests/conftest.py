@@ -1,13 +1,29 @@
-"""What all tests share: programs that XLA has compiled once, in whichever worker, are not compiled again."""
+"""What all tests share: programs that XLA has compiled once, in whichever process, are not compiled again."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import pytest
 
 
+def share_compiled(folder: Path) -> dict[str, str]:
+    """The environment of processes that find there what JAX has compiled before."""
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(folder),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+def compiled_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "compiled_programs"
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in share_compiled(folder).items():  # for the processes that tests start
+            patch.setenv(name, value)
+        yield

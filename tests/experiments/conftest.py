@@ -21,12 +21,6 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What JAX compiled in one process, for the next: they start several times faster."""
-    return tmp_path_factory.mktemp("compiled")
-
-
 @pytest.fixture
 def config(dataset: Path, cache_dir: Path, tmp_path: Path) -> Callable[..., Config]:
     """Makes configs of tiny runs in a workdir of this test; keyword arguments change settings."""

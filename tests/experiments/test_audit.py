@@ -112,7 +112,7 @@ def fragile(params, request, key, retain=None):  # gives the class up where it i
 """
 
 
-def audit(tmp_path: Path, dataset: Path, compiled: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def audit(tmp_path: Path, dataset: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """As a user runs it, in a folder of their own that holds their module."""
     (tmp_path / "their_service.py").write_text(THEIRS)
     settings = tiny.tiny_config(
@@ -122,7 +122,7 @@ def audit(tmp_path: Path, dataset: Path, compiled: Path, *arguments: str) -> sub
     return subprocess.run(
         command,
         cwd=tmp_path,
-        env=tiny.environment(compiled),
+        env=tiny.environment(),
         capture_output=True,
         text=True,
         timeout=300,
@@ -130,13 +130,12 @@ def audit(tmp_path: Path, dataset: Path, compiled: Path, *arguments: str) -> sub
     )
 
 
-def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, compiled: Path, tmp_path: Path):
+def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, tmp_path: Path):
     results = {}
     for function in ("nothing", "fragile"):
         results[function] = audit(
             tmp_path,
             dataset,
-            compiled,
             f"--unlearning=their_service:{function}",
             "--attacks=normal,pushing_1",
             f"--workdir={tmp_path / function}",
@@ -158,10 +157,8 @@ def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, compiled
         (["--max_over_unlearning=5"], "max_over_unlearning"),
     ],
 )
-def test_audits_that_cannot_run_are_no_verdict(
-    dataset: Path, compiled: Path, tmp_path: Path, arguments: list[str], message: str
-):
-    done = audit(tmp_path, dataset, compiled, "--seeds=0", *arguments)
+def test_audits_that_cannot_run_are_no_verdict(dataset: Path, tmp_path: Path, arguments: list[str], message: str):
+    done = audit(tmp_path, dataset, "--seeds=0", *arguments)
     assert done.returncode == (1 if "FATAL" in done.stderr else 2)  # absl refuses flags with 1
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

@@ -10,6 +10,7 @@ import pytest
 
 from experiments.config import Config
 from overunlearn_jax.reporting import read_rows
+from tests.conftest import share_compiled
 from tests.experiments import tiny
 
 EPOCHS = 12
@@ -30,11 +31,17 @@ def large_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_data(tmp_path_factory.mktemp("data") / "tiny.npz", each=120)
 
 
-def kill_when(config: Config, compiled: Path, reached: Callable[[], bool]) -> None:
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Compiled programs are kept apart from other tests': a kill may leave a half-written one."""
+    return tiny.environment() | share_compiled(tmp_path_factory.mktemp("compiled"))
+
+
+def kill_when(config: Config, environment: dict[str, str], reached: Callable[[], bool]) -> None:
     """Starts the run, and kills it without a chance to clean up as soon as `reached`."""
     process = subprocess.Popen(
         tiny.command(*tiny.as_flags(config)),
-        env=tiny.environment(compiled),
+        env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -51,10 +58,10 @@ def kill_when(config: Config, compiled: Path, reached: Callable[[], bool]) -> No
     assert process.returncode == -signal.SIGKILL
 
 
-def finish(config: Config, compiled: Path) -> list[dict]:
+def finish(config: Config, environment: dict[str, str]) -> list[dict]:
     done = subprocess.run(
         tiny.command(*tiny.as_flags(config)),
-        env=tiny.environment(compiled),
+        env=environment,
         capture_output=True,
         text=True,
         timeout=120,
@@ -65,9 +72,9 @@ def finish(config: Config, compiled: Path) -> list[dict]:
     return read_rows(Path(config.workdir) / "results.jsonl")
 
 
-def test_killed_in_every_phase(large_dataset: Path, compiled: Path, tmp_path: Path):
+def test_killed_in_every_phase(large_dataset: Path, environment: dict[str, str], tmp_path: Path):
     undisturbed = tiny.tiny_config(large_dataset, tmp_path / "undisturbed", tmp_path / "cache_of_undisturbed", **LONG)
-    expected = finish(undisturbed, compiled)
+    expected = finish(undisturbed, environment)
     assert len(expected) == ROWS
     samples = expected[0]["requested"]
     assert samples > 50
@@ -87,25 +94,25 @@ def test_killed_in_every_phase(large_dataset: Path, compiled: Path, tmp_path: Pa
     def whole_lines() -> int:
         return results.read_bytes().count(b"\n") if results.exists() else 0
 
-    kill_when(config, compiled, lambda: epochs() >= 3)  # in training
+    kill_when(config, environment, lambda: epochs() >= 3)  # in training
     assert 3 <= epochs() < EPOCHS
     assert not list(cache.glob("victims/*/best"))
     assert not chunks()
 
-    kill_when(config, compiled, lambda: len(chunks()) >= 1)  # in the attack
+    kill_when(config, environment, lambda: len(chunks()) >= 1)  # in the attack
     assert epochs() == EPOCHS
     assert len(list(cache.glob("victims/*/best"))) == 1
     assert 25 <= pushed() < samples
     written = {path: path.stat().st_mtime_ns for path in [*chunks(), *cache.glob("victims/*/best")]}
     assert not results.exists()
 
-    kill_when(config, compiled, lambda: whole_lines() >= 3)  # in unlearning and evaluation
+    kill_when(config, environment, lambda: whole_lines() >= 3)  # in unlearning and evaluation
     assert pushed() == samples
     assert 3 <= whole_lines() < ROWS
     kept = results.read_bytes().rpartition(b"\n")[0]
     assert not Path(config.workdir, "report.html").exists()
 
-    rows = finish(config, compiled)
+    rows = finish(config, environment)
     assert tiny.without_wall_times(rows) == tiny.without_wall_times(expected)
     # what was finished before a kill was not done again
     assert results.read_bytes().startswith(kept + b"\n")

@@ -12,10 +12,10 @@ from overunlearn_jax.reporting import read_rows
 from tests.experiments import tiny
 
 
-def _start(config: Config, compiled: Path, *flags: str) -> subprocess.Popen[str]:
+def _start(config: Config, *flags: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         tiny.command(*tiny.as_flags(config), *flags),
-        env=tiny.environment(compiled) | {"JAX_PLATFORMS": "cpu"},
+        env=tiny.environment() | {"JAX_PLATFORMS": "cpu"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -40,14 +40,14 @@ def _free_address() -> str:
         return f"127.0.0.1:{free.getsockname()[1]}"
 
 
-def test_two_processes_make_the_rows_of_one(dataset: Path, compiled: Path, tmp_path: Path):
+def test_two_processes_make_the_rows_of_one(dataset: Path, tmp_path: Path):
     alone = tiny.tiny_config(dataset, tmp_path / "alone", tmp_path / "cache")
-    _finish(_start(alone, compiled))
+    _finish(_start(alone))
 
     together = tiny.tiny_config(dataset, tmp_path / "together", tmp_path / "shared")
     address = _free_address()
     flags = ["--distributed", f"--coordinator={address}", "--processes=2"]
-    outputs = _finish(*(_start(together, compiled, *flags, f"--process_id={index}") for index in (0, 1)))
+    outputs = _finish(*(_start(together, *flags, f"--process_id={index}") for index in (0, 1)))
     expected, found = (read_rows(Path(config.workdir) / "results.jsonl") for config in (alone, together))
     assert tiny.without_wall_times(found) == tiny.without_wall_times(expected)
     assert "report: " in outputs[0]
@@ -56,7 +56,7 @@ def test_two_processes_make_the_rows_of_one(dataset: Path, compiled: Path, tmp_p
     assert len(files) == 2  # each process has saved its own
     # what both have saved is found by one
     shutil.rmtree(together.workdir)
-    _finish(_start(together, compiled))
+    _finish(_start(together))
     assert list(Path(together.cache_dir).glob("pushes/*/*.npz")) == files
     again = read_rows(Path(together.workdir) / "results.jsonl")
     assert tiny.without_wall_times(again) == tiny.without_wall_times(expected)

@@ -70,8 +70,8 @@ def test_the_wheel_holds_every_file(wheel: Path):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"overunlearn_jax", "experiments"}
 
 
-def test_an_installed_run_needs_no_checkout(installed: Path, compiled: Path, dataset: Path, tmp_path: Path):
-    environment = tiny.environment(compiled, installed)
+def test_an_installed_run_needs_no_checkout(installed: Path, dataset: Path, tmp_path: Path):
+    environment = tiny.environment(installed)
     where = subprocess.run(
         [sys.executable, "-c", "import overunlearn_jax, experiments as e; print(overunlearn_jax.__file__, e.__file__)"],
         cwd=tmp_path,
