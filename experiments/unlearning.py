@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.victims import Victim, train_settings
-from overunlearn_jax.types import DatasetSpec, Key, Request, Split, Splits, UnlearningRequest, Variables
+from overunlearn_jax.types import DatasetSpec, Key, Labels, Request, Split, Splits, UnlearningRequest, Variables
 from overunlearn_jax.unlearn import (
     FIDELITIES,
     METHODS,
@@ -71,7 +71,11 @@ class Unlearner:
             self._method = _method(config, victim, splits)
 
     def __call__(self, request: UnlearningRequest, key: Key) -> Unlearned:
-        """The victim after the request, for every variant."""
+        """The victim after the request, for every variant.
+
+        Raises ValueError for a request of a class that the victim was not trained on.
+        """
+        check_classes(request.labels, self._splits.train, self._splits.spec)
         submitted = Request(request.images, request.labels)
         if self._method is None:
             return _first_order(self._config, self._victim, self._splits.spec, submitted, key)
@@ -84,11 +88,24 @@ class Unlearner:
     def _retained(self, request: UnlearningRequest) -> tuple[Split | None, dict[str, Any]]:
         """The training data without what the submitted images are nearest to, for a method that may use it."""
         name = self._config.unlearning
-        if self._victim.unlearn is not None or (name in METHODS and not METHODS[name].needs_retained):
+        if name in METHODS and not METHODS[name].needs_retained:
             return None, {}
         rows = match_samples(request.images, self._splits.train).rows
         right = float((self._splits.train.ids[rows] == request.original_ids).mean())
         return without(self._splits.train, rows), {"matched_to_original": right}
+
+
+def check_classes(labels: Labels, train: Split, spec: DatasetSpec) -> None:
+    """Raises ValueError where a request's labels (n,) name a class that the training data has no sample of."""
+    unseen = np.setdiff1d(labels, train.labels)
+    if len(unseen) == 0:
+        return
+    names = [spec.class_names[label] if 0 <= label < spec.num_classes else f"number {label}" for label in unseen]
+    held = ", ".join(spec.class_names[label] for label in np.unique(train.labels))
+    raise ValueError(
+        f"the request names the class {', '.join(names)}, which the model never saw; expected some of those that it "
+        f"was trained on: {held}"
+    )
 
 
 def retrained_folder(config: Config, victim: Victim) -> Path:

@@ -6,10 +6,13 @@ import math
 import numpy as np
 import pytest
 
-from experiments.benchmarks import art_attack, exactness, fewer_queries, memory, opponents, speed, timing
+from experiments.benchmarks import art_attack, exactness, fewer_queries, memory, opponents, sisa_saving, speed, timing
 from experiments.benchmarks.subjects import Subject, subject
 from overunlearn_jax.attacks import ZooSettings
-from overunlearn_jax.types import Bounds
+from overunlearn_jax.models import pure_model
+from overunlearn_jax.training import make_train_step
+from overunlearn_jax.types import Bounds, Split
+from overunlearn_jax.unlearn.sisa import SisaSettings
 from tests.experiments.running import MakeConfig
 
 PER_STEP = ZooSettings(Bounds(-0.5, 0.5)).queries_per_step
@@ -115,3 +118,33 @@ def test_the_search_s_memory_is_what_the_caller_did_not_ask_for(monkeypatch: pyt
     row = memory.measure(64, 2000)
     assert row["many_over_few"] > 1.05
     assert row["search_many_over_few"] == pytest.approx(1)
+
+
+def test_sisa_s_saving_is_timed_beside_training_anew(monkeypatch: pytest.MonkeyPatch):
+    def apply(params, images):
+        return images.reshape(len(images), -1) @ params
+
+    images = np.random.default_rng(0).normal(size=(80, 2, 2, 1)).astype(np.float32)
+    train = Split(images, np.arange(80) % 3, np.arange(80))
+    settings = SisaSettings(shards=4, slices=2, epochs=1, batch_size=4)
+    clock = {"now": 0.0}
+
+    def make(*arguments):
+        inner = make_train_step(*arguments)
+
+        def timed(*batch):
+            clock["now"] += 1.0  # a second a step
+            return inner(*batch)
+
+        return timed
+
+    monkeypatch.setattr("overunlearn_jax.unlearn.sisa.slices.make_train_step", make)
+    monkeypatch.setattr("time.perf_counter", lambda: clock["now"])
+    model = pure_model(lambda key: np.zeros((4, 3), np.float32), apply)
+    one, all_of_it = sisa_saving.measure(model, train, settings, (1, 60), 3)
+    assert one["seconds_to_train_anew"] == 3 * (10 // 4 + 20 // 4) + 2 + 19 // 4  # steps: a half, then all of a shard
+    assert one["time_share"] == pytest.approx(one["work_share"], rel=0.25)
+    assert one["work_share"] < 0.3
+    assert all_of_it["time_share"] == 1
+    with pytest.raises(ValueError, match="a request of 80 samples of 80"):
+        sisa_saving.measure(model, train, settings, (80,), 1)

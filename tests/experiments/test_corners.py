@@ -9,6 +9,8 @@ import pytest
 
 from experiments import pipeline
 from experiments.config import Config
+from experiments.unlearning import check_classes
+from overunlearn_jax import data
 from overunlearn_jax.reporting import read_rows
 from tests.experiments import tiny
 
@@ -76,3 +78,14 @@ def test_a_class_without_test_images_and_images_without_a_picture(config: MakeCo
     assert report.exists()
     assert all(row["class_b"] is None and row["class_a"] is not None for row in rows_of(settings))
     assert not list((report.parent / "figures").glob("requests_*"))
+
+
+def test_a_class_that_the_model_never_saw_cannot_be_forgotten(config: MakeConfig):
+    splits = data.load(config().dataset, seed=0)
+    ants_and_bees = splits.train.labels < 2
+    train = type(splits.train)(*(part[ants_and_bees] for part in splits.train))
+    check_classes(np.array([0, 1, 1]), train, splits.spec)
+    with pytest.raises(ValueError, match=r"names the class cat, which the model never saw; .*trained on: ant, bee"):
+        check_classes(np.array([0, 2]), train, splits.spec)
+    with pytest.raises(ValueError, match="names the class number 7"):
+        check_classes(np.array([7]), train, splits.spec)

@@ -109,6 +109,7 @@ def test_sisa_is_a_victim_of_its_own_and_forgets_the_samples_that_are_meant(
     assert rows["normal"]["victim"] != plain.name
     for attack in ("noise", "pushing_1", "pushing_2"):  # changed images still mean the same samples
         assert rows[attack]["per_class"] == rows["normal"]["per_class"]
+        assert rows[attack]["matched_to_original"] == 1.0
     assert rows["normal"]["gradient_evaluations"] > 0
     assert rows["normal"]["js_to_retrained"] > 0  # an ensemble beside one model
     # a victim of other shards is another; the same one is found again
