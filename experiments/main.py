@@ -19,7 +19,7 @@ from experiments import processes
 from experiments.config import Config
 from experiments.methods import suite as methods_suite
 from experiments.paper import suite
-from experiments.paper.places import Pages
+from experiments.suites import Pages
 
 
 def main(arguments: list[str]) -> None:

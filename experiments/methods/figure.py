@@ -1,12 +1,8 @@
 """One picture of the grid: what the attack harms, over how well the method forgets."""
 
-import io
-from pathlib import Path
-
 from matplotlib.figure import Figure
 
 from experiments.methods.choice import Chosen
-from overunlearn_jax.files import write_bytes
 from overunlearn_jax.intervals import Interval
 
 ATTACK = "pushing_2"
@@ -33,13 +29,6 @@ def draw(chosen: dict[str, Chosen]) -> Figure:
     axes.set_ylabel("points of class A that Pushing-II costs beyond it")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def write(figure: Figure, path: Path) -> Path:
-    """Writes it as PNG."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150)
-    return write_bytes(path, picture.getvalue())
 
 
 def _half(value: Interval, scale: float) -> float:

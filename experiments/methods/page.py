@@ -6,7 +6,8 @@ from pathlib import Path
 from experiments.methods import figure, tables
 from experiments.methods.choice import choose
 from experiments.methods.grid import LADDERS, all_runs
-from experiments.paper.places import copy_rows
+from experiments.pictures import save_figure
+from experiments.suites import copy_rows, read_findings
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import read_rows
 
@@ -21,16 +22,20 @@ def write(folder: Path, page: Path, title: str, command: str) -> Path:
     paths = {each.folder: folder / each.folder / "results.jsonl" for each in all_runs()}
     results = {name: read_rows(path) for name, path in paths.items() if path.exists()}
     chosen = {method: found for method in LADDERS if (found := choose(results, method))}
-    picture = figure.write(figure.draw(chosen), folder / "methods.png")
+    picture = save_figure(figure.draw(chosen), folder / "methods.png")
+    findings = read_findings(folder)  # by "about", "harm" and "forgetting"
     blocks = [
         f"# {title}",
         f"```\n{command}\n```",
+        *findings.get("about", ()),
         EXPLAINED,
         "## Harm: points of class A (over-unlearning I) and class B (II) beyond the honest request",
         tables.harm(chosen),
+        *findings.get("harm", ()),
         f"![Harm over forgetting]({picture.relative_to(page.parent).as_posix()})",
         "## Forgetting: after an honest request",
         tables.forgetting(chosen),
+        *findings.get("forgetting", ()),
         "## Runs",
         "\n".join(_made(folder, name) for name in results),
     ]

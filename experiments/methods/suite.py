@@ -10,8 +10,8 @@ from typing import Any
 
 from experiments.config import Config
 from experiments.methods.grid import all_runs, run_config
-from experiments.paper.places import Pages, places_and_overrides
 from experiments.processes import is_first
+from experiments.suites import Pages, places_and_overrides
 
 NAME = "methods"
 

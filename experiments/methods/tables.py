@@ -24,7 +24,7 @@ def harm(chosen: dict[str, Chosen]) -> str:
         *((f"A, {NAMES[attack]}", _harm(attack, "class_a")) for attack in ATTACKS),
         *((f"B, {NAMES[attack]}", _harm(attack, "class_b")) for attack in ATTACKS[1:]),
     ]
-    return _table(chosen, columns)
+    return _table(columns, _lines(chosen, columns))
 
 
 def forgetting(chosen: dict[str, Chosen]) -> str:
@@ -53,8 +53,7 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
             numbers = [some.values("normal", f"{name}{suffix}") for _, name, _, _ in measures]
             known = [_show(*each) for each in zip(numbers, *zip(*(m[2:] for m in measures), strict=True), strict=True)]
             lines.append([title, "", *known])
-    headers = ["method", *(title for title, _ in columns)]
-    return str(tabulate(lines, headers, "github", disable_numparse=True))
+    return _table(columns, lines)
 
 
 def _needs(method: str) -> str:
@@ -69,9 +68,9 @@ def _plain(name: str, scale: float, digits: int) -> Callable[[Chosen], str]:
     return lambda each: _show(each.values("normal", name), scale, digits)
 
 
-def _table(chosen: dict[str, Chosen], columns: list[Column]) -> str:
+def _table(columns: list[Column], lines: list[list[str]]) -> str:
     headers = ["method", *(title for title, _ in columns)]
-    return str(tabulate(_lines(chosen, columns), headers, "github", disable_numparse=True))
+    return str(tabulate(lines, headers, "github", disable_numparse=True))
 
 
 def _lines(chosen: dict[str, Chosen], columns: list[Column]) -> list[list[str]]:

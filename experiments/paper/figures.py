@@ -1,9 +1,8 @@
 """The paper's figures in its own arrangement, each as PNG and PDF."""
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.paper import charts
 from experiments.paper.cells import Results
 from experiments.paper.exhibits import studies_of
-from overunlearn_jax.files import write_bytes
+from experiments.pictures import save_figure
 
 
 class Drawing(NamedTuple):
@@ -28,13 +27,7 @@ def draw(name: str, drawing: Drawing, folder: Path) -> list[Path]:
     figure = DRAWN[name](drawing)
     if figure is None:
         return []
-    paths = [folder / f"{name}.{suffix}" for suffix in ("png", "pdf")]
-    for path in paths:
-        picture = io.BytesIO()
-        metadata: dict[str, Any] = {} if path.suffix == ".png" else {"CreationDate": None}
-        figure.savefig(picture, format=path.suffix[1:], dpi=150, metadata=metadata)
-        write_bytes(path, picture.getvalue())
-    return paths
+    return [save_figure(figure, folder / f"{name}.{suffix}") for suffix in ("png", "pdf")]
 
 
 def _pictures(drawing: Drawing, study: str, attack: str) -> dict[str, np.ndarray] | None:

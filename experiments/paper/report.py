@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +12,9 @@ import jinja2
 from experiments.paper.cells import Results
 from experiments.paper.exhibits import EXHIBITS, FIGURES, layouts_of, studies_of, title_of
 from experiments.paper.figures import Drawing, draw
-from experiments.paper.places import Pages
 from experiments.paper.render import EXPLAINED, Rendered, notes, render
 from experiments.paper.studies import STUDIES
+from experiments.suites import Pages, read_findings
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import read_rows
 
@@ -45,12 +44,12 @@ def read_results(folder: Path) -> Results:
 def write(experiment: str, folder: Path, pages: Pages, title: str, command: str) -> None:
     """Writes a table or figure, or all, of the runs in `folder`: files into its folder exhibits, then the pages.
 
-    `findings.toml` in that folder may hold lines on what was found, by the exhibit's name: `table_04 = ["...", "..."]`.
+    `findings.toml` in that folder may hold lines on what was found, by the exhibit's name.
     """
     exhibits = EXHIBITS if experiment == "all" else (experiment,)
     results = read_results(folder)
     shown = [each for name in exhibits for each in _shown(name, results, folder)]
-    findings = _findings(folder)
+    findings = read_findings(folder)
     runs = _runs(folder, results)
     about = findings.get("about", [])
     write_bytes(pages.text, markdown(shown, title, command, about, runs, pages.text.parent).encode())
@@ -59,7 +58,7 @@ def write(experiment: str, folder: Path, pages: Pages, title: str, command: str)
 
 def _shown(name: str, results: Results, folder: Path) -> list[Shown]:
     out = folder / EXHIBITS_FOLDER
-    findings = _findings(folder)
+    findings = read_findings(folder)
     shown = []
     if name in FIGURES:
         files = draw(name, Drawing(results, folder), out)
@@ -76,11 +75,6 @@ def _shown(name: str, results: Results, folder: Path) -> list[Shown]:
             write_bytes(out / f"{table.name}.{suffix}", (table.as_text(suffix) + "\n").encode())
         shown.append(Shown(table.title, figure, table, findings.get(table.name, ()), table.notes))
     return shown
-
-
-def _findings(folder: Path) -> Mapping[str, Sequence[str]]:
-    path = folder / "findings.toml"
-    return tomllib.loads(path.read_text()) if path.exists() else {}
 
 
 def _runs(folder: Path, results: Results) -> list[str]:

@@ -14,9 +14,9 @@ from absl import flags
 from experiments.config import Config
 from experiments.paper import costs
 from experiments.paper.exhibits import EXHIBITS, studies_of
-from experiments.paper.places import Pages, pages_of, places_and_overrides
 from experiments.paper.studies import SCALES, STUDIES, study_config
 from experiments.processes import is_first
+from experiments.suites import Pages, pages_of, places_and_overrides
 
 
 def define_flags() -> None:

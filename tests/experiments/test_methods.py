@@ -1,6 +1,9 @@
 """The grid of methods and requests: its runs, the choice of a strength, its tables and its figure."""
 
 import dataclasses
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from experiments.methods.grid import LADDERS, Ladder, Run, runs_of
 from overunlearn_jax.intervals import mean_interval, paired_difference
 from tests.experiments import tiny
 from tests.experiments.running import MakeConfig
+from tests.reporting.example_rows import example_row
 
 ATTACKS = ("normal", "noise", "blending", "pushing_1", "pushing_2")
 
@@ -147,6 +151,31 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
     assert [line for line in text.splitlines() if line.startswith("|")] == [
         line for line in again.splitlines() if line.startswith("|")
     ]
+
+
+def from_rows(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "experiments.methods.from_rows", *arguments]
+    return subprocess.run(command, cwd=tiny.ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_page_is_made_from_collected_rows_and_what_was_found(tmp_path: Path):
+    run = tmp_path / "runs" / "retrain"
+    run.mkdir(parents=True)
+    written = [example_row() | row for row in rows(0.85, 0.5)]
+    (run / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in written))
+    (run / "manifest.json").write_text(json.dumps({"seeds": [0, 1, 2], "device": "1 x cpu", "cpu": "a CPU"}))
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "findings.toml").write_text('about = ["Of the machine."]\nharm = ["Nothing is lost."]\n')
+    done = from_rows(f"--rows={kept}", f"--collect={tmp_path / 'runs'}")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "kept.md").read_text()
+    assert text.index("Of the machine.") < text.index("35.0 [35.0, 35.0]") < text.index("Nothing is lost.")
+    assert "- retrain: 1 x cpu, a CPU, seeds 0, 1, 2" in text
+    assert (kept / "methods.png").stat().st_size > 5000
+    nothing = from_rows(f"--rows={tmp_path / 'runs' / 'retrain'}")
+    assert nothing.returncode == 1
+    assert "holds no rows of the grid" in nothing.stderr + nothing.stdout
 
 
 class _TinyScale:

@@ -10,7 +10,7 @@ from experiments.config import Config
 from experiments.paper import cells, exhibits, from_rows, report, studies, suite
 from experiments.paper.cells import chosen_tau
 from experiments.paper.layout import Entry, Line, TableLayout
-from experiments.paper.places import Pages
+from experiments.suites import Pages
 from overunlearn_jax.reporting import read_rows
 from tests.experiments import tiny
 from tests.experiments.running import MakeConfig

@@ -1,7 +1,8 @@
-"""Where the runs of a suite lie, where its rows are collected, and where its pages go."""
+"""What the suites of runs share, the paper's and the methods': flags, places, collected rows, findings."""
 
 import shutil
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,3 +43,9 @@ def copy_rows(runs: Path, rows: Path, names: Iterable[str]) -> None:
             (rows / name).mkdir(parents=True, exist_ok=True)
             for file in ("results.jsonl", "manifest.json"):
                 shutil.copyfile(runs / name / file, rows / name / file)
+
+
+def read_findings(folder: Path) -> Mapping[str, Sequence[str]]:
+    """Lines on what was found, by the part of the page: `findings.toml` beside the rows, `harm = ["...", "..."]`."""
+    path = folder / "findings.toml"
+    return tomllib.loads(path.read_text()) if path.exists() else {}
