@@ -175,10 +175,8 @@ class Config:
             )
         if self.search == "labels" and self.query_budget:
             raise ValueError("--search=labels cannot keep to a --query_budget: set --label_iterations in its place")
-        if self.shadows % 2 or (self.shadows and (self.shadows < 4 or not self.forgetting)):
-            raise ValueError(
-                f"--shadows={self.shadows}: expected 0, or an even number from 4 on together with --forgetting"
-            )
+        if self.shadows % 2 or self.shadows == 2:
+            raise ValueError(f"--shadows={self.shadows}: expected 0, or an even number from 4 on")
         if self.unlearning not in METHODS and ":" not in self.unlearning:
             raise ValueError(
                 f"--unlearning={self.unlearning}: expected my_module:my_function or one of {', '.join(METHODS)}"

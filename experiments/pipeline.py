@@ -43,8 +43,11 @@ def seed_keys(seed: int) -> SeedKeys:
 def run(config: Config) -> Path:
     """Runs every unfinished cell and writes the report; returns its path. May be killed and called again.
 
-    A run that is complete, report included, is left as it is.
+    A run that is complete, report included, is left as it is. Raises ValueError for flags that do not go together, and
+    for what cannot be had: data, classes, a request of so many samples.
     """
+    if config.shadows and not config.forgetting:
+        raise ValueError(f"--shadows={config.shadows} serve LiRA, a measure of forgetting: give --forgetting, too")
     results = open_workdir(config) if is_first() else Path(config.workdir) / "results.jsonl"
     meet("workdir opened")
     report = results.parent / "report.html"

@@ -23,30 +23,31 @@ from overunlearn_jax.unlearn import UnlearnFn
 RECIPE = 1  # raise it when models or training change what the same settings give
 
 
-@functools.cache  # the same functions for every seed, so that JAX compiles once for all victims
 def build_model(config: Config, spec: DatasetSpec) -> Model:
     """The architecture that `--model` names, for this data set's images and classes."""
-    momentum = config.batch_norm_momentum
-    if config.model == "vgg":
-        return vgg(
-            spec.num_classes,
-            spec.image_shape,
-            blocks=config.blocks,
-            width=config.width,
-            batch_norm_momentum=momentum,
-        )
-    if config.model == "resnet":
-        return resnet(spec.num_classes, spec.image_shape, width=config.width, batch_norm_momentum=momentum)
-    module, _, function = config.model.partition(":")
+    return _build(
+        config.model, config.blocks, config.width, config.batch_norm_momentum, spec.num_classes, spec.image_shape
+    )
+
+
+@functools.cache  # the same functions for every seed and run, so that JAX compiles once for all victims of a kind
+def _build(
+    name: str, blocks: int, width: int, momentum: float, num_classes: int, image_shape: tuple[int, int, int]
+) -> Model:
+    if name == "vgg":
+        return vgg(num_classes, image_shape, blocks=blocks, width=width, batch_norm_momentum=momentum)
+    if name == "resnet":
+        return resnet(num_classes, image_shape, width=width, batch_norm_momentum=momentum)
+    module, _, function = name.partition(":")
     if not function:
-        raise ValueError(f"--model={config.model}: expected vgg, resnet or my_module:my_function")
+        raise ValueError(f"--model={name}: expected vgg, resnet or my_module:my_function")
     try:
         make = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"--model={config.model} cannot be imported from here: {error}") from error
-    made = make(spec.num_classes, spec.image_shape)
+        raise ValueError(f"--model={name} cannot be imported from here: {error}") from error
+    made = make(num_classes, image_shape)
     if not isinstance(made, Model):
-        raise ValueError(f"--model={config.model} returned a {type(made).__name__}; expected a Model(init, apply)")
+        raise ValueError(f"--model={name} returned a {type(made).__name__}; expected a Model(init, apply)")
     return made
 
 

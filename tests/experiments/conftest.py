@@ -1,12 +1,11 @@
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from experiments import outputs, victims
+from experiments import outputs
 from experiments.config import Config
-from overunlearn_jax.models import vgg
 from tests.experiments import tiny
 
 
@@ -25,13 +24,6 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(dataset: Path, cache_dir: Path, tmp_path: Path) -> Callable[..., Config]:
     """Makes configs of tiny runs in a workdir of this test; keyword arguments change settings."""
     return functools.partial(tiny.tiny_config, dataset, tmp_path / "run", cache_dir)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def same_architecture_compiles_once() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(victims, "vgg", functools.cache(vgg))
-        yield
 
 
 @pytest.fixture

@@ -91,9 +91,12 @@ def test_shadow_models_have_seen_half_of_the_pool_whatever_the_split(config: Mak
     assert found[0].logits.shape == (4, 40)  # 32 to train and validate, 8 to test
 
 
-@pytest.mark.parametrize(
-    "changes", [{"shadows": 3, "forgetting": True}, {"shadows": 4}, {"shadows": 2, "forgetting": True}]
-)
-def test_shadow_models_that_cannot_be(config: MakeConfig, changes: dict):
-    with pytest.raises(ValueError, match="expected 0, or an even number from 4 on together with --forgetting"):
-        config(**changes)
+@pytest.mark.parametrize("number", [2, 3])
+def test_numbers_of_shadow_models_that_cannot_be(config: MakeConfig, number: int):
+    with pytest.raises(ValueError, match="expected 0, or an even number from 4 on"):
+        config(shadows=number, forgetting=True)
+
+
+def test_shadow_models_without_a_use(config: MakeConfig):
+    with pytest.raises(ValueError, match="--shadows=4 serve LiRA, a measure of forgetting: give --forgetting, too"):
+        pipeline.run(config(shadows=4))
