@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from experiments.config import Config
+from experiments.progress import TrainingBar
 from experiments.shadows import Shadows, train_or_find_shadows
 from experiments.unlearning import retrained_folder
 from experiments.victims import Victim, train_settings
@@ -92,20 +93,22 @@ class ForgettingMeter:
     def _oracle(self, forget: Split) -> Variables:
         """A model trained from scratch without the originals; kept on disk, so that other runs find it."""
         rows = np.flatnonzero(np.isin(self._splits.train.ids, forget.ids))
-        method = retrain(
-            spec=self._splits.spec,
-            validation=self._splits.validation,
-            settings=train_settings(self._config),
-            directory=retrained_folder(self._config, self._victim),
-        )
-        return method(
-            self._victim.architecture,
-            self._victim.variables,
-            forget.images,
-            forget.labels,
-            jax.random.fold_in(self._key, _ORACLE),
-            without(self._splits.train, rows),
-        )
+        with TrainingBar("retrained model to compare with") as bar:
+            method = retrain(
+                spec=self._splits.spec,
+                validation=self._splits.validation,
+                settings=train_settings(self._config),
+                directory=retrained_folder(self._config, self._victim),
+                on_step=bar.update,
+            )
+            return method(
+                self._victim.architecture,
+                self._victim.variables,
+                forget.images,
+                forget.labels,
+                jax.random.fold_in(self._key, _ORACLE),
+                without(self._splits.train, rows),
+            )
 
     def _of(self, model: Model, variables: Variables, reference: _Reference) -> dict[str, Any]:
         samples = reference.samples

@@ -15,7 +15,10 @@ SECONDS_BETWEEN = 0.5  # reading a loss waits for the device: seldom enough to c
 
 
 class TrainingBar:
-    """A bar over all training images with loss, validation accuracy, images a second and time left."""
+    """A bar over all training images with loss, validation accuracy, images a second and time left.
+
+    Nothing is shown before the first step, and it may be entered again for another training.
+    """
 
     def __init__(self, label: str):
         self._label = label
@@ -34,17 +37,17 @@ class TrainingBar:
         self._bar.update(progress.images)
         if time.monotonic() - self._shown > SECONDS_BETWEEN:
             self._shown = time.monotonic()
-            self._bar.set_postfix_str(
-                f"epoch {progress.epoch + 1}/{progress.epochs}, loss {float(progress.loss):.3f}, "
-                f"validation {progress.validation_accuracy:.1%}",
-                refresh=False,
-            )
+            text = f"epoch {progress.epoch + 1}/{progress.epochs}, loss {float(progress.loss):.3f}"
+            if progress.epoch > 0:  # nothing was validated before
+                text += f", validation {progress.validation_accuracy:.1%}"
+            self._bar.set_postfix_str(text, refresh=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
 
 
 class SlicesBar:

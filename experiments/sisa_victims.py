@@ -50,7 +50,10 @@ class SisaVictim(NamedTuple):
         rows = np.unique(match_samples(images, self.train).rows)
         name = hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
         folder = self.directory / f"without_{name}"
-        left, cost = forget(self.base, self.sisa, self.train, rows, self.settings, self.key, directory=folder)
+        with SlicesBar("sisa, at most", self.settings, len(self.train.labels)) as bar:
+            left, cost = forget(
+                self.base, self.sisa, self.train, rows, self.settings, self.key, directory=folder, on_step=bar.update
+            )
         count_gradients(cost.images)
         return sisa_variables(left)
 

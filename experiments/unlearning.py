@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.config import Config
+from experiments.progress import TrainingBar
 from experiments.victims import Victim, train_settings
 from overunlearn_jax.types import DatasetSpec, Key, Labels, Request, Split, Splits, UnlearningRequest, Variables
 from overunlearn_jax.unlearn import (
@@ -66,9 +67,10 @@ class Unlearner:
         self._config = config
         self._victim = victim
         self._splits = splits
+        self._bar = TrainingBar(config.unlearning)
         self._method = victim.unlearn
         if self._method is None and config.unlearning != "first_order":
-            self._method = _method(config, victim, splits)
+            self._method = _method(config, victim, splits, self._bar)
 
     def __call__(self, request: UnlearningRequest, key: Key) -> Unlearned:
         """The victim after the request, for every variant.
@@ -81,7 +83,7 @@ class Unlearner:
             return _first_order(self._config, self._victim, self._splits.spec, submitted, key)
         retain, found = self._retained(request)
         only = Variant("none", None)
-        with counting() as work:
+        with counting() as work, self._bar:
             after = self._method(self._victim.model, self._victim.variables, *submitted, key, retain)
         return Unlearned({only: after}, {only: work.gradient_evaluations}, found)
 
@@ -113,12 +115,12 @@ def retrained_folder(config: Config, victim: Victim) -> Path:
     return Path(config.cache_dir) / "retrained" / victim.name
 
 
-def _method(config: Config, victim: Victim, splits: Splits) -> UnlearnFn:
+def _method(config: Config, victim: Victim, splits: Splits, bar: TrainingBar) -> UnlearnFn:
     settings = read_settings(config.method_settings)
     if config.scope:
         settings["scope"] = config.scope
     folder = retrained_folder(config, victim)
-    service = Service(splits.spec, splits.validation, train_settings(config), folder)
+    service = Service(splits.spec, splits.validation, train_settings(config), folder, bar.update)
     return build(config.unlearning, service, settings)
 
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from overunlearn_jax.models import Model
-from overunlearn_jax.training import TrainSettings
+from overunlearn_jax.training import Progress, TrainSettings
 from overunlearn_jax.types import DatasetSpec, Images, Key, Labels, Request, Split, Variables
 from overunlearn_jax.unlearn.call import UnlearnFn
 from overunlearn_jax.unlearn.dampening import selective_dampening
@@ -33,6 +33,7 @@ class Service(NamedTuple):
     validation: Split
     train: TrainSettings
     directory: Path | None = None  # where long work of this model is kept
+    on_step: Callable[[Progress], None] | None = None  # told of each step of long work
 
 
 class Method(NamedTuple):
@@ -76,7 +77,7 @@ def build(name: str, service: Service, settings: Mapping[str, str]) -> UnlearnFn
         "validation": service.validation,
         "settings": service.train,
         "directory": service.directory,
-        "on_step": None,
+        "on_step": service.on_step,
     }
     parameters = inspect.signature(METHODS[name].make).parameters
     own = {key: parameter.default for key, parameter in parameters.items() if key not in provided}

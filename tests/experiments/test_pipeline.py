@@ -81,9 +81,10 @@ def test_fine_tuning(config: MakeConfig):
     ],
 )
 @pytest.mark.usefixtures("no_figures")
-def test_other_methods(config: MakeConfig, name: str, settings: str):
+def test_other_methods(config: MakeConfig, name: str, settings: str, capfd: pytest.CaptureFixture[str]):
     run = config(unlearning=name, method_settings=settings)
     pipeline.run(run)
+    assert ("retrain: 100%" in capfd.readouterr().err) == (name == "retrain")
     rows = by_attack(run)
     assert list(rows) == list(ATTACKS)
     assert {row["unlearning"] for row in rows.values()} == {name}
@@ -100,10 +101,12 @@ def test_other_methods(config: MakeConfig, name: str, settings: str):
 
 @pytest.mark.usefixtures("no_figures")
 def test_sisa_is_a_victim_of_its_own_and_forgets_the_samples_that_are_meant(
-    config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+    config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     run = config(unlearning="sisa", method_settings="shards=2,slices=2,epochs=2", forgetting=True)
     pipeline.run(run)
+    shown = capfd.readouterr().err  # what takes long has a bar
+    assert all(f"{words}: " in shown for words in ("sisa", "sisa, at most", "retrained model to compare with"))
     rows = by_attack(run)
     plain = train_or_find(config(), data.load(run.dataset, seed=0), 0, pipeline.seed_keys(0).train)
     assert rows["normal"]["victim"] != plain.name
