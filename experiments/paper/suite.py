@@ -11,8 +11,8 @@ from typing import Any
 
 from absl import flags
 
+from experiments import costs
 from experiments.config import Config
-from experiments.paper import costs
 from experiments.paper.exhibits import EXHIBITS, studies_of
 from experiments.paper.studies import SCALES, STUDIES, study_config
 from experiments.processes import is_first

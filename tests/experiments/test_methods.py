@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.config import METHODS, Config
+from experiments.costs import SHADOW_SHARE, table
 from experiments.methods import figure, grid, page, suite, tables
 from experiments.methods.choice import choose
 from experiments.methods.grid import LADDERS, Ladder, Run, runs_of
@@ -60,6 +61,16 @@ def test_the_plan_shares_victims_and_refuses_what_the_grid_sets():
     assert all(config.forgetting for config in plan.values())
     with pytest.raises(ValueError, match="--unlearning=scrub: the grid of methods sets that itself"):
         suite.plan("cpu", Config(experiment="methods"), {"unlearning": "scrub"})
+
+
+def test_the_cost_of_training_again_is_told():
+    plan = suite.plan("cpu", Config(experiment="methods"), {"epochs": 20, "seeds": (0, 1), "shadows": 8})
+    told = {line.split("|")[1].strip(): float(line.split("|")[4]) for line in table(plan).splitlines()[2:]}
+    training = told["retrain"] / 2  # minutes, one a seed
+    assert training > 1
+    assert told["sisa_shards_3_slices_3_epochs_8"] / training == pytest.approx(2 * 2 * 2 * 8 / 20, rel=0.1)
+    trainings = 2 * (1 + 1) + 8 * SHADOW_SHARE  # victims and yardsticks, shadow models
+    assert told["first_order"] / training == pytest.approx(trainings, rel=0.25)  # and pushes
 
 
 def test_the_strongest_setting_whose_honest_request_is_cheap_enough_is_chosen():

@@ -36,10 +36,9 @@ def table(configs: dict[str, Config]) -> str:
         per_step = 1 + (1 if config.one_sided else 2) * config.coordinates
         for seed in config.seeds:  # of finished runs, too: what they made is there for the others
             victim = (config.dataset, config.model, config.blocks, config.width, seed)
-            if victim not in victims:
-                victims.add(victim)
-                trainings = 1 + config.forgetting * (1 + config.shadows / len(config.seeds) * SHADOW_SHARE)
-                minutes += trainings * TRAINING_IMAGES[config.dataset] * config.epochs * unit * TRAINING_FACTOR / 60
+            trainings = _trainings(config, new=victim not in victims)
+            victims.add(victim)
+            minutes += trainings * TRAINING_IMAGES[config.dataset] * config.epochs * unit * TRAINING_FACTOR / 60
             if {"noise", "pushing_1", "pushing_2"} & set(config.attacks):
                 search = (*victim, config.class_a, config.target)
                 share = max(config.fractions) * CLASS_SAMPLES[config.dataset]
@@ -55,6 +54,24 @@ def table(configs: dict[str, Config]) -> str:
         lines.append((name, f"{cells - done} of {cells}", f"{queries / 1e6:,.1f} M", f"{minutes:,.0f}"))
     lines.append(("all", f"{totals[0]}", f"{totals[1] / 1e6:,.1f} M", f"{totals[2]:,.0f}"))
     return str(tabulate(lines, ("run", "cells to go", "queries", "minutes"), "github", disable_numparse=True))
+
+
+def _trainings(config: Config, *, new: bool) -> float:
+    """How often as many images as a victim's training needs are trained on, for one seed; `new`: its victim, too."""
+    sizes = len(config.fractions)
+    count = 0.0
+    if new:
+        count += 1 + config.forgetting * (sizes + config.shadows / len(config.seeds) * SHADOW_SHARE)
+    if config.unlearning == "retrain":
+        count += sizes
+    if (
+        config.unlearning == "sisa"
+    ):  # trained, and for each size of request trained again: nearly every slice is touched
+        from experiments.sisa_victims import sisa_settings  # imports jax, which other dry runs do without
+
+        settings, _ = sisa_settings(config)
+        count += (1 + sizes) * (settings.slices + 1) / 2 * settings.epochs / config.epochs
+    return count
 
 
 def _nearest(width: int) -> int:
