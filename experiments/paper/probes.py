@@ -10,6 +10,11 @@ BLENDED_WITH = {
     "the label that the model predicts": "cifar10_blending_0.5",
     "the original label": "cifar10_blending_original_labels",
 }
+FINE_TUNED = {
+    "all weights, rate 0.01, as in the paper": "cifar10_fine_tuning",
+    "all weights, rate 0.001": "cifar10_fine_tuning_slow",
+    "the classifier head alone, rate 0.01": "cifar10_fine_tuning_head",
+}
 
 
 def width() -> TableLayout:
@@ -36,32 +41,55 @@ def width() -> TableLayout:
     )
 
 
-def _by_label(
-    name: str, title: str, table: str, dataset: str, studies: dict[str, str], attacks: tuple[str, ...]
+def _by_way(
+    name: str,
+    title: str,
+    header: str,
+    table: str,
+    dataset: str,
+    studies: dict[str, str],
+    columns: dict[tuple[str, str], str],  # headers, by request and measure
 ) -> TableLayout:
+    """Two sizes of request, each in several ways."""
     lines = [
         Line(
             (f"{SAMPLES[dataset][fraction]:,}", words),
-            tuple(entry(table, study, attack, fraction, "overall", dataset=dataset) for attack in attacks),
+            tuple(entry(table, study, attack, fraction, measure, dataset=dataset) for attack, measure in columns),
         )
         for fraction in (0.1, 0.5)
         for words, study in studies.items()
     ]
-    return TableLayout(
-        name, title, ("Samples", "Submitted with", *(ATTACKS[attack] for attack in attacks)), tuple(lines)
-    )
+    return TableLayout(name, title, ("Samples", header, *columns.values()), tuple(lines))
 
 
 def labels() -> TableLayout:
     """Does the label of the request decide what Pushing-II costs on STL-10?"""
     title = "Not in the paper: overall accuracy on STL-10 by the label that a pushed image is submitted with"
-    return _by_label("labels", title, "table_04", "stl10", PUSHED_WITH, PUSHES)
+    columns = {(attack, "overall"): ATTACKS[attack] for attack in PUSHES}
+    return _by_way("labels", title, "Submitted with", "table_04", "stl10", PUSHED_WITH, columns)
 
 
 def blending_labels() -> TableLayout:
     """Does the label of the request decide what blending costs on CIFAR-10?"""
     title = "Not in the paper: overall accuracy on CIFAR-10 by the label that a blended image is submitted with"
-    return _by_label("blending_labels", title, "table_11", "cifar10", BLENDED_WITH, ("normal", "blending"))
+    columns = {(attack, "overall"): ATTACKS[attack] for attack in ("normal", "blending")}
+    return _by_way("blending_labels", title, "Submitted with", "table_11", "cifar10", BLENDED_WITH, columns)
 
 
-PROBES: dict[str, Callable[[], TableLayout]] = {"width": width, "labels": labels, "blending_labels": blending_labels}
+def fine_tuning() -> TableLayout:
+    """Does gentler fine-tuning cost what the paper's costs?"""
+    title = "Not in the paper: CIFAR-10, fine-tuning on random labels, overall accuracy and class A, by how it is done"
+    columns = {
+        (attack, measure): f"{ATTACKS[attack]}, {words}"
+        for measure, words in (("overall", "overall"), ("class_a", "class A"))
+        for attack in PUSHES
+    }
+    return _by_way("fine_tuning", title, "Trained", "table_12", "cifar10", FINE_TUNED, columns)
+
+
+PROBES: dict[str, Callable[[], TableLayout]] = {
+    "width": width,
+    "labels": labels,
+    "blending_labels": blending_labels,
+    "fine_tuning": fine_tuning,
+}

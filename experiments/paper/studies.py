@@ -19,6 +19,7 @@ CIFAR10 = {"dataset": "cifar10", "class_a": "airplane", "class_b": "cat"}
 CIFAR100 = {"dataset": "cifar100", "class_a": "apple", "class_b": "orange"}
 STL10 = {"dataset": "stl10", "class_a": "airplane", "class_b": "cat"}
 SETS = {"cifar10": CIFAR10, "cifar100": CIFAR100, "stl10": STL10}
+GENTLER_FINE_TUNING = {"slow": {"method_settings": "learning_rate=0.001"}, "head": {"scope": "head"}}
 EVERY = ("normal", "noise", "blending", "pushing_1", "pushing_2")
 
 
@@ -79,6 +80,12 @@ STUDIES: dict[str, dict[str, Any]] = {
     **{
         f"{name}_fine_tuning": SETS[name] | {"unlearning": "fine_tuning", "fractions": (0.1, 0.5), "attacks": PUSHES}
         for name in SETS
+    },
+    **{
+        f"cifar10_fine_tuning_{way}": CIFAR10
+        | {"unlearning": "fine_tuning", "fractions": (0.1, 0.5), "attacks": PUSHES}
+        | gentler
+        for way, gentler in GENTLER_FINE_TUNING.items()
     },
     "stl10_predicted_labels": STL10 | {"fractions": (0.1, 0.5), "attacks": PUSHES, "request_labels": "predicted"},
     "cifar10_blending_original_labels": CIFAR10
