@@ -39,12 +39,12 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
         ("LiRA TPR at 1 % FPR", "lira_tpr_at_1_fpr", 1, 3),
         ("JS to retrained", "js_to_retrained", 1, 3),
         ("relearn steps", "relearn_steps", 1, 1),
-        ("seconds", "seconds_unlearn", 1, 1),
         ("gradient evaluations", "gradient_evaluations", 1, 0),
     )
     columns: list[Column] = [
         ("needs", lambda each: _needs(each.run.method)),
         *((title, _plain(name, scale, digits)) for title, name, scale, digits in measures),
+        ("seconds", lambda each: _show(each.seconds(), 1)),
     ]
     lines = _lines(chosen, columns)
     some = next(iter(chosen.values()), None)
@@ -52,7 +52,7 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
         for title, suffix in (("(retrained)", "_retrained"), ("(the victim)", "_before")):
             numbers = [some.values("normal", f"{name}{suffix}") for _, name, _, _ in measures]
             known = [_show(*each) for each in zip(numbers, *zip(*(m[2:] for m in measures), strict=True), strict=True)]
-            lines.append([title, "", *known])
+            lines.append([title, "", *known, NOT_MEASURED])
     return _table(columns, lines)
 
 

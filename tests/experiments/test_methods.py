@@ -37,6 +37,8 @@ def rows(honest: float, pushed: float, tau: float | None = None, **more: float) 
             "confidence_auc_retrained": 0.5,
             "lira_auc": None,
             "relearn_steps": None if seed else 3,
+            "gradient_evaluations": 500,
+            "seconds_unlearn": 9.0 if attack == "normal" else 2.0 + seed,
             **more,
         }
         for seed in range(3)
@@ -102,6 +104,16 @@ def test_harm_is_paired_over_seeds_and_missing_numbers_are_left_out():
     assert found.values("normal", "relearn_steps") == pytest.approx(mean_interval([3]), nan_ok=True)
     assert found.values("normal", "lira_auc") is None
     assert found.values("normal", "no such measure") is None
+
+
+def test_seconds_are_those_of_the_same_work_without_compiling():
+    written = rows(0.85, 0.5)
+    found = choose({"retrain": written}, "retrain")
+    assert found is not None
+    assert found.seconds() == pytest.approx(mean_interval([2, 3, 4]))
+    for row in written:
+        row["gradient_evaluations"] *= row["attack"] == "normal"  # the others found it done
+    assert found.seconds() == pytest.approx(mean_interval([9, 9, 9]))
 
 
 def test_tables_and_figure():
