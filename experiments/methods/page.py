@@ -13,8 +13,8 @@ from overunlearn_jax.reporting import read_rows
 
 EXPLAINED = (
     "Mean over seeds [95 % Student-t interval]. Each method stands at its strongest setting, of those tried, whose "
-    "honest request costs class A no more than the paper's 6.1 points: chosen on honest requests alone. Seconds are those "
-    "of unlearning, without compiling."
+    "honest request costs class A no more than the paper's 6.1 points: chosen on honest requests alone. Seconds are "
+    "those of unlearning, without compiling."
 )
 
 
