@@ -1,10 +1,15 @@
 """What all tests share: programs that XLA has compiled once, in whichever process, are not compiled again."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import pytest
+
+# XLA's threads: each worker has its share of the cores.
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("NPROC", str(max(1, (os.cpu_count() or 1) // _WORKERS)))
 
 
 def share_compiled(folder: Path) -> dict[str, str]:

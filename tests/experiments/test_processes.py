@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments import pipeline
 from experiments.config import Config
 from overunlearn_jax.reporting import read_rows
 from tests.experiments import tiny
@@ -40,9 +41,10 @@ def _free_address() -> str:
         return f"127.0.0.1:{free.getsockname()[1]}"
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_two_processes_make_the_rows_of_one(dataset: Path, tmp_path: Path):
     alone = tiny.tiny_config(dataset, tmp_path / "alone", tmp_path / "cache")
-    _finish(_start(alone))
+    pipeline.run(alone)
 
     together = tiny.tiny_config(dataset, tmp_path / "together", tmp_path / "shared")
     address = _free_address()
@@ -56,7 +58,7 @@ def test_two_processes_make_the_rows_of_one(dataset: Path, tmp_path: Path):
     assert len(files) == 2  # each process has saved its own
     # what both have saved is found by one
     shutil.rmtree(together.workdir)
-    _finish(_start(together))
+    pipeline.run(together)
     assert list(Path(together.cache_dir).glob("pushes/*/*.npz")) == files
     again = read_rows(Path(together.workdir) / "results.jsonl")
     assert tiny.without_wall_times(again) == tiny.without_wall_times(expected)

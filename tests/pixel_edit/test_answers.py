@@ -39,9 +39,9 @@ def _assert_same(predict, probes, tolerance=1e-6):
     assert np.abs(plain - unchanged).max() > 1e-4  # an answer for the unchanged image would not pass
 
 
-@pytest.mark.parametrize("shape", [(12, 12, 3), (11, 14, 1)])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_kind_of_layer(name, shape):
+def test_every_kind_of_layer(name):
+    shape = (11, 14, 3)  # an odd side and an even one
     predict = network(NETWORKS[name], shape)
     _assert_same(predict, _edits(shape, 1, 40))
 
