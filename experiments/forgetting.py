@@ -22,7 +22,7 @@ from overunlearn_jax.forgetting import (
 )
 from overunlearn_jax.models import Model, predict_fn
 from overunlearn_jax.types import Key, Split, Splits, UnlearningRequest, Variables
-from overunlearn_jax.unlearn import retrain, without
+from overunlearn_jax.unlearn import DivergedError, retrain, without
 
 RETAINED = 2000  # retained samples whose accuracy stands for all
 # At a rate of 1e-2 models of CIFAR-10, retrained ones too, are back within 3 steps: too coarse to tell them apart.
@@ -116,27 +116,34 @@ class ForgettingMeter:
         forget, retained, others = (predict_in_batches(predict_fn(model, variables), split.images) for split in samples)
         known = true_label_confidence(forget, samples.forget.labels)
         unknown = true_label_confidence(others, samples.others.labels)
-        steps = relearn_steps(
-            model,
-            variables,
-            samples.forget.images,
-            samples.forget.labels,
-            jax.random.fold_in(self._key, _RELEARN),
-            target_loss=reference.target_loss,
-            learning_rate=RELEARN_RATE,
-            batch_size=RELEARN_BATCH,
-            most=RELEARN_MOST,
-        )
         found: dict[str, Any] = {
             "forget_accuracy": float((forget.argmax(-1) == samples.forget.labels).mean()),
             "retain_accuracy": float((retained.argmax(-1) == samples.retained.labels).mean()),
             "js_to_retrained": float(js_distance(forget, reference.ideal).mean()),
-            "relearn_steps": steps,
+            "relearn_steps": self._relearn(model, variables, reference),
         }
         found |= _named("confidence", membership(known, unknown))
         if self._shadows is not None:
             found |= _named("lira", _lira(self._shadows, samples.forget.ids, known, unknown))
         return found
+
+    def _relearn(self, model: Model, variables: Variables, reference: _Reference) -> int:
+        """Steps to learn the forget set again; RELEARN_MOST stands for as many and more, and for models beyond repair."""
+        try:
+            steps = relearn_steps(
+                model,
+                variables,
+                reference.samples.forget.images,
+                reference.samples.forget.labels,
+                jax.random.fold_in(self._key, _RELEARN),
+                target_loss=reference.target_loss,
+                learning_rate=RELEARN_RATE,
+                batch_size=RELEARN_BATCH,
+                most=RELEARN_MOST,
+            )
+        except DivergedError:
+            return RELEARN_MOST
+        return RELEARN_MOST if steps is None else steps
 
 
 def _lira(shadows: Shadows, ids: np.ndarray, known: np.ndarray, unknown: np.ndarray) -> Membership:

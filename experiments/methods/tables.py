@@ -38,7 +38,7 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
         ("LiRA AUC", "lira_auc", 1, 3),
         ("LiRA TPR at 1 % FPR", "lira_tpr_at_1_fpr", 1, 3),
         ("JS to retrained", "js_to_retrained", 1, 3),
-        ("relearn steps", "relearn_steps", 1, 1),
+        ("relearn steps (200: or never)", "relearn_steps", 1, 1),
         ("gradient evaluations", "gradient_evaluations", 1, 0),
     )
     columns: list[Column] = [

@@ -10,6 +10,7 @@ import numpy as np
 from overunlearn_jax.forgetting.loss import check_samples, checked_mean_loss, sample_losses
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Variables
+from overunlearn_jax.unlearn.call import DivergedError
 
 
 def relearn_steps(
@@ -65,11 +66,11 @@ def relearn_steps(
     # A Python loop, as in training: XLA runs kernel gradients inside a compiled loop on one thread of a CPU.
     for step in range(most + 1):
         loss = checked_mean_loss(model, variables, images, labels)
+        if not np.isfinite(loss) and step == 0:
+            raise ValueError(f"the model's loss is {loss} before the first step: its weights or the images hold NaN")
         if not np.isfinite(loss):
-            raise ValueError(
+            raise DivergedError(
                 f"the loss became {loss} after {step} steps with learning rate {learning_rate}; take a smaller one"
-                if step
-                else f"the model's loss is {loss} before the first step: its weights or the images hold NaN or infinity"
             )
         if loss <= target_loss:
             return step

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import pipeline, shadows
-from experiments.forgetting import ForgettingMeter
+from experiments.forgetting import RELEARN_MOST, ForgettingMeter
 from overunlearn_jax import data
 from overunlearn_jax.forgetting import membership, true_label_confidence
 from tests.experiments.running import MakeConfig, by_attack, ready, refuse
@@ -44,6 +44,7 @@ def test_every_row_says_whether_the_request_was_forgotten(config: MakeConfig, mo
         assert 0 <= row["lira_auc"] <= 1
         assert row["confidence_tpr_at_1_fpr"] is None  # eight test samples of the class
         assert row["gradient_evaluations"] == 10 * row["submitted"]
+    assert rows["pushing_1"]["relearn_steps"] == RELEARN_MOST  # so broken that training it again blows up
     honest = rows["normal"]
     assert honest["forget_accuracy"] < honest["forget_accuracy_before"] == 1.0
     same = {key for key in honest if key.endswith(("_before", "_retrained")) and key.rsplit("_", 1)[0] in MEASURES}
