@@ -128,7 +128,7 @@ class ForgettingMeter:
         return found
 
     def _relearn(self, model: Model, variables: Variables, reference: _Reference) -> int:
-        """Steps to learn the forget set again; RELEARN_MOST stands for as many and more, and for models beyond repair."""
+        """Steps to learn the forget set again; RELEARN_MOST: so many, more, or a model beyond repair."""
         try:
             steps = relearn_steps(
                 model,
