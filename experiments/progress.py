@@ -1,5 +1,6 @@
 """Progress on the terminal: how far, how fast, how long still."""
 
+import math
 import statistics
 import time
 from types import TracebackType
@@ -38,7 +39,7 @@ class TrainingBar:
         if time.monotonic() - self._shown > SECONDS_BETWEEN:
             self._shown = time.monotonic()
             text = f"epoch {progress.epoch + 1}/{progress.epochs}, loss {float(progress.loss):.3f}"
-            if progress.epoch > 0:  # nothing was validated before
+            if math.isfinite(progress.validation_accuracy):  # nothing is validated in the first epoch
                 text += f", validation {progress.validation_accuracy:.1%}"
             self._bar.set_postfix_str(text, refresh=False)
 
