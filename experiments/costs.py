@@ -64,9 +64,7 @@ def _trainings(config: Config, *, new: bool) -> float:
         count += 1 + config.forgetting * (sizes + config.shadows / len(config.seeds) * SHADOW_SHARE)
     if config.unlearning == "retrain":
         count += sizes
-    if (
-        config.unlearning == "sisa"
-    ):  # trained, and for each size of request trained again: nearly every slice is touched
+    if config.unlearning == "sisa":  # trained, and for each size of request again: hardly a slice is left untouched
         from experiments.sisa_victims import sisa_settings  # imports jax, which other dry runs do without
 
         settings, _ = sisa_settings(config)

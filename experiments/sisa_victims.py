@@ -11,8 +11,8 @@ from experiments.config import Config
 from experiments.progress import SlicesBar
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Images, Key, Labels, Split, Variables
-from overunlearn_jax.unlearn import match_samples, read_settings
-from overunlearn_jax.unlearn.call import check_request
+from overunlearn_jax.unlearn import read_settings
+from overunlearn_jax.unlearn.call import check_request, retained
 from overunlearn_jax.unlearn.sisa import AGGREGATIONS, Sisa, SisaSettings, fit_sisa, forget, sisa_model, sisa_variables
 from overunlearn_jax.unlearn.work import count_gradients
 
@@ -44,10 +44,13 @@ class SisaVictim(NamedTuple):
         key: Key,
         retain: Split | None = None,
     ) -> Variables:
-        """The ensemble without the training samples that the submitted images are nearest to; an `UnlearnFn`."""
-        del key, retain  # Unused: the service's own key and training data decide.
+        """The ensemble without the training samples that `retain` lacks; an `UnlearnFn`.
+
+        Raises ValueError for a wrong request, and without retained data.
+        """
+        del key  # Unused: the service's own decides.
         check_request(model, variables, images, labels)
-        rows = np.unique(match_samples(images, self.train).rows)
+        rows = np.flatnonzero(~np.isin(self.train.ids, retained("sisa", retain).ids))
         name = hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
         folder = self.directory / f"without_{name}"
         with SlicesBar("sisa, at most", self.settings, len(self.train.labels)) as bar:

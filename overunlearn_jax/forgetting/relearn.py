@@ -67,7 +67,9 @@ def relearn_steps(
     for step in range(most + 1):
         loss = checked_mean_loss(model, variables, images, labels)
         if not np.isfinite(loss) and step == 0:
-            raise ValueError(f"the model's loss is {loss} before the first step: its weights or the images hold NaN")
+            raise ValueError(
+                f"the model's loss is {loss} before the first step: its weights or the images hold NaN or infinity"
+            )
         if not np.isfinite(loss):
             raise DivergedError(
                 f"the loss became {loss} after {step} steps with learning rate {learning_rate}; take a smaller one"

@@ -37,13 +37,14 @@ def random_labels(
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
-        check_request(model, variables, images, labels)
+        classes = check_request(model, variables, images, labels)
         held = retained("random_labels", retain)
         after = learn_wrong_labels(
             model,
             variables,
             Batch(images, labels),
             Batch(held.images, held.labels),
+            classes,
             key,
             learning_rate=learning_rate,
             steps=steps,
@@ -60,6 +61,7 @@ def learn_wrong_labels(
     variables: Variables,
     submitted: Batch,
     stays: Batch,
+    classes: int,
     key: Key,
     *,
     learning_rate: float,
@@ -68,8 +70,7 @@ def learn_wrong_labels(
     scope: str,
     mask: Params | None = None,
 ) -> Variables:
-    """The descent of `random_labels`; `mask` names the weights that move, see `descend`."""
-    classes = check_request(model, variables, *submitted)
+    """The descent of `random_labels` over `classes` labels; `mask` says which weights move, see `descend`."""
     label_key, submitted_key, retained_key = jax.random.split(key, 3)
     wrong = random_other_labels(label_key, jnp.asarray(submitted.labels), classes)
     plan = pairs(submitted_key, submitted._replace(labels=wrong), retained_key, stays, batch_size, steps)

@@ -43,13 +43,14 @@ def salun(
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
-        check_request(model, variables, images, labels)
+        classes = check_request(model, variables, images, labels)
         held = retained("salun", retain)
         after = learn_wrong_labels(
             model,
             variables,
             Batch(images, labels),
             Batch(held.images, held.labels),
+            classes,
             key,
             learning_rate=learning_rate,
             steps=steps,
