@@ -94,3 +94,7 @@ class Metrics(NamedTuple):
     overall: float
     per_class: np.ndarray  # shape=(k,), dtype=float64; NaN for a class without samples
     predicted_counts: np.ndarray  # shape=(k, k), dtype=int64; [true label, predicted label]
+
+
+class DivergedError(ValueError):
+    """Training or unlearning blew up: the model is left as it was, and the message says which setting to change."""

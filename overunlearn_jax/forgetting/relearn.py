@@ -9,8 +9,7 @@ import numpy as np
 
 from overunlearn_jax.forgetting.loss import check_samples, checked_mean_loss, sample_losses
 from overunlearn_jax.models import Model
-from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Variables
-from overunlearn_jax.unlearn.call import DivergedError
+from overunlearn_jax.types import Array, DivergedError, Images, Key, Labels, Params, PyTree, Variables
 
 
 def relearn_steps(

@@ -1,6 +1,7 @@
 """What a service does with a request; knows nothing of attacks."""
 
-from overunlearn_jax.unlearn.call import DivergedError, UnlearnFn
+from overunlearn_jax.types import DivergedError
+from overunlearn_jax.unlearn.call import UnlearnFn
 from overunlearn_jax.unlearn.dampening import importance, selective_dampening
 from overunlearn_jax.unlearn.exact import retrain
 from overunlearn_jax.unlearn.fidelity import FIDELITIES, Fidelity

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from overunlearn_jax.models import Model
-from overunlearn_jax.types import Images, Key, Labels, Split, Variables
+from overunlearn_jax.types import DivergedError, Images, Key, Labels, Split, Variables
 
 _logits = jax.jit(lambda apply, variables, images: apply(variables, images, None)[0], static_argnums=0)  # traced once
 
@@ -25,10 +25,6 @@ class UnlearnFn(Protocol):
         retain: Split | None = None,
     ) -> Variables:
         """`images` (n, h, w, c) and `labels` (n,) are submitted; `retain` is training data that stays, or None."""
-
-
-class DivergedError(ValueError):
-    """A method's numbers blew up: the model is left as it was, and the message says which setting to change."""
 
 
 def check_request(model: Model, variables: Variables, images: Images, labels: Labels) -> int:

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from overunlearn_jax.types import Array, Params, PyTree, Variables
-from overunlearn_jax.unlearn.call import DivergedError
+from overunlearn_jax.types import Array, DivergedError, Params, PyTree, Variables
 from overunlearn_jax.unlearn.descent import Apply, Batch, cross_entropy
 from overunlearn_jax.unlearn.partition import merge_params
 from overunlearn_jax.unlearn.work import count_gradients
