@@ -32,9 +32,14 @@ METHODS = (  # of overunlearn_jax.unlearn, named here since --help imports no ja
 
 
 def _flag(
-    default: Any, text: str, choices: tuple[str, ...] = (), least: float = -math.inf, most: float = math.inf
+    default: Any,
+    text: str,
+    choices: tuple[str, ...] = (),
+    least: float = -math.inf,
+    most: float = math.inf,
+    of: str = "",  # the one --search that reads it; empty: read always
 ) -> Any:
-    return field(default=default, metadata={"help": text, "choices": choices, "least": least, "most": most})
+    return field(default=default, metadata={"help": text, "choices": choices, "least": least, "most": most, "of": of})
 
 
 @dataclass(frozen=True)
@@ -92,34 +97,48 @@ class Config:
         "adam",
         "ZOO-ADAM, ZOO-Newton, or SEGA: steps along the remembered gradient, fewer queries",
         ("adam", "newton", "sega"),
+        of="zoo",
     )
-    space: str = _flag("tanh", "search in arctanh space or in the box of valid images", ("tanh", "box"))
-    coordinates: int = _flag(128, "coordinates probed a step", least=1)
+    space: str = _flag("tanh", "search in arctanh space or in the box of valid images", ("tanh", "box"), of="zoo")
+    coordinates: int = _flag(128, "coordinates probed a step", least=1, of="zoo")
     step_size: float = _flag(
-        1e-2, "learning rate of the coordinate solver; sega: length of a step, about 0.02 in the box", least=1e-12
+        1e-2,
+        "learning rate of the coordinate solver; sega: length of a step, about 0.02 in the box",
+        least=1e-12,
+        of="zoo",
     )
-    difference: float = _flag(1e-4, "h of the finite differences; about 1e-2 for newton and sega", least=1e-12)
-    one_sided: bool = _flag(False, "one probe a coordinate in place of two: half of the queries, coarser differences")
-    margin_weight: float = _flag(10.0, "c of equation (4)", least=0)
-    kappa: float = _flag(0.0, "margin of equation (5)", least=0)
-    max_steps: int = _flag(1000, "steps after which a sample counts as failed; the authors allow 20000", least=1)
+    difference: float = _flag(
+        1e-4, "h of the finite differences; about 1e-2 for newton and sega", least=1e-12, of="zoo"
+    )
+    one_sided: bool = _flag(
+        False, "one probe a coordinate in place of two: half of the queries, coarser differences", of="zoo"
+    )
+    margin_weight: float = _flag(10.0, "c of equation (4)", least=0, of="zoo")
+    kappa: float = _flag(0.0, "margin of equation (5)", least=0, of="zoo")
+    max_steps: int = _flag(
+        1000, "steps after which a sample counts as failed; the authors allow 20000", least=1, of="zoo"
+    )
     max_l2: float = _flag(20.0, "largest L2 distance of a pushed image, in units of the scaled pixels", least=0)
     importance: str = _flag(
-        "auto", "probe pixels near those that moved most more often; auto: beyond 32x32", ("auto", "on", "off")
+        "auto",
+        "probe pixels near those that moved most more often; auto: beyond 32x32",
+        ("auto", "on", "off"),
+        of="zoo",
     )
     block_sizes: tuple[int, ...] = _flag(
         (1,),
         "coarse to fine: sides of the pixel blocks moved together, one after the other; 4,2,1 suits 96x96",
         least=1,
+        of="zoo",
     )
     label_iterations: int = _flag(
-        30, "of --search=labels, from an image of class B, or of the target, to the original", least=1
+        30, "from an image of class B, or of the target, to the original", least=1, of="labels"
     )
-    label_directions: int = _flag(100, "random neighbours that --search=labels asks for in each iteration", least=1)
+    label_directions: int = _flag(100, "random neighbours asked for in each iteration", least=1, of="labels")
     bisection_steps: int = _flag(
         0, "halve the way between Pushing-I and Pushing-II this often after the crossing, a query each", least=0
     )
-    slots: int = _flag(0, "samples probed together in one call; 0: what the device is fastest with", least=0)
+    slots: int = _flag(0, "samples probed together in one call; 0: what the device is fastest with", least=0, of="zoo")
     query_budget: int = _flag(0, "images that the attacker may send per seed; 0: no limit", least=0)
 
     lpips: str = _flag("", "network of the LPIPS column; empty: none is computed", ("", "alex", "vgg", "squeeze"))
@@ -164,9 +183,14 @@ class Config:
                 if isinstance(item, int | float) and not (math.isfinite(item) and least <= item <= most):
                     raise ValueError(f"--{spec.name}={item}: expected a number from {least:g} to {most:g}")
             if isinstance(value, tuple) and len(set(value)) != len(value):
-                raise ValueError(f"--{spec.name}={','.join(map(str, value))}: a value is given twice")
+                raise ValueError(f"--{spec.name}={_as_typed(value)}: a value is given twice")
             if isinstance(value, tuple) and not value:
                 raise ValueError(f"--{spec.name} is empty: give at least one value")
+            if spec.metadata["of"] not in ("", self.search) and value != spec.default:
+                raise ValueError(
+                    f"--{spec.name}={_as_typed(value)} is of --search={spec.metadata['of']}, and "
+                    f"--search={self.search} would ignore it: leave it out, or set it back to {_as_typed(spec.default)}"
+                )
         if "normal" not in self.attacks:
             raise ValueError("--attacks has to hold 'normal': over-unlearning is measured against an honest request")
         if self.solver == "newton" and (self.one_sided or self.difference < 5e-3):
@@ -214,6 +238,10 @@ class Config:
         return Config(**fields)
 
 
+def _as_typed(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def define_flags() -> None:
     """Defines one flag for each field of `Config`, and `--config`."""
     flags.DEFINE_string("config", "", "config.json of an earlier run to start from; other flags override it")
@@ -222,6 +250,8 @@ def define_flags() -> None:
         text, choices = spec.metadata["help"], spec.metadata["choices"]
         if choices:
             text = f"{text} ({', '.join(choices)})"
+        if spec.metadata["of"]:
+            text = f"of --search={spec.metadata['of']}: {text}"
         if isinstance(default, tuple):
             flags.DEFINE_list(spec.name, [str(value) for value in default], text)
         elif isinstance(default, bool):

@@ -137,6 +137,26 @@ def test_the_search_by_labels_takes_no_budget():
         parse("--search=labels", "--query_budget=100")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--search=labels", "--max_steps=500"],
+            "--max_steps=500 is of --search=zoo, and --search=labels would ignore",
+        ),
+        (["--search=labels", "--solver=sega"], "set it back to adam"),
+        (["--label_iterations=5"], "--label_iterations=5 is of --search=labels, and --search=zoo would ignore it"),
+    ],
+)
+def test_a_setting_that_the_search_would_ignore_is_an_error(arguments: list[str], message: str):
+    with pytest.raises(ValueError, match=message):
+        parse(*arguments)
+
+
+def test_both_searches_keep_to_the_largest_distance():
+    assert parse("--search=labels", "--max_l2=5").max_l2 == 5
+
+
 @pytest.mark.parametrize("argument", ["--epochs=many", "--tau=1", "--learning_rate=fast", "--force=perhaps"])
 def test_what_absl_refuses_is_named(argument: str):
     with pytest.raises(flags.Error, match=argument.strip("-").partition("=")[0]):

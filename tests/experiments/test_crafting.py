@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from experiments import crafting, pipeline, searches
-from experiments.config import ATTACKS
+from experiments.config import ATTACKS, Config
 from experiments.crafting import Classes, choose_and_push
 from overunlearn_jax import data
 from overunlearn_jax.attacks import Status
@@ -106,7 +106,9 @@ def test_targeted_run(config: MakeConfig):
 
 
 def test_pushes_from_labels_alone(config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
-    settings = config(search="labels", label_iterations=3, label_directions=10)
+    defaults = Config()
+    of_zoo = {name: getattr(defaults, name) for name in ("coordinates", "step_size", "max_steps")}
+    settings = config(search="labels", label_iterations=3, label_directions=10, **of_zoo)
     prepared = ready(settings)
     pushed = prepared.crafted.pushed
     assert pushed is not None
