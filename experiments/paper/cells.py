@@ -29,22 +29,30 @@ class Cell(NamedTuple):
         """Whether our effect has the paper's sign, where it prints one, and whether its interval excludes zero."""
         if self.effect is None:
             return ""
-        if self.effect.count < 2:
-            certainty = "one seed"
-        else:
-            certainty = "excludes 0" if self.effect.low * self.effect.high > 0 else "includes 0"
+        certainty = "one seed" if self.effect.count < 2 else "excludes 0" if self.excludes_zero else "includes 0"
         if self.paper_effect is None:
             return certainty
-        if self.effect.mean == 0 or self.paper_effect == 0:
-            return f"no effect {'in the paper' if self.effect.mean else 'here'}, {certainty}"
-        same = "same sign" if (self.effect.mean > 0) == (self.paper_effect > 0) else "other sign"
-        return f"{same}, {certainty}"
+        if self.paper_effect == 0:
+            return f"none in the paper, {certainty}"
+        if self.effect.mean == 0:
+            return f"{'none here' if self.effect.low == self.effect.high else 'equal means'}, {certainty}"
+        return f"{'same' if self.same_sign else 'other'} sign, {certainty}"
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval of our effect lies on one side of 0."""
+        return self.effect is not None and self.effect.count > 1 and self.effect.low * self.effect.high > 0
+
+    @property
+    def same_sign(self) -> bool:
+        """Whether both have an effect, of one sign."""
+        return self.effect is not None and self.paper_effect is not None and self.effect.mean * self.paper_effect > 0
 
 
 def tau_study(study: str) -> str:
     """The study whose honest 10 % requests choose this one's unlearning rate: its own, or the same victim's."""
     settings = STUDIES[study]
-    return study if 0.1 in settings["fractions"] and not study.endswith("_readings") else settings["dataset"]
+    return study if 0.1 in settings["fractions"] else settings["dataset"]
 
 
 def honest_costs(results: Results, study: str, fidelity: str = READING) -> dict[float, float]:
@@ -56,26 +64,27 @@ def honest_costs(results: Results, study: str, fidelity: str = READING) -> dict[
     return {tau: sum(cost) / len(cost) for tau, cost in sorted(costs.items())}
 
 
-def chosen_tau(results: Results, study: str) -> float | None:
+def chosen_tau(results: Results, study: str, fidelity: str = READING) -> float | None:
     """The largest rate whose honest 10 % request costs class A at most `HONEST_COST` in the mean over seeds.
 
-    The smallest rate where every one costs more; None for a method without rates, or where the rows are not at hand.
+    Each reading of the first-order step has its own. The smallest rate where every one costs more; None for a method
+    without rates, or where the rows are not at hand.
     """
     if STUDIES[study].get("unlearning") == "fine_tuning":
         return None
-    costs = honest_costs(results, tau_study(study))
+    costs = honest_costs(results, tau_study(study), fidelity)
     return max((tau for tau, cost in costs.items() if cost <= HONEST_COST), default=min(costs, default=None))
 
 
-def cell(results: Results, entry: Entry, *, fidelity: str = READING, tau: float | None = None) -> Cell:
+def cell(results: Results, entry: Entry, *, tau: float | None = None) -> Cell:
     """What stands at `entry`; `tau` is the chosen one where none is given."""
     if entry.study not in results:
         return Cell(None, entry.paper, None, None)
-    tau = chosen_tau(results, entry.study) if tau is None else tau
+    tau = chosen_tau(results, entry.study, entry.fidelity) if tau is None else tau
     if tau is None and STUDIES[entry.study].get("unlearning") != "fine_tuning":
         return Cell(None, entry.paper, None, None)  # the rows that choose the rate are not at hand
-    honest = _by_seed(results, entry, "normal", fidelity, tau)
-    attack = honest if entry.attack == "before" else _by_seed(results, entry, entry.attack, fidelity, tau)
+    honest = _by_seed(results, entry, "normal", tau)
+    attack = honest if entry.attack == "before" else _by_seed(results, entry, entry.attack, tau)
     measure = entry.measure.removesuffix("_drop")
     measured = {seed: _measure(row, measure, entry) for seed, row in attack.items()}
     ours = {seed: value for seed, value in measured.items() if value is not None}
@@ -91,12 +100,12 @@ def cell(results: Results, entry: Entry, *, fidelity: str = READING, tau: float 
     return Cell(mean_interval(list(ours.values())), entry.paper, drop, None)
 
 
-def cells_of(results: Results, layout: TableLayout, *, tau: float | None = None) -> list[list[Cell]]:
+def cells_of(results: Results, layout: TableLayout) -> list[list[Cell]]:
     """What stands in every place of a table, line by line; the paper's effects are taken from its honest cells."""
     honest = {(e.study, e.fraction, e.measure, e.label): e.paper for e in entries_of(layout) if e.attack == "normal"}
 
     def with_effect(entry: Entry) -> Cell:
-        found = cell(results, entry, fidelity=layout.fidelity, tau=tau)
+        found = cell(results, entry)
         base = honest.get((entry.study, entry.fraction, entry.measure, entry.label))
         if entry.attack in ("before", "normal") or base is None or entry.paper is None:
             return found
@@ -105,10 +114,22 @@ def cells_of(results: Results, layout: TableLayout, *, tau: float | None = None)
     return [[with_effect(entry) for entry in line.entries] for line in layout.lines]
 
 
-def _by_seed(results: Results, entry: Entry, attack: str, fidelity: str, tau: float | None) -> dict[int, Row]:
+def summary(cells: Sequence[Cell]) -> str:
+    """In a line: in how many places our effect has the paper's sign, and is sure; empty where nothing is compared."""
+    compared = [each for each in cells if each.effect is not None and each.paper_effect]
+    if not compared:
+        return ""
+    same = [each for each in compared if each.same_sign]
+    words = f"the paper's sign in {len(same)} of {len(compared)} places, without 0 in the interval in "
+    words += str(sum(each.excludes_zero for each in same))
+    against = sum(each.excludes_zero and not each.same_sign for each in compared)
+    return words + (f"; the other sign without 0 in {against}" if against else "")
+
+
+def _by_seed(results: Results, entry: Entry, attack: str, tau: float | None) -> dict[int, Row]:
     wanted = {"attack": attack, "fraction": entry.fraction, "tau": tau}
     if tau is not None:
-        wanted["fidelity"] = fidelity
+        wanted["fidelity"] = entry.fidelity
     rows = results[entry.study]
     return {row["seed"]: row for row in rows if all(row[key] == value for key, value in wanted.items())}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from experiments.paper.cells import Cell, Results, cell, chosen_tau
 from experiments.paper.figure_numbers import FIGURE_NUMBERS
@@ -87,16 +88,17 @@ def tau_curves(results: Results) -> Figure:
         for column, name in enumerate(SETS):
             axes = panels[row * len(SETS) + column]
             for attack in PUSHES:
-                entry = Entry(f"{name}{suffix}", attack, 0.1, "class_a", None)
-                values = [cell(results, entry, fidelity=fidelity, tau=tau).ours for tau in TAUS[name]]
+                entry = Entry(f"{name}{suffix}", attack, 0.1, "class_a", None, fidelity=fidelity)
+                values = [cell(results, entry, tau=tau).ours for tau in TAUS[name]]
                 _curve(axes, TAUS[name], values, COLOURS[attack], TITLES[attack])
             before = cell(results, Entry(name, "before", 0.1, "class_a", None)).ours
             if before is not None:
                 axes.axhline(before.mean, color="black", linestyle=":", linewidth=1, label="Before")
-            chosen = chosen_tau(results, name)
+            chosen = chosen_tau(results, f"{name}{suffix}", fidelity)
             if chosen is not None:
                 axes.axvline(chosen, color="#D55E00", linewidth=1, label="rate of the tables")
             axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(NullFormatter())  # they would overprint each other
             axes.set_ylim(0, 100)
             axes.set_title(f"{NAMES[name]}, {fidelity}", fontsize=10)
     for axes in panels[-len(SETS) :]:

@@ -1,22 +1,25 @@
 """What the paper shows: its tables and figures by name, and the runs that each reads."""
 
 from experiments.paper.figure_numbers import FIGURE_NUMBERS
-from experiments.paper.layout import TableLayout, entries_of
+from experiments.paper.layout import READING, TableLayout, entries_of
 from experiments.paper.probes import PROBES
 from experiments.paper.studies import SETS, STUDIES
 from experiments.paper.tables import TABLES, table_04
 
-# Figures without numbers: their titles, and the runs behind them.
+# Figures without numbers: their titles, and the runs behind them with their readings of the first-order step.
 PICTURES = {
     "figure_03": (
         "Figure 3: an airplane, a cat, and the airplane blended with the cat at ratio 0.5",
-        ("cifar10_blending_0.5",),
+        [("cifar10_blending_0.5", READING)],
     ),
-    "figure_09": ("Figure 9: STL-10 airplanes and what Pushing-I makes of them", ("stl10",)),
+    "figure_09": ("Figure 9: STL-10 airplanes and what Pushing-I makes of them", [("stl10", READING)]),
     "tau": (
         "Not in the paper: class A by the unlearning rate tau, 10 % requested, under three readings of the "
         "first-order step",
-        (*SETS, *(f"{name}_readings" for name in SETS)),
+        [
+            *((name, READING) for name in SETS),
+            *((f"{name}_readings", fidelity) for fidelity in ("authors_code", "equation") for name in SETS),
+        ],
     ),
 }
 FIGURES = (
@@ -50,7 +53,7 @@ def studies_of(exhibit: str) -> list[str]:
     """The runs that a table or figure reads, in their order."""
     own = [entry.study for layout in layouts_of(exhibit) for entry in entries_of(layout)]
     if exhibit in PICTURES:
-        own.extend(PICTURES[exhibit][1])
+        own.extend(study for study, _ in PICTURES[exhibit][1])
     # The unlearning rate is chosen on the honest requests of the data set's main run.
     chosen_on = [STUDIES[study]["dataset"] for study in own if 0.1 not in STUDIES[study]["fractions"]]
     return [study for study in STUDIES if study in own or study in chosen_on]

@@ -28,7 +28,11 @@ def figure_05() -> TableLayout:
         for name in SETS
     ]
     headers = ("Data set", "Requested", "Before", *(ATTACKS[attack] for attack in PUSHES))
-    return TableLayout("figure_05", "Figure 5: accuracy of class A", headers, tuple(lines))
+    note = (
+        "The paper draws no honest request of 50 %. Its tables V and VI count 708 of 878 airplanes and 54 of 71 apples "
+        "that are still predicted rightly after one."
+    )
+    return TableLayout("figure_05", "Figure 5: accuracy of class A", headers, tuple(lines), note)
 
 
 def _predicted(name: str, title: str, fraction: float) -> TableLayout:

@@ -24,6 +24,7 @@ class Entry(NamedTuple):
     measure: str
     paper: float | None
     label: str = ""
+    fidelity: str = READING  # of the first-order step
 
 
 class Line(NamedTuple):
@@ -41,10 +42,18 @@ class TableLayout(NamedTuple):
     headers: tuple[str, ...]  # of the labels, then of the entries
     lines: tuple[Line, ...]
     note: str = ""  # what a reader has to know of the paper's own table
-    fidelity: str = READING
 
 
-def entry(table: str, study: str, attack: str, fraction: float, measure: str, label: str = "", **keys: Any) -> Entry:
+def entry(
+    table: str,
+    study: str,
+    attack: str,
+    fraction: float,
+    measure: str,
+    label: str = "",
+    fidelity: str = READING,
+    **keys: Any,
+) -> Entry:
     """The cell whose place in the paper's table `keys` say, beside attack, fraction and measure."""
     metric = "predicted" if measure == "predicted_right" else measure
     where: dict[str, Any] = {"attack": attack, "metric": metric, **keys}
@@ -52,7 +61,7 @@ def entry(table: str, study: str, attack: str, fraction: float, measure: str, la
         where["fraction"] = fraction
     if label:
         where["label"] = label
-    return Entry(study, attack, fraction, measure, printed(table, **where), label)
+    return Entry(study, attack, fraction, measure, printed(table, **where), label, fidelity)
 
 
 def entries_of(layout: TableLayout) -> list[Entry]:

@@ -1,13 +1,12 @@
 """The paper's tables in its own layout: for each of its lines ours, theirs, the difference, a verdict."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from tabulate import tabulate
 
-from experiments.paper.cells import HONEST_COST, Cell, Results, cells_of, chosen_tau, honest_costs, tau_study
-from experiments.paper.layout import READING, TableLayout, entries_of
+from experiments.paper.cells import HONEST_COST, Cell, Results, cells_of, chosen_tau, honest_costs, summary, tau_study
+from experiments.paper.layout import TableLayout, entries_of
 
 FORMATS = {"md": "github", "tex": "latex_booktabs", "html": "html"}
 PLACES = {"ssim_mean": 4, "lpips_mean": 4, "l2_mean": 2, "same_side_in_8_bits": 3}  # digits after the point
@@ -15,7 +14,8 @@ NOT_MEASURED = "–"
 EXPLAINED = (
     "Ours: mean over seeds [95 % Student-t interval]. The verdict compares, for a malicious request, how much less is "
     "left than after the honest one: whether the sign is the paper's, where it prints one, and whether our interval, "
-    "over pairs of the same seed, excludes 0."
+    "over pairs of the same seed, excludes 0. Three seeds make wide intervals, which may pass the end of "
+    "what a measure can be."
 )
 
 
@@ -28,6 +28,7 @@ class Rendered(NamedTuple):
     headers: tuple[str, ...]
     rows: list[tuple[str, ...]]
     notes: list[str]
+    summary: str  # in a line; empty: nothing of it is both measured and printed by the paper
 
     def as_text(self, suffix: str) -> str:
         """The table alone, as Markdown (md), LaTeX (tex) or HTML (html)."""
@@ -36,10 +37,11 @@ class Rendered(NamedTuple):
         return text.replace("−", "$-$").replace("–", "--") if suffix == "tex" else text
 
 
-def render(results: Results, layout: TableLayout, *, tau: float | None = None) -> Rendered:
-    """Our numbers at every place of a table. `tau` is chosen on honest requests where none is given."""
+def render(results: Results, layout: TableLayout) -> Rendered:
+    """Our numbers at every place of a table."""
     rows: list[tuple[str, ...]] = []
-    for line, cells in zip(layout.lines, cells_of(results, layout, tau=tau), strict=True):
+    found = cells_of(results, layout)
+    for line, cells in zip(layout.lines, found, strict=True):
         empty = ("",) * len(line.labels)
         places = [PLACES.get(entry.measure, 1) for entry in line.entries]
         rows.append((*line.labels, "ours", *map(_ours, cells, places)))
@@ -48,15 +50,22 @@ def render(results: Results, layout: TableLayout, *, tau: float | None = None) -
             rows.append((*empty, "difference", *map(_difference, cells, places)))
         if any(each.verdict for each in cells):
             rows.append((*empty, "verdict", *(each.verdict for each in cells)))
-    studies = dict.fromkeys(entry.study for entry in entries_of(layout))
+    runs = dict.fromkeys((entry.study, entry.fidelity) for entry in entries_of(layout))
     labels = len(layout.lines[0].labels)
     headers = (*layout.headers[:labels], "", *layout.headers[labels:])
-    about = [each for each in (layout.note, *notes(results, list(studies), fidelity=layout.fidelity, tau=tau)) if each]
-    return Rendered(layout.name, layout.title, labels + 1, headers, rows, about)
+    about = [each for each in (layout.note, *notes(results, list(runs))) if each]
+    in_short = summary([each for cells in found for each in cells])
+    if not all(study in results for study, _ in runs):
+        in_short = "; ".join(filter(None, [in_short, "not all of it is measured yet"]))
+    return Rendered(layout.name, layout.title, labels + 1, headers, rows, about, in_short)
 
 
-def notes(results: Results, studies: Sequence[str], *, fidelity: str = READING, tau: float | None = None) -> list[str]:
-    """What a reader has to know of the runs behind a table or figure: networks, seeds, rates, samples that failed."""
+def notes(results: Results, runs: Sequence[tuple[str, str]]) -> list[str]:
+    """What a reader has to know of the runs behind a table or figure: networks, seeds, rates, samples that failed.
+
+    `runs` are studies, each with a reading of the first-order step.
+    """
+    studies = list(dict.fromkeys(study for study, _ in runs))
     measured = [study for study in studies if study in results]
     if not measured:
         return ["Not measured yet."]
@@ -65,13 +74,14 @@ def notes(results: Results, studies: Sequence[str], *, fidelity: str = READING, 
     seeds = sorted({row["seed"] for row in rows})
     copies = dict.fromkeys(f"{row['dataset']}: {row['dataset_note']}" for row in rows if row.get("dataset_note"))
     told = [f"{', '.join(models)}; seeds {', '.join(map(str, seeds))}.", *copies]
-    rates: dict[str, list[str]] = {}
-    for study in measured:
-        rates.setdefault(_rate(results, study, fidelity, tau), []).append(study)
-    rates.pop("", None)  # of methods that have none
-    if rates:
-        listed = "; ".join(f"{', '.join(names)} {rate}" for rate, names in rates.items())
-        told.append(f"First order as `{fidelity}`; tau: {listed}.")
+    for fidelity in dict.fromkeys(fidelity for _, fidelity in runs):
+        rates: dict[str, list[str]] = {}
+        for study in (study for study, reading in runs if reading == fidelity and study in results):
+            rates.setdefault(_rate(results, study, fidelity), []).append(study)
+        rates.pop("", None)  # of methods that have none
+        if rates:
+            listed = "; ".join(f"{', '.join(names)} {rate}" for rate, names in rates.items())
+            told.append(f"First order as `{fidelity}`; tau: {listed}.")
     missing = [study for study in studies if study not in results]
     if missing:
         told.append(f"Not measured yet: {', '.join(missing)}.")
@@ -83,21 +93,16 @@ def notes(results: Results, studies: Sequence[str], *, fidelity: str = READING, 
     return told
 
 
-def _rate(results: Results, study: str, fidelity: str, tau: float | None) -> str:
+def _rate(results: Results, study: str, fidelity: str) -> str:
     """A study's rate, what an honest request costs at it, and whether the grid had a rate that fits the rule."""
-    rate = chosen_tau(results, study) if tau is None else tau
+    rate = chosen_tau(results, study, fidelity)
     if rate is None:
         return ""
-    where = tau_study(study)
-    costs = honest_costs(results, where)
-    cost = 100 * costs.get(rate, math.nan)
-    words = f"{rate:g} (an honest 10 % request costs class A {cost:.1f} points"
-    if fidelity != READING:
-        own = 100 * honest_costs(results, study, fidelity).get(rate, math.nan)
-        words += f" as `{READING}`, {own:.1f} here"
-    if tau is None and rate == max(costs):
+    costs = honest_costs(results, tau_study(study), fidelity)
+    words = f"{rate:g} (an honest 10 % request costs class A {100 * costs[rate]:.1f} points"
+    if rate == max(costs):
         words += ", the largest rate tried"
-    if tau is None and costs[rate] > HONEST_COST:
+    if costs[rate] > HONEST_COST:
         words += ", no rate tried costs less"
     return words + ")"
 
@@ -110,7 +115,7 @@ def _ours(found: Cell, places: int) -> str:
     if found.ours is None:
         return NOT_MEASURED
     mean = _number(found.ours.mean, places)
-    if found.ours.count < 2:
+    if found.ours.count < 2 or found.ours.low == found.ours.high:
         return mean
     return f"{mean} [{_number(found.ours.low, places)}, {_number(found.ours.high, places)}]"
 

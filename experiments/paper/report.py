@@ -3,14 +3,17 @@
 import base64
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
+import markupsafe
+from markdown_it import MarkdownIt
 
 from experiments.paper.cells import Results
-from experiments.paper.exhibits import EXHIBITS, FIGURES, layouts_of, studies_of, title_of
+from experiments.paper.exhibits import EXHIBITS, FIGURES, PICTURES, layouts_of, title_of
 from experiments.paper.figures import Drawing, draw
 from experiments.paper.render import EXPLAINED, Rendered, notes, render
 from experiments.paper.studies import STUDIES
@@ -28,6 +31,7 @@ SHARED = (
 class Shown(NamedTuple):
     """A table, a figure, or a figure with its numbers, ready for a page."""
 
+    name: str
     title: str
     figure: Path | None
     table: Rendered | None
@@ -65,15 +69,15 @@ def _shown(name: str, results: Results, folder: Path) -> list[Shown]:
         kept = out / f"{name}.png"  # drawn earlier, from pictures that are not kept with the rows
         figure = files[0] if files else kept if kept.exists() else None
         if not layouts_of(name) or figure is None:
-            told = notes(results, studies_of(name)) if figure else [NOT_DRAWN]
-            return [Shown(title_of(name), figure, None, findings.get(name, ()), told)]
+            told = notes(results, PICTURES[name][1]) if figure else [NOT_DRAWN]
+            return [Shown(name, title_of(name), figure, None, findings.get(name, ()), told)]
     else:
         figure = None
     for layout in layouts_of(name):
         table = render(results, layout)
         for suffix in ("md", "tex", "html"):
             write_bytes(out / f"{table.name}.{suffix}", (table.as_text(suffix) + "\n").encode())
-        shown.append(Shown(table.title, figure, table, findings.get(table.name, ()), table.notes))
+        shown.append(Shown(table.name, table.title, figure, table, findings.get(table.name, ()), table.notes))
     return shown
 
 
@@ -84,9 +88,14 @@ def _runs(folder: Path, results: Results) -> list[str]:
         made = json.loads((folder / study / "manifest.json").read_text())
         lines.append(
             f"{study}: {len(rows)} cells, seeds {', '.join(map(str, made['seeds']))}; {made['device']}, {made['cpu']}, "
-            f"{made['cpu_cores']} cores; {_minutes(made)}; {made['command']}"
+            f"cores: {made['cpu_cores']}; {_minutes(made)}; {_command(made)}"
         )
     return lines
+
+
+def _command(made: Mapping[str, Any]) -> str:
+    """As it was typed, but for where the data lay."""
+    return re.sub(r"--data_dir=\S+", "--data_dir=FOLDER", made["command"])
 
 
 def _minutes(made: Mapping[str, Any]) -> str:
@@ -99,7 +108,10 @@ def markdown(
 ) -> str:
     """The page as Markdown, to lie in `folder`; figures are links."""
     blocks = [f"# {title}", f"```\n{command}\n```", *about, EXPLAINED]
+    if len(shown) > 1:
+        blocks.append("\n".join(f"- [{each.title}](#{each.name}){_in_short(each)}" for each in shown))
     for each in shown:
+        blocks.append(f'<a id="{each.name}"></a>')
         blocks.append(f"## {each.title}")
         if each.figure is not None:
             blocks.append(f"![{each.title}]({Path(os.path.relpath(each.figure, folder)).as_posix()})")
@@ -112,11 +124,22 @@ def markdown(
     return "\n\n".join(blocks) + "\n"
 
 
+def _in_short(shown: Shown) -> str:
+    return f": {shown.table.summary}" if shown.table is not None and shown.table.summary else ""
+
+
+def _in_html(line: str) -> markupsafe.Markup:
+    """Bold and code of Markdown; tags are shown as text."""
+    return markupsafe.Markup(MarkdownIt("js-default").renderInline(line))
+
+
 def page(shown: Sequence[Shown], title: str, command: str, about: Sequence[str], runs: Sequence[str]) -> str:
     """The page as HTML, with the figures in it."""
     sections = [
         {
+            "name": each.name,
             "title": each.title,
+            "in_short": _in_short(each),
             "picture": each.figure and base64.b64encode(each.figure.read_bytes()).decode("ascii"),
             "table": each.table and each.table.as_text("html"),
             "findings": each.findings,
@@ -127,6 +150,7 @@ def page(shown: Sequence[Shown], title: str, command: str, about: Sequence[str],
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["markdown"] = _in_html
     template = environment.get_template("report.html.jinja")
     return template.render(
         title=title, command=command, about=about, explained=EXPLAINED, sections=sections, shared=SHARED, runs=runs

@@ -1,6 +1,8 @@
 """The runs behind the paper's tables and figures: planned once each, run once each, shown on pages."""
 
 import dataclasses
+import html as html_module
+import json
 import re
 from pathlib import Path
 
@@ -11,8 +13,10 @@ from experiments.paper import cells, exhibits, from_rows, report, studies, suite
 from experiments.paper.cells import chosen_tau
 from experiments.paper.layout import Entry, Line, TableLayout
 from experiments.suites import Pages
+from overunlearn_jax.intervals import mean_interval
 from overunlearn_jax.reporting import read_rows
 from tests.experiments import tiny
+from tests.experiments.paper_rows import RESULTS
 from tests.experiments.running import MakeConfig
 
 
@@ -122,7 +126,7 @@ def test_a_table_from_start_to_end_and_again(tiny_studies: Config, monkeypatch: 
     assert re.search(r"\| +50\.0 \|", text)
     assert {path.suffix for path in (folder / "exhibits").iterdir()} == {".md", ".tex", ".html"}
     assert "fine: 4 cells, seeds 0, 1" in text
-    assert re.search(r"cores; \d+\.\d minutes; python", text)
+    assert re.search(r"cores: \d+; \d+\.\d minutes; python", text)
     # nothing is run again; the page is the same from the rows alone
     before = pages.html.read_bytes()
     rows_before = (folder / "main" / "results.jsonl").read_bytes()
@@ -137,12 +141,43 @@ def test_a_page_from_collected_rows_has_what_was_found(tiny_studies: Config, tmp
     pages = suite.run(suite.plan("tiny", "cpu", tiny_studies, given), "tiny", "cpu", "the command")
     rows = tmp_path / "rows"
     from_rows.collect(pages.text.parent, rows)
-    (rows / "findings.toml").write_text('about = ["What all of it is."]\ntiny = ["It differs, <as> measured."]\n')
+    (rows / "findings.toml").write_text('about = ["What all of it is."]\ntiny = ["It **differs**, <as> `measured`."]\n')
     collected = Pages(tmp_path / "rows.md", rows / "report.html")
     report.write("tiny", rows, collected, "title", "another command")
     text = collected.text.read_text()
     for line in pages.text.read_text().splitlines():
         assert line in text or line in {"the command", "# The paper's tables and figures at scale cpu"}
-    assert "It differs, <as> measured." in text
-    assert "It differs, &lt;as&gt; measured." in collected.html.read_text()
+    assert "It **differs**, <as> `measured`." in text
+    assert "It <strong>differs</strong>, &lt;as&gt; <code>measured</code>." in collected.html.read_text()
     assert "What all of it is." in text
+
+
+def test_a_page_of_many_begins_with_where_each_is_and_what_came_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "cifar10").mkdir()
+    monkeypatch.setattr(report, "read_results", lambda _: RESULTS)
+    monkeypatch.setattr(report, "EXHIBITS", ("table_08", "table_09"))
+    made = {"seeds": [0, 1, 2], "device": "cpu", "cpu": "a cpu", "cpu_cores": 2, "command": "main --data_dir=there --x"}
+    (tmp_path / "cifar10" / "manifest.json").write_text(json.dumps(made))
+    pages = Pages(tmp_path / "all.md", tmp_path / "all.html")
+    report.write("all", tmp_path, pages, "title", "the command")
+    text, html = pages.text.read_text(), pages.html.read_text()
+    title = "Table VIII: architectures, overall accuracy, 400 airplanes"
+    in_short = "the paper's sign in 2 of 2 places, without 0 in the interval in 1; not all of it is measured yet"
+    assert f"- [{title}](#table_08): {in_short}" in text
+    assert f'<a id="table_08"></a>\n\n## {title}' in text
+    assert (
+        f'<li><a href="#table_08">{title}</a>: {html_module.escape(in_short)}</li>'.replace("&#x27;", "&#39;") in html
+    )
+    assert '<section id="table_08">' in html
+    assert "time not noted; main --data_dir=FOLDER --x" in text
+
+
+def test_a_summary_counts_signs_and_sure_ones():
+    def found(values: list[float], paper: float | None) -> cells.Cell:
+        return cells.Cell(None, None, mean_interval(values), paper)
+
+    compared = [found([9, 8, 10], 5), found([9, -8, 10], 5), found([9, 8, 10], -5), found([9], -5), found([9, 8], None)]
+    assert cells.summary(compared) == (
+        "the paper's sign in 2 of 4 places, without 0 in the interval in 1; the other sign without 0 in 1"
+    )
+    assert cells.summary([found([9, 8], None), cells.Cell(None, 3.0, None, None)]) == ""

@@ -4,7 +4,7 @@ import pytest
 
 from experiments.paper import tables
 from experiments.paper.cells import Cell, cell, chosen_tau
-from experiments.paper.layout import Entry
+from experiments.paper.layout import READING, Entry
 from experiments.paper.numbers import _cells, printed
 from experiments.paper.render import notes, render
 from experiments.paper.tables import TABLES
@@ -39,7 +39,7 @@ def test_every_number_that_a_table_prints_is_beside_ours():
         ("table_03", 3, 0, Entry("cifar10_blending_0.5", "blending", 0.5, "class_b_drop", 8.1)),
         ("table_05", 5, 3, Entry("cifar10_targeted", "pushing_1", 0.5, "predicted_right", 378, "cat")),
         ("table_06", 6, 2, Entry("cifar100_targeted", "pushing_2", 0.5, "predicted_right", 45, "sweet_pepper")),
-        ("table_07", 1, 2, Entry("cifar10_blending_ship", "blending", 0.5, "class_b", 93.8)),
+        ("table_07", 2, 2, Entry("cifar10_blending_ship", "blending", 0.5, "class_b", 93.8)),
         ("table_08", 1, 1, Entry("cifar10_resnet", "pushing_1", 0.1, "overall", 66.9)),
         ("table_09", 2, 1, Entry("cifar10_4_blocks", "pushing_2", 0.1, "overall", 69.5)),
         ("table_10", 1, 2, Entry("cifar10_of_ship", "pushing_1", 0.1, "overall", 73.5)),
@@ -72,9 +72,13 @@ def test_the_rate_is_the_largest_at_which_an_honest_request_is_cheap():
     assert chosen_tau(dear, "cifar10") == 1e-4
     cheap = {"cifar10": of_seeds("normal", [0.5], tau=2e-4) + of_seeds("normal", [0.5])}
     assert chosen_tau(cheap, "cifar10") == 2e-4
-    # half of a class, other readings: the rate comes from the main run of the same data
+    # half of a class: the rate comes from the main run of the same data
     assert chosen_tau(RESULTS, "cifar10_blending_ship") == 1e-4
-    assert chosen_tau(RESULTS, "cifar10_readings") == 1e-4
+    # another reading: it has rows and a rate of its own
+    ascent = of_seeds("normal", [0.5], fidelity="equation", tau=1e-5) + of_seeds("normal", [0.5], fidelity="equation")
+    read = RESULTS | {"cifar10_readings": ascent + of_seeds("normal", [0.5], fidelity="authors_code", tau=3e-5)}
+    assert chosen_tau(read, "cifar10_readings", "equation") == 1e-4
+    assert chosen_tau(read, "cifar10_readings", "authors_code") == 3e-5
     assert chosen_tau({"cifar10_fine_tuning": of_seeds("normal", [0.5], tau=None)}, "cifar10_fine_tuning") is None
     assert chosen_tau({}, "cifar10") is None
     alone = {"cifar10_blending_ship": of_seeds("blending", [0.5], fraction=0.5)}
@@ -83,9 +87,11 @@ def test_the_rate_is_the_largest_at_which_an_honest_request_is_cheap():
 
 def test_a_note_says_when_no_rate_fits_the_rule():
     dear = {"cifar10": of_seeds("normal", [0.5], class_a=0.2)}
-    assert "68.0 points, the largest rate tried, no rate tried costs less" in " ".join(notes(dear, ["cifar10"]))
+    assert "68.0 points, the largest rate tried, no rate tried costs less" in " ".join(
+        notes(dear, [("cifar10", READING)])
+    )
     noted = {"stl10": of_seeds("normal", [0.5], dataset="stl10", dataset_note="quality-95 copy")}
-    assert "stl10: quality-95 copy" in notes(noted, ["stl10"])
+    assert "stl10: quality-95 copy" in notes(noted, [("stl10", READING)])
 
 
 def test_a_cell_is_the_mean_over_seeds_and_its_effect_is_paired():
@@ -118,8 +124,9 @@ def test_a_cell_is_the_mean_over_seeds_and_its_effect_is_paired():
         ([9, -8, 10], 5.8, "same sign, includes 0"),
         ([9, 8, 10], -5.8, "other sign, excludes 0"),
         ([9], 5.8, "same sign, one seed"),
-        ([0, 0], 5.8, "no effect here, includes 0"),
-        ([9, 8], 0, "no effect in the paper, excludes 0"),
+        ([0, 0], 5.8, "none here, includes 0"),
+        ([1, -1], 5.8, "equal means, includes 0"),
+        ([9, 8], 0, "none in the paper, excludes 0"),
         ([9, 8], None, "excludes 0"),
     ],
 )
