@@ -13,7 +13,16 @@ from overunlearn_jax.models import Model
 from overunlearn_jax.types import Images, Key, Labels, Split, Variables
 from overunlearn_jax.unlearn import read_settings
 from overunlearn_jax.unlearn.call import check_request, retained
-from overunlearn_jax.unlearn.sisa import AGGREGATIONS, Sisa, SisaSettings, fit_sisa, forget, sisa_model, sisa_variables
+from overunlearn_jax.unlearn.sisa import (
+    AGGREGATIONS,
+    Sisa,
+    SisaProgress,
+    SisaSettings,
+    fit_sisa,
+    forget,
+    sisa_model,
+    sisa_variables,
+)
 from overunlearn_jax.unlearn.work import count_gradients
 
 _ensemble = functools.cache(sisa_model)  # the same functions for every seed, so that JAX compiles once
@@ -54,10 +63,14 @@ class SisaVictim(NamedTuple):
         name = hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
         folder = self.directory / f"without_{name}"
         with SlicesBar("sisa, at most", self.settings, len(self.train.labels)) as bar:
-            left, cost = forget(
-                self.base, self.sisa, self.train, rows, self.settings, self.key, directory=folder, on_step=bar.update
+
+            def trained(progress: SisaProgress) -> None:
+                count_gradients(progress.images)  # none for slices that the folder holds
+                bar.update(progress)
+
+            left, _ = forget(
+                self.base, self.sisa, self.train, rows, self.settings, self.key, directory=folder, on_step=trained
             )
-        count_gradients(cost.images)
         return sisa_variables(left)
 
 

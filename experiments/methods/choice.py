@@ -41,10 +41,22 @@ class Chosen(NamedTuple):
             found.append(min(row["seconds_unlearn"] for row in same))
         return mean_interval(found) if found else None
 
+    def beyond_retrained(self, attack: str, name: str, which: str = "") -> Interval | None:
+        """How much higher `name` is than the retrained model's, paired over seeds; None where it was not measured.
+
+        `which` is "_before" for the victim's own in place of the unlearned model's.
+        """
+        names = (f"{name}{which}", f"{name}_retrained")
+        known = [row for row in self.of(attack).values() if all(row.get(each) is not None for each in names)]
+        first, second = ([row[each] for row in known] for each in names)
+        return paired_difference(first, second) if known else None
+
     def harm(self, attack: str, name: str) -> Interval | None:
         """How much lower `name` is after this request than after the honest one, paired over seeds."""
         honest, malicious = self.of("normal"), self.of(attack)
-        shared = sorted(honest.keys() & malicious.keys())
+        shared = [
+            s for s in sorted(honest.keys() & malicious.keys()) if None not in (honest[s][name], malicious[s][name])
+        ]
         if not shared:
             return None
         return paired_difference([honest[s][name] for s in shared], [malicious[s][name] for s in shared])
@@ -66,8 +78,12 @@ def choose(results: Results, method: str) -> Chosen | None:
         rows = results.get(run.folder, ())
         for tau in dict.fromkeys(row["tau"] for row in rows):
             own = [row for row in rows if row["tau"] == tau]
-            honest = [row for row in own if row["attack"] == "normal"]
-            cost = sum(row["class_a_before"] - row["class_a"] for row in honest) / len(honest)
-            tried.append(Chosen(run, tau, own, cost <= HONEST_COST))
+            tried.append(Chosen(run, tau, own, _is_cheap([row for row in own if row["attack"] == "normal"])))
     fitting = [each for each in tried if each.fits]
     return fitting[-1] if fitting else tried[0] if tried else None
+
+
+def _is_cheap(honest: Sequence[Row]) -> bool:
+    """Whether honest requests cost class A no more than the rule allows; one that diverged cost all there is."""
+    costs = [row["class_a_before"] - (row["class_a"] or 0.0) for row in honest]
+    return sum(costs) / len(costs) <= HONEST_COST

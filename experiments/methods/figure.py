@@ -9,23 +9,28 @@ ATTACK = "pushing_2"
 
 
 def draw(chosen: dict[str, Chosen]) -> Figure:
-    """A point for each method: points of class A that Pushing-II costs, over an attack's AUC after an honest request.
+    """A point for each method: points of class A that Pushing-II costs, over what membership inference still finds.
 
-    LiRA's AUC where it was measured, else the confidence attack's. Bars are 95 % intervals over seeds.
+    That is LiRA's AUC after an honest request, beyond the retrained model's; the confidence attack's where LiRA was not
+    measured. Bars are 95 % intervals over seeds.
     """
     lira = any(each.values("normal", "lira_auc") for each in chosen.values())
     name, words = ("lira_auc", "LiRA") if lira else ("confidence_auc", "confidence attack")
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.add_subplot()
     for method, each in chosen.items():
-        across, up = each.values("normal", name), each.harm(ATTACK, "class_a")
+        across, up = each.beyond_retrained("normal", name), each.harm(ATTACK, "class_a")
         if across is None or up is None:
             continue
         axes.errorbar(across.mean, 100 * up.mean, _half(up, 100), _half(across, 1), marker="o", capsize=3, label=method)
         axes.annotate(method, (across.mean, 100 * up.mean), xytext=(6, 4), textcoords="offset points", fontsize=8)
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
-    axes.set_xlabel(f"{words}'s AUC after an honest request (0.5: forgotten)")
+    axes.axvline(0, color="black", linewidth=0.8, linestyle=":")
+    victims = [each.beyond_retrained("normal", name, "_before") for each in chosen.values()]
+    if victims and victims[0]:
+        axes.axvline(victims[0].mean, color="#D55E00", linewidth=0.8, linestyle=":")
+        axes.annotate("the victim", (victims[0].mean, 1), xycoords=("data", "axes fraction"), ha="center", fontsize=8)
+    axes.set_xlabel(f"{words}'s AUC after an honest request, beyond the retrained model's (0: forgotten)")
     axes.set_ylabel("points of class A that Pushing-II costs beyond it")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

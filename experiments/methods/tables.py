@@ -11,6 +11,8 @@ from overunlearn_jax.unlearn import METHODS
 
 ATTACKS = ("noise", "blending", "pushing_1", "pushing_2")
 NAMES = {"noise": "noise control", "blending": "blending", "pushing_1": "Pushing-I", "pushing_2": "Pushing-II"}
+ATTACKERS = {"confidence AUC": "confidence_auc", "LiRA AUC": "lira_auc"}
+BY_CONSTRUCTION = ("js_to_retrained_retrained",)  # 0, of a model to itself
 NOT_MEASURED = "–"
 Column = tuple[str, Callable[[Chosen], str]]
 
@@ -19,6 +21,7 @@ def harm(chosen: dict[str, Chosen]) -> str:
     """Over-unlearning I (class A) and II (class B), in points beyond the honest request."""
     columns: list[Column] = [
         ("setting", lambda each: each.setting + ("" if each.fits else " (none tried is gentler)")),
+        ("originals found, blending / I / II", _matched),
         ("class A before", lambda each: _show(each.values("normal", "class_a_before"), 100)),
         ("honest", lambda each: _show(each.values("normal", "class_a"), 100)),
         *((f"A, {NAMES[attack]}", _harm(attack, "class_a")) for attack in ATTACKS),
@@ -38,11 +41,12 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
         ("LiRA AUC", "lira_auc", 1, 3),
         ("LiRA TPR at 1 % FPR", "lira_tpr_at_1_fpr", 1, 3),
         ("JS to retrained", "js_to_retrained", 1, 3),
-        ("relearn steps (200: or never)", "relearn_steps", 1, 1),
+        ("relearn steps (100: or never)", "relearn_steps", 1, 1),
         ("gradient evaluations", "gradient_evaluations", 1, 0),
     )
     columns: list[Column] = [
         ("needs", lambda each: _needs(each.run.method)),
+        *((f"{title} beyond retrained", _beyond(name)) for title, name in ATTACKERS.items()),
         *((title, _plain(name, scale, digits)) for title, name, scale, digits in measures),
         ("seconds", lambda each: _show(each.seconds(), 1)),
     ]
@@ -50,9 +54,13 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
     some = next(iter(chosen.values()), None)
     if some is not None:
         for title, suffix in (("(retrained)", "_retrained"), ("(the victim)", "_before")):
-            numbers = [some.values("normal", f"{name}{suffix}") for _, name, _, _ in measures]
+            numbers = [
+                None if f"{name}{suffix}" in BY_CONSTRUCTION else some.values("normal", f"{name}{suffix}")
+                for _, name, _, _ in measures
+            ]
             known = [_show(*each) for each in zip(numbers, *zip(*(m[2:] for m in measures), strict=True), strict=True)]
-            lines.append([title, "", *known, NOT_MEASURED])
+            beyond = [some.beyond_retrained("normal", name, suffix) for name in ATTACKERS.values()]
+            lines.append([title, "", *(_show(each, 1, 3) for each in beyond), *known, NOT_MEASURED])
     return _table(columns, lines)
 
 
@@ -62,6 +70,16 @@ def _needs(method: str) -> str:
 
 def _harm(attack: str, name: str) -> Callable[[Chosen], str]:
     return lambda each: _show(each.harm(attack, name), 100)
+
+
+def _beyond(name: str) -> Callable[[Chosen], str]:
+    return lambda each: _show(each.beyond_retrained("normal", name), 1, 3)
+
+
+def _matched(each: Chosen) -> str:
+    """Percent of a malicious request's images whose nearest training sample is their own original."""
+    found = [each.values(attack, "matched_to_original") for attack in ATTACKS[1:]]
+    return NOT_MEASURED if None in found else " / ".join(f"{100 * share.mean:.1f}" for share in found if share)
 
 
 def _plain(name: str, scale: float, digits: int) -> Callable[[Chosen], str]:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from experiments import pipeline, shadows
-from experiments.forgetting import RELEARN_MOST, ForgettingMeter
+from experiments.forgetting import RELEARN_MOST, ForgettingMeter, _lira
 from overunlearn_jax import data
-from overunlearn_jax.forgetting import membership, true_label_confidence
+from overunlearn_jax.evaluation import evaluate
+from overunlearn_jax.forgetting import lira_scores, membership, true_label_confidence
+from overunlearn_jax.models import predict_fn
 from tests.experiments.running import MakeConfig, by_attack, ready, refuse
 
 MEASURES = {
@@ -81,6 +83,23 @@ def test_the_meter_beside_its_parts(config: MakeConfig):
     assert found["confidence_auc"] == found["confidence_auc_before"]
     assert found["forget_accuracy"] == 1.0  # of the originals, not of what was submitted
     assert "lira_auc" not in found
+    reference, _ = meter._known[request.original_ids.tobytes()]
+    retrained = evaluate(predict_fn(run.victim.architecture, reference.oracle), run.splits.test, 3)
+    assert found["overall_retrained"] == retrained.overall
+    assert found["class_a_retrained"] == retrained.per_class[0]
+
+
+def test_lira_judges_each_sample_by_what_shadow_models_say_of_that_one():
+    draws = np.random.default_rng(0)
+    inside = np.array([[1, 0, 1, 0, 1], [0, 1, 0, 1, 0], [1, 1, 0, 0, 1], [0, 0, 1, 1, 0]], bool)
+    logits = draws.normal(size=(4, 5)) + 10 * np.arange(5)  # every sample has a level of its own
+    made = shadows.Shadows(np.array([30, 10, 20]), logits, inside)  # three to train, then two never seen
+    known, unknown = np.array([11.0, 1.0]), np.array([29.0, 41.0])
+    expected = membership(
+        lira_scores(known, logits[:, [1, 0]], inside[:, [1, 0]]),
+        lira_scores(unknown, logits[:, [3, 4]], inside[:, [3, 4]]),
+    )
+    np.testing.assert_equal(_lira(made, np.array([10, 30]), known, unknown), expected)
 
 
 def test_shadow_models_have_seen_half_of_the_pool_whatever_the_split(config: MakeConfig):

@@ -36,6 +36,10 @@ def rows(honest: float, pushed: float, tau: float | None = None, **more: float) 
             "confidence_auc_before": 0.7,
             "confidence_auc_retrained": 0.5,
             "lira_auc": None,
+            "js_to_retrained": 0.1,
+            "js_to_retrained_before": 0.2,
+            "js_to_retrained_retrained": 0.0,
+            "matched_to_original": 0.5 if attack == "blending" else 1.0,
             "relearn_steps": None if seed else 3,
             "gradient_evaluations": 500,
             "seconds_unlearn": 9.0 if attack == "normal" else 2.0 + seed,
@@ -116,12 +120,36 @@ def test_seconds_are_those_of_the_same_work_without_compiling():
     assert found.seconds() == pytest.approx(mean_interval([9, 9, 9]))
 
 
+def test_what_an_attacker_finds_is_compared_with_the_retrained_model_of_the_same_seed():
+    written = rows(0.85, 0.5)
+    for row in written:
+        row["confidence_auc_retrained"] += row["seed"] / 10
+    found = choose({"retrain": written}, "retrain")
+    assert found is not None
+    assert found.beyond_retrained("normal", "confidence_auc") == pytest.approx(mean_interval([0.1, 0.0, -0.1]))
+    assert found.beyond_retrained("normal", "confidence_auc", "_before") == pytest.approx(mean_interval([0.2, 0.1, 0]))
+    assert found.beyond_retrained("normal", "lira_auc") is None
+
+
+def test_a_strength_at_which_an_honest_request_diverged_is_not_chosen():
+    gentle, strong = runs_of("salun")[:2]
+    broken = [row | dict.fromkeys(("class_a", "class_b", "overall")) for row in rows(0.85, 0.5)]
+    found = choose({gentle.folder: rows(0.85, 0.5), strong.folder: broken}, "salun")
+    assert found is not None
+    assert found.run == gentle
+    alone = choose({strong.folder: broken}, "salun")
+    assert alone is not None
+    assert not alone.fits
+    assert alone.harm("pushing_1", "class_a") is None
+
+
 def test_tables_and_figure():
     chosen = {name: choose({runs_of(name)[0].folder: rows(0.85, 0.5)}, name) for name in ("retrain", "sisa", "salun")}
     harm = tables.harm(chosen)
     line = next(line for line in harm.splitlines() if line.startswith("| salun"))
-    assert [part.strip() for part in line.split("|")[2:6]] == [
+    assert [part.strip() for part in line.split("|")[2:7]] == [
         "learning_rate=0.0001,steps=50",
+        "50.0 / 100.0 / 100.0",
         "90.0 [90.0, 90.0]",
         "86.0 [83.5, 88.5]",
         "0.0 [0.0, 0.0]",
@@ -135,13 +163,17 @@ def test_tables_and_figure():
         "(retrained)",
         "(the victim)",
     ]
-    assert "0.500 [0.500, 0.500]" in forgetting.splitlines()[-2]
-    assert "0.700 [0.700, 0.700]" in forgetting.splitlines()[-1]
+    *_, of_salun, _, _, retrained, victim = forgetting.splitlines()
+    assert [part.strip() for part in of_salun.split("|")[3:5]] == ["0.100 [0.100, 0.100]", "–"]
+    assert "0.500 [0.500, 0.500]" in retrained
+    assert "0.000" not in retrained.split("|")[11]  # its distance to itself is no measurement
+    assert "0.700 [0.700, 0.700]" in victim
+    assert "0.200 [0.200, 0.200]" in victim
     drawn = figure.draw(chosen)
     [axes] = drawn.axes
-    assert {text.get_text() for text in axes.texts} == {"retrain", "sisa", "salun"}
+    assert {text.get_text() for text in axes.texts} == {"retrain", "sisa", "salun", "the victim"}
     points = [bars.lines[0] for bars in axes.containers]
-    assert [p.get_xdata()[0] for p in points] == pytest.approx([0.6] * 3)
+    assert [p.get_xdata()[0] for p in points] == pytest.approx([0.1] * 3)
     assert [p.get_ydata()[0] for p in points] == pytest.approx([35.0] * 3)
     assert "confidence attack" in axes.get_xlabel()
 
@@ -165,7 +197,7 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
     assert "| gradient_ascent | learning_rate=" in text
     assert "- gradient_ascent_learning_rate_0.1_steps_2: 1 x cpu" in text
     retrain = next(line for line in text.splitlines() if line.startswith("| retrain") and "retained" not in line)
-    assert [part.strip() for part in retrain.split("|")][8:10] == ["0.0", "0.0"] or "0.0 [0.0, 0.0]" in retrain
+    assert [part.strip() for part in retrain.split("|")][9:11] == ["0.0", "0.0"] or "0.0 [0.0, 0.0]" in retrain
     rows_folder = tmp_path / "rows"
     page.collect(pages.text.parent, rows_folder)
     page.write(rows_folder, rows_folder.with_suffix(".md"), "title", "another")
