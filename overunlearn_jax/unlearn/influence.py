@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from overunlearn_jax.models import Model
-from overunlearn_jax.types import Images, Key, Labels, Params, Split, Variables
+from overunlearn_jax.types import DivergedError, Images, Key, Labels, Params, Split, Variables
 from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
 from overunlearn_jax.unlearn.descent import Batch, batches
 from overunlearn_jax.unlearn.first_order import gradient_difference
@@ -26,8 +26,9 @@ def influence(
     *,
     damping: float = 1e-2,
     solver: str = "conjugate_gradients",
-    iterations: int = 50,
-    lissa_scale: float = 10.0,
+    iterations: int = 1000,
+    lissa_scale: float = 2.0,
+    most_residual: float = 0.1,
     hessian_samples: int = 1024,
     batch_size: int = 256,
     scope: str = "head",
@@ -37,14 +38,19 @@ def influence(
     Args:
       damping: what is added to every eigenvalue. Too small, and the Hessian of a network has no inverse to use.
       solver: of the linear equations: "conjugate_gradients" or "lissa".
-      iterations: of the solver at most (conjugate gradients), or in all (LiSSA).
-      lissa_scale: of LiSSA, above the largest eigenvalue of the damped Hessian.
+      iterations: at most (conjugate gradients, which end by themselves at a residual of 1e-4), or in all (LiSSA, which
+        needs a few times lissa_scale / damping of them).
+      lissa_scale: of LiSSA, above the largest eigenvalue of the damped Hessian of any batch; the default is for inputs
+        of the head that are of length 1 or so.
+      most_residual: how much of the equations may be left unsolved, |v - (H + damping) x| / |v|. A step that leaves
+        more is no Newton step, and an error for either solver: where the Hessian can be inverted, conjugate gradients
+        leave about 1e-4; where it cannot, cutting them off short has left more than not moving at all (1).
       hessian_samples: retained samples, drawn at random, that stand for all; all of them where there are fewer.
       batch_size: samples a Hessian product is summed over at a time; with LiSSA each iteration takes one such batch.
       scope: the parameters that move, see `partition`.
 
     Raises ValueError for another solver or negative damping. The method raises ValueError for a wrong request or
-    without retained data, and DivergedError where the equations cannot be solved.
+    without retained data, and DivergedError where the equations cannot be solved, or not well enough.
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver is {solver!r}; expected one of {', '.join(SOLVERS)}")
@@ -69,6 +75,13 @@ def influence(
             found: Solution = lissa(itertools.cycle(parts), exact, target, scale=lissa_scale, iterations=iterations)
         else:
             found = conjugate_gradients(exact, target, iterations=iterations)
+        if not found.residual <= most_residual:  # NaN, too
+            other = f", or a smaller lissa_scale than {lissa_scale:g}" if solver == "lissa" else ""
+            raise DivergedError(
+                f"{solver} left {found.residual:.3g} of the equations unsolved after {found.iterations} iterations, "
+                f"more than most_residual={most_residual:g}: this is no Newton step; take more iterations than "
+                f"{iterations}, a larger damping than {damping:g}{other}"
+            )
         # The sum over the retained data is its mean times their number.
         step = jax.tree.map(lambda leaf: leaf / len(held.labels), found.value)
         moved = variables._replace(params=merge_params(optax.apply_updates(selected, step), rest))

@@ -1,5 +1,6 @@
 """Newton steps and the solvers behind them, beside dense linear algebra and a retrained model."""
 
+import inspect
 import itertools
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from overunlearn_jax.models import pure_model
 from overunlearn_jax.types import Split, Variables
 from overunlearn_jax.unlearn import DivergedError, influence, merge_params, partition_params
 from overunlearn_jax.unlearn.descent import Batch
@@ -111,16 +113,74 @@ def test_the_newton_step_is_the_closed_form(scope, solver):
     assert np.abs(step).max() > 1e-3
 
 
-def minimum(model, images, labels, ridge, start, steps=60):
-    """The ridge-regularised optimum by Newton's method, in float64."""
+def regression(classes):
+    """Softmax regression (logistic, for 2 classes) on pixels; its Hessian has no negative eigenvalue."""
+    kernel = np.random.default_rng(3).normal(size=(9, classes)).astype(np.float32)
+    model = pure_model(
+        lambda key: {"kernel": jnp.asarray(kernel)},
+        lambda params, images: images.reshape(len(images), -1) @ params["kernel"],
+    )
+    drawn = [request(seed, count) for seed, count in ((0, 20), (1, 600))]
+    samples, held = ((images, labels % classes) for images, labels in drawn)
+    return model, samples, Split(*held, np.arange(600))
+
+
+@pytest.mark.parametrize(("solver", "tolerance"), [("conjugate_gradients", 1e-3), ("lissa", 0.05)])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_defaults_of_either_solver_reach_the_closed_form_of_regression(classes, solver, tolerance):
+    model, samples, held = regression(classes)
+    variables = model.init(KEY)
+    flat, unravel = jax.flatten_util.ravel_pytree(variables.params)
+
+    def losses(vector, images, labels):
+        return cross_entropy(model, Variables(unravel(vector)), images, labels).sum()
+
+    gradient = np.asarray(jax.grad(losses)(flat, *samples), np.float64)
+    hessian = np.asarray(jax.hessian(losses)(flat, *held[:2]), np.float64) / 600
+    damping = inspect.signature(influence).parameters["damping"].default
+    step = np.linalg.solve(hessian + damping * np.eye(len(flat)), gradient) / 600
+    after = influence(solver=solver, scope="all")(model, variables, *samples, KEY, held)
+    ours, _ = jax.flatten_util.ravel_pytree(after.params)
+    error = np.linalg.norm(ours - flat - step) / np.linalg.norm(step)
+    print(f"{solver}, {classes} classes: {error:.3g}")
+    assert error < tolerance
+    assert np.linalg.norm(step) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        (
+            {"solver": "lissa", "lissa_scale": 10.0, "iterations": 50},
+            "after 50 iterations, more than most_residual=0.1: .* take more iterations than 50, a larger damping than "
+            "0.01, or a smaller lissa_scale than 10",
+        ),
+        ({"iterations": 1}, "after 1 iterations, more than .*: .* take more iterations than 1, a larger damping"),
+    ],
+)
+def test_a_step_that_solves_too_little_of_the_equations_is_an_error_that_says_how_much(settings, advice):
+    model, samples, held = regression(4)
+    solver = settings.get("solver", "conjugate_gradients")
+    with pytest.raises(DivergedError, match=rf"{solver} left 0\.\d+ of the equations unsolved {advice}"):
+        influence(scope="all", **settings)(model, model.init(KEY), *samples, KEY, held)
+    influence(scope="all", most_residual=1.0, **settings)(model, model.init(KEY), *samples, KEY, held)
+
+
+def minimum(model, images, labels, ridge, start, steps=20):
+    """The ridge-regularised optimum by Newton's method."""
     flat, unravel = jax.flatten_util.ravel_pytree(start.params)
 
     def objective(vector):
         losses = cross_entropy(model, Variables(unravel(vector), ()), images, labels)
         return losses.sum() + 0.5 * ridge * jnp.vdot(vector, vector)
 
+    @jax.jit
+    def newton(vector):
+        return vector - jnp.linalg.solve(jax.hessian(objective)(vector), jax.grad(objective)(vector))
+
     for _ in range(steps):
-        flat = flat - jnp.linalg.solve(jax.hessian(objective)(flat), jax.grad(objective)(flat))
+        flat = newton(flat)
+    assert jnp.linalg.norm(jax.grad(objective)(flat)) < 1e-3
     return flat, unravel
 
 
