@@ -1,5 +1,6 @@
 """The one call of every unlearning method, and what every method checks of what it is given and of what it gives."""
 
+import math
 from typing import Protocol
 
 import jax
@@ -7,9 +8,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from overunlearn_jax.models import Model
-from overunlearn_jax.types import DivergedError, Images, Key, Labels, Split, Variables
+from overunlearn_jax.types import Array, DivergedError, Images, Key, Labels, Split, Variables
 
 _logits = jax.jit(lambda apply, variables, images: apply(variables, images, None)[0], static_argnums=0)  # traced once
+
+# The least value of every setting that is a number, by its name: the same in all methods.
+_LEAST_COUNT = {
+    "steps": 0,
+    "epochs": 0,
+    "rounds": 0,
+    "ascents": 0,
+    "retain_steps": 0,
+    "batch_size": 1,
+    "iterations": 1,
+    "hessian_samples": 1,
+    "retain_samples": 1,
+}
+_NOT_NEGATIVE = ("tau", "learning_rate", "damping", "distillation")
+_POSITIVE = ("lissa_scale", "most_residual", "selection", "dampening")
 
 
 class UnlearnFn(Protocol):
@@ -25,6 +41,31 @@ class UnlearnFn(Protocol):
         retain: Split | None = None,
     ) -> Variables:
         """`images` (n, h, w, c) and `labels` (n,) are submitted; `retain` is training data that stays, or None."""
+
+
+def check_settings(method: str, **settings: float | Array) -> None:
+    """Checks counts, rates and factors when a method is made, by their names.
+
+    0 is allowed where it is the limit case that changes nothing: no steps, a rate of 0. Raises ValueError for a count
+    that is no whole number or too small, and for a number that is NaN, infinite, negative, or 0 where it may not be.
+
+    >>> check_settings("scrub", rounds=5, learning_rate=1e-3)
+    """
+    right: bool | Array
+    for name, value in settings.items():
+        if isinstance(value, jax.core.Tracer):
+            continue  # no value to look at: whoever transforms, as `sweep_tau` does, checks it before
+        if name in _LEAST_COUNT:
+            right = isinstance(value, int | np.integer) and value >= _LEAST_COUNT[name]
+            expected = f"a whole number, at least {_LEAST_COUNT[name]}"
+        elif name in _NOT_NEGATIVE:
+            right, expected = 0 <= value < math.inf, "a finite number, 0 or more"
+        elif name in _POSITIVE:
+            right, expected = 0 < value < math.inf, "a finite number above 0"
+        else:
+            raise TypeError(f"{method} has {name} checked, and nothing says what it may be: add it to call.py")
+        if not right:
+            raise ValueError(f"{method}: {name} is {value}; expected {expected}")
 
 
 def check_request(model: Model, variables: Variables, images: Images, labels: Labels) -> int:
@@ -59,7 +100,11 @@ def retained(method: str, retain: Split | None) -> Split:
 
 
 def finite(method: str, variables: Variables, advice: str) -> Variables:
-    """The variables unchanged. Raises DivergedError, with the advice, where one of them is NaN or infinite."""
-    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(variables)):
+    """The variables unchanged. Raises DivergedError, with the advice, where one of them is NaN or infinite.
+
+    Inside a transformation such as `jax.vmap` there are no values to look at: whoever transforms checks the result.
+    """
+    leaves = [leaf for leaf in jax.tree.leaves(variables) if not isinstance(leaf, jax.core.Tracer)]
+    if not all(bool(jnp.isfinite(leaf).all()) for leaf in leaves):
         raise DivergedError(f"{method} diverged: weights are no longer finite; {advice}")
     return variables

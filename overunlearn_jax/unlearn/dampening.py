@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Split, Variables
-from overunlearn_jax.unlearn.call import UnlearnFn, check_request, retained
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, check_settings, retained
 from overunlearn_jax.unlearn.descent import Apply, Batch, batches, cross_entropy
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
 from overunlearn_jax.unlearn.work import count_gradients
@@ -33,13 +33,9 @@ def selective_dampening(
       scope: the parameters that may shrink, see `partition`.
 
     Raises ValueError for numbers that are not positive. The method raises ValueError for a wrong request or without
-    retained data.
+    retained data; it cannot diverge.
     """
-    if selection <= 0 or dampening <= 0 or retain_samples < 1:
-        raise ValueError(
-            f"selection, dampening and retain_samples are {selection}, {dampening} and {retain_samples}; expected "
-            "positive numbers"
-        )
+    check_settings("selective_dampening", selection=selection, dampening=dampening, retain_samples=retain_samples)
 
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None

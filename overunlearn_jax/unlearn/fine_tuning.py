@@ -10,7 +10,7 @@ import optax
 
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Split, Variables
-from overunlearn_jax.unlearn.call import UnlearnFn, check_request
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, check_settings, finite
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
 from overunlearn_jax.unlearn.work import count_gradients
 
@@ -31,9 +31,12 @@ def fine_tuning(
     """SGD on the submitted samples, each under one random other label, in training mode (dropout, batch statistics).
 
     The paper's settings: learning rate 0.01, batches of 64 (the last one may be smaller), 1 epoch. Only parameters in
-    `scope` are trained, but the batch statistics of every layer follow the samples. Raises ValueError for fewer than
-    two classes.
+    `scope` are trained, but the batch statistics of every layer follow the samples.
+
+    Raises ValueError for fewer than two classes and settings out of range. The method raises ValueError for a wrong
+    request, and DivergedError.
     """
+    check_settings("fine_tuning", learning_rate=learning_rate, batch_size=batch_size, epochs=epochs)
     if num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}; a random other label needs at least 2")
 
@@ -64,7 +67,8 @@ def fine_tuning(
                 )
                 step += 1
                 count_gradients(len(rows))
-        return Variables(merge_params(selected, rest), state)
+        result = Variables(merge_params(selected, rest), state)
+        return finite("fine_tuning", result, f"take a smaller learning_rate than {learning_rate}")
 
     return unlearn_fn
 

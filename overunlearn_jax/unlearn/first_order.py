@@ -13,7 +13,7 @@ import optax
 
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Bounds, Images, Key, Labels, Params, Split, Variables
-from overunlearn_jax.unlearn.call import UnlearnFn, check_request
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, check_settings, finite
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
 from overunlearn_jax.unlearn.replacements import replacement_images
 from overunlearn_jax.unlearn.transforms import first_order_transform
@@ -39,9 +39,10 @@ def first_order(
       last_partial_batch_only: the replacement counts only for samples in a last batch of fewer than `batch_size`, as
         in the authors' public code, where the replacement's gradient is lost in every full batch.
       batch_size: samples a gradient is summed over at a time; changes the result only with the setting above.
+
+    Raises ValueError for settings out of range. The method raises ValueError for a wrong request, and DivergedError.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; expected at least 1")
+    check_settings("first_order", tau=tau, batch_size=batch_size)
     transform = first_order_transform(tau)
 
     def unlearn_fn(
@@ -67,7 +68,8 @@ def first_order(
             count_gradients(len(labels[rows]) * (1 if others is None or lost else 2))
             difference = part if difference is None else jax.tree.map(jnp.add, difference, part)
         updates, _ = transform.update(difference, transform.init(selected), selected)
-        return variables._replace(params=merge_params(optax.apply_updates(selected, updates), rest))
+        moved = variables._replace(params=merge_params(optax.apply_updates(selected, updates), rest))
+        return finite("first_order", moved, f"take a smaller tau than {tau}")
 
     return unlearn_fn
 
@@ -83,13 +85,17 @@ def sweep_tau(
 ) -> Variables:
     """First-order unlearning for every tau (t,) in one vmapped call: variables whose params have a leading axis t.
 
-    The gradient is computed once. `settings` are those of `first_order`.
+    The gradient is computed once. `settings` are those of `first_order`. Raises what the step with one of the taus
+    would raise.
     """
+    for tau in taus:
+        check_settings("first_order", tau=tau)
 
     def at(tau: Array) -> Params:
         return first_order(tau, **settings)(model, variables, images, labels, key).params  # type: ignore[arg-type]
 
-    return variables._replace(params=jax.vmap(at)(jnp.asarray(taus, jnp.float32)))
+    swept = variables._replace(params=jax.vmap(at)(jnp.asarray(taus, jnp.float32)))
+    return finite("first_order", swept, "take smaller taus")
 
 
 @partial(jax.jit, static_argnames="apply")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Split, Variables
-from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, check_settings, finite
 from overunlearn_jax.unlearn.descent import NOTHING, Apply, Step, batches, cross_entropy, descend
 
 
@@ -32,9 +32,11 @@ def gradient_ascent(
       batch_size: samples a batch; all of a smaller request.
       scope: the parameters that move, see `partition`.
 
-    Raises ValueError for a bound below 0. The method raises ValueError for a wrong request, and DivergedError.
+    Raises ValueError for a bound below 0 and settings out of range. The method raises ValueError for a wrong request,
+    and DivergedError.
     """
-    if bound is not None and bound < 0:
+    check_settings("gradient_ascent", learning_rate=learning_rate, steps=steps, batch_size=batch_size)
+    if bound is not None and not bound >= 0:  # NaN, too
         raise ValueError(f"bound is {bound}; expected a loss of 0 or more")
 
     def unlearn_fn(

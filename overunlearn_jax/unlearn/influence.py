@@ -12,7 +12,7 @@ import optax
 
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import DivergedError, Images, Key, Labels, Params, Split, Variables
-from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, check_settings, finite, retained
 from overunlearn_jax.unlearn.descent import Batch, batches
 from overunlearn_jax.unlearn.first_order import gradient_difference
 from overunlearn_jax.unlearn.inverse_hessian import Solution, conjugate_gradients, damped_product, lissa
@@ -49,13 +49,20 @@ def influence(
       batch_size: samples a Hessian product is summed over at a time; with LiSSA each iteration takes one such batch.
       scope: the parameters that move, see `partition`.
 
-    Raises ValueError for another solver or negative damping. The method raises ValueError for a wrong request or
+    Raises ValueError for another solver and settings out of range. The method raises ValueError for a wrong request or
     without retained data, and DivergedError where the equations cannot be solved, or not well enough.
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver is {solver!r}; expected one of {', '.join(SOLVERS)}")
-    if damping < 0:
-        raise ValueError(f"damping is {damping}; expected 0 or more")
+    check_settings(
+        "influence",
+        damping=damping,
+        iterations=iterations,
+        lissa_scale=lissa_scale,
+        most_residual=most_residual,
+        hessian_samples=hessian_samples,
+        batch_size=batch_size,
+    )
 
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None

@@ -4,7 +4,7 @@ import jax
 
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Split, Variables
-from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, check_settings, finite, retained
 from overunlearn_jax.unlearn.descent import Apply, Batch, Step, cross_entropy, descend, pairs
 
 
@@ -27,9 +27,10 @@ def neg_grad_plus(
       batch_size: samples a batch; all of a smaller request.
       scope: the parameters that move, see `partition`.
 
-    Raises ValueError for another weight. The method raises ValueError for a wrong request or without retained data, and
-    DivergedError.
+    Raises ValueError for another weight and settings out of range. The method raises ValueError for a wrong request or
+    without retained data, and DivergedError.
     """
+    check_settings("neg_grad_plus", learning_rate=learning_rate, steps=steps, batch_size=batch_size)
     if not 0 <= weight <= 1:
         raise ValueError(f"weight is {weight}; expected the retained data's share, from 0 to 1")
 

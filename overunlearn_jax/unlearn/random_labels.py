@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Params, Split, Variables
-from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, check_settings, finite, retained
 from overunlearn_jax.unlearn.descent import Apply, Batch, Step, cross_entropy, descend, pairs
 from overunlearn_jax.unlearn.fine_tuning import random_other_labels
 
@@ -31,8 +31,10 @@ def random_labels(
       batch_size: samples a batch; all of a smaller request.
       scope: the parameters that move, see `partition`.
 
-    The method raises ValueError for a wrong request or without retained data, and DivergedError.
+    Raises ValueError for settings out of range. The method raises ValueError for a wrong request or without retained
+    data, and DivergedError.
     """
+    check_settings("random_labels", learning_rate=learning_rate, steps=steps, batch_size=batch_size)
 
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None

@@ -6,7 +6,7 @@ out.
 
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Split, Variables
-from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, check_settings, finite, retained
 from overunlearn_jax.unlearn.descent import NOTHING, Apply, Step, batches, cross_entropy, descend
 
 
@@ -15,8 +15,10 @@ def retain_tuning(
 ) -> UnlearnFn:
     """SGD with momentum 0.9 on the mean loss of retained batches, `steps` of them.
 
-    The method raises ValueError for a wrong request or without retained data, and DivergedError.
+    Raises ValueError for settings out of range. The method raises ValueError for a wrong request or without retained
+    data, and DivergedError.
     """
+    check_settings("retain_tuning", learning_rate=learning_rate, steps=steps, batch_size=batch_size)
 
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None

@@ -8,7 +8,7 @@ import numpy as np
 
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Split, Variables
-from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, check_settings, finite, retained
 from overunlearn_jax.unlearn.descent import Apply, Batch, cross_entropy
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
 from overunlearn_jax.unlearn.random_labels import learn_wrong_labels
@@ -34,9 +34,10 @@ def salun(
       batch_size: samples a batch; all of a smaller request.
       scope: the parameters that move, see `partition`.
 
-    Raises ValueError for another share. The method raises ValueError for a wrong request or without retained data, and
-    DivergedError.
+    Raises ValueError for another share and settings out of range. The method raises ValueError for a wrong request or
+    without retained data, and DivergedError.
     """
+    check_settings("salun", learning_rate=learning_rate, steps=steps, batch_size=batch_size)
     if not 0 <= share <= 1:
         raise ValueError(f"share is {share}; expected the part of the weights that may move, from 0 to 1")
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Key, Labels, Split, Variables
-from overunlearn_jax.unlearn.call import UnlearnFn, check_request, finite, retained
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request, check_settings, finite, retained
 from overunlearn_jax.unlearn.descent import NOTHING, Apply, Batch, Step, batches, cross_entropy, descend
 
 
@@ -37,10 +37,19 @@ def scrub(
       batch_size: samples a batch; all of a smaller request.
       scope: the parameters that move, see `partition`.
 
-    Raises ValueError for as many ascents as rounds. The method raises ValueError for a wrong request or without
-    retained data, and DivergedError.
+    Raises ValueError for as many ascents as rounds and settings out of range. The method raises ValueError for a wrong
+    request or without retained data, and DivergedError.
     """
-    if not 0 <= ascents < max(rounds, 1):
+    check_settings(
+        "scrub",
+        distillation=distillation,
+        rounds=rounds,
+        ascents=ascents,
+        retain_steps=retain_steps,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+    )
+    if ascents >= max(rounds, 1):
         raise ValueError(f"ascents is {ascents}; expected 0 or more, and fewer than the {rounds} rounds")
 
     def unlearn_fn(

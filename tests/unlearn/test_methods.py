@@ -133,9 +133,8 @@ def test_a_setting_at_its_limit_changes_nothing(name, settings):
         ("neg_grad_plus", {"weight": 1.5}, "weight is 1.5"),
         ("salun", {"share": 2.0}, "share is 2.0"),
         ("scrub", {"rounds": 2, "ascents": 2}, "ascents is 2; expected 0 or more, and fewer than the 2 rounds"),
-        ("selective_dampening", {"selection": 0.0}, "expected positive numbers"),
+        ("gradient_ascent", {"bound": float("nan")}, "bound is nan"),
         ("influence", {"solver": "newton"}, "solver is 'newton'"),
-        ("influence", {"damping": -1.0}, "damping is -1.0"),
     ],
 )
 def test_settings_out_of_range_are_refused(name, settings, message):
@@ -143,14 +142,81 @@ def test_settings_out_of_range_are_refused(name, settings, message):
         getattr(unlearn, name)(**settings)
 
 
+NO_RATE = (-0.01, float("nan"), float("inf"))
+NO_FACTOR = (0.0, *NO_RATE)
+DESCENT = {"learning_rate": NO_RATE, "steps": (-5, 2.5), "batch_size": (0, -4, 2.5)}
+OUT_OF_RANGE = {
+    "first_order": {"tau": NO_RATE, "batch_size": (0, -4)},
+    "fine_tuning": {"learning_rate": NO_RATE, "epochs": (-1,), "batch_size": (0, -4)},
+    "gradient_ascent": DESCENT,
+    "neg_grad_plus": DESCENT,
+    "random_labels": DESCENT,
+    "salun": DESCENT,
+    "retain_tuning": DESCENT,
+    "scrub": {
+        "learning_rate": NO_RATE,
+        "distillation": NO_RATE,
+        "rounds": (-1,),
+        "ascents": (-1, 0.5),
+        "retain_steps": (-1,),
+        "batch_size": (0, -4),
+    },
+    "selective_dampening": {"selection": NO_FACTOR, "dampening": NO_FACTOR, "retain_samples": (0, -1)},
+    "influence": {
+        "damping": NO_RATE,
+        "iterations": (0, -1, 30.0),
+        "lissa_scale": NO_FACTOR,
+        "most_residual": NO_FACTOR,
+        "hessian_samples": (0, -1),
+        "batch_size": (0, -4),
+    },
+}
+NEEDED = {"first_order": {"tau": 0.1, "bounds": BOUNDS}, "fine_tuning": {"num_classes": CLASSES}}
+
+
 @pytest.mark.parametrize(
-    "name", ["gradient_ascent", "neg_grad_plus", "random_labels", "salun", "scrub", "retain_tuning"]
+    ("name", "setting", "value"),
+    [
+        (name, setting, value)
+        for name, of_method in OUT_OF_RANGE.items()
+        for setting, values in of_method.items()
+        for value in values
+    ],
+)
+def test_a_number_out_of_range_is_refused_when_the_method_is_made(name, setting, value):
+    given = NEEDED.get(name, {}) | {setting: value} | ({"ascents": 0} if setting == "rounds" else {})
+    with pytest.raises(ValueError, match=f"{name}: {setting} is {value}; expected a (whole|finite) number"):
+        getattr(unlearn, name)(**given)
+
+
+def test_every_number_that_a_method_takes_has_a_range():
+    for name, method in unlearn.METHODS.items():
+        for setting, parameter in inspect.signature(method.make).parameters.items():
+            if isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool):
+                assert setting in (*OUT_OF_RANGE[name], "weight", "share"), f"{name}: {setting}"
+
+
+@pytest.mark.parametrize(
+    "name", ["fine_tuning", "gradient_ascent", "neg_grad_plus", "random_labels", "salun", "scrub", "retain_tuning"]
 )
 def test_weights_that_blow_up_are_an_error_that_says_what_to_do(name):
     images, labels = learned(1, 20)
-    method = getattr(unlearn, name)(learning_rate=float("inf"))
-    with pytest.raises(DivergedError, match=f"{name} diverged: .* take a smaller learning_rate than inf"):
+    more = {"fine_tuning": {"num_classes": CLASSES, "epochs": 5}, "gradient_ascent": {"bound": 1e9}}.get(name, {})
+    method = getattr(unlearn, name)(learning_rate=3e38, **more)
+    with pytest.raises(DivergedError, match=rf"{name} diverged: .* take a smaller learning_rate than 3e\+38"):
         method(MODEL, VARIABLES, images, labels, KEY, RETAIN)
+
+
+def test_a_step_to_infinity_is_an_error_in_a_sweep_too():
+    images, labels = learned(1, 20)
+    settings = {"bounds": BOUNDS, "scope": "all"}
+    with pytest.raises(DivergedError, match=r"first_order diverged: .* take a smaller tau than 3e\+38"):
+        unlearn.first_order(3e38, **settings)(MODEL, VARIABLES, images, labels, KEY)
+    with pytest.raises(DivergedError, match=r"first_order diverged: .* take smaller taus"):
+        unlearn.sweep_tau(np.array([1e-3, 3e38]), MODEL, VARIABLES, images, labels, KEY, **settings)
+    for tau in (-1e-3, float("nan")):
+        with pytest.raises(ValueError, match=f"first_order: tau is {tau}; expected a finite number"):
+            unlearn.sweep_tau(np.array([1e-3, tau]), MODEL, VARIABLES, images, labels, KEY, **settings)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -16,7 +16,7 @@ import pytest
 from overunlearn_jax import checkpoint
 from overunlearn_jax.models import Model
 from overunlearn_jax.training import TrainSettings, fit
-from overunlearn_jax.types import DatasetSpec, Split, Splits, Variables
+from overunlearn_jax.types import DatasetSpec, DivergedError, Split, Splits, Variables
 from overunlearn_jax.unlearn.matching import without
 from overunlearn_jax.unlearn.sisa import Assignment, SisaSettings, assign, fit_sisa, forget, slices
 from tests.unlearn.small_model import BOUNDS, CLASSES, IMAGE_SHAPE, assert_same_tree, request
@@ -355,8 +355,14 @@ def test_training_that_cannot_work_says_why(sisa):
         fit_sisa(MODEL, TRAIN, SETTINGS._replace(shards=2), KEY, assignment=sisa.assignment)
     with pytest.raises(ValueError, match=rf"expected 0 \.\.\. {CLASSES - 1}"):
         fit_sisa(MODEL, TRAIN._replace(labels=TRAIN.labels + 1), SETTINGS, KEY)
-    with pytest.raises(ValueError, match="smaller learning_rate than nan"):
-        fit_sisa(MODEL, TRAIN, SETTINGS._replace(learning_rate=float("nan")), KEY)
+    with pytest.raises(DivergedError, match=r"smaller learning_rate than 3e\+38"):
+        fit_sisa(MODEL, TRAIN, SETTINGS._replace(learning_rate=3e38), KEY)
+
+
+@pytest.mark.parametrize("rate", [-0.01, 0.0, float("nan"), float("inf")])
+def test_a_learning_rate_that_is_none_is_refused_before_anything_is_trained(rate):
+    with pytest.raises(ValueError, match=f"learning_rate is {rate}; expected a finite number above 0"):
+        fit_sisa(MODEL, TRAIN, SETTINGS._replace(learning_rate=rate), KEY)
 
 
 def test_requests_that_cannot_be_forgotten_say_why(sisa):

@@ -30,10 +30,12 @@ class Assignment(NamedTuple):
 
 
 def check_settings(settings: SisaSettings) -> None:
-    """Raises ValueError for a number of shards, slices, epochs or a batch size below 1."""
+    """Raises ValueError for shards, slices, epochs or a batch size below 1, and a learning rate that is no rate."""
     for name in ("shards", "slices", "epochs", "batch_size"):
         if getattr(settings, name) < 1:
             raise ValueError(f"{name} is {getattr(settings, name)}; expected at least 1")
+    if not 0 < settings.learning_rate < np.inf:
+        raise ValueError(f"learning_rate is {settings.learning_rate}; expected a finite number above 0")
 
 
 def assign(key: Key, count: int, settings: SisaSettings) -> Assignment:
