@@ -15,6 +15,7 @@ from overunlearn_jax.unlearn.sisa import (
     Sisa,
     SisaSettings,
     assign,
+    check_aggregation,
     expected_work_share,
     sisa_model,
     sisa_variables,
@@ -119,11 +120,18 @@ def test_init_draws_each_shard_on_its_own():
     assert not np.allclose(kernels[0], kernels[1])
 
 
+def test_an_aggregation_can_be_checked_before_there_are_shards():
+    for aggregation in AGGREGATIONS:
+        check_aggregation(aggregation)
+    with pytest.raises(ValueError, match="aggregation is 'median'; expected one of mean, vote"):
+        check_aggregation("median")
+
+
 def test_what_cannot_be_aggregated_says_why():
     with pytest.raises(ValueError, match="shards is 0"):
         sisa_model(_linear(), 0)
-    with pytest.raises(ValueError, match="aggregation is 'sum'; expected one of mean, vote"):
-        sisa_model(_linear(), 3, "sum")
+    with pytest.raises(ValueError, match="aggregation is 'median'; expected one of mean, vote"):
+        sisa_model(_linear(), 3, "median")
     with pytest.raises(ValueError, match=r"stacked \{3\} times; expected 4"):
         sisa_model(_linear(), 4).apply(sisa_variables(BY_HAND), ONES, None)
     with pytest.raises(ValueError, match="trained apart"):

@@ -14,7 +14,7 @@ first slice that holds one, and is trained again from there. The models answer a
     train = without(train, rows)
 """
 
-from overunlearn_jax.unlearn.sisa.aggregation import AGGREGATIONS, sisa_model, sisa_variables
+from overunlearn_jax.unlearn.sisa.aggregation import AGGREGATIONS, check_aggregation, sisa_model, sisa_variables
 from overunlearn_jax.unlearn.sisa.cost import Redone, expected_work_share
 from overunlearn_jax.unlearn.sisa.plan import Assignment, SisaSettings, assign
 from overunlearn_jax.unlearn.sisa.service import Sisa, fit_sisa, forget
@@ -28,6 +28,7 @@ __all__ = [
     "SisaProgress",
     "SisaSettings",
     "assign",
+    "check_aggregation",
     "expected_work_share",
     "fit_sisa",
     "forget",

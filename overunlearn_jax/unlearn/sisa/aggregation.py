@@ -10,6 +10,12 @@ from overunlearn_jax.unlearn.sisa.service import Sisa
 AGGREGATIONS = ("mean", "vote")
 
 
+def check_aggregation(aggregation: str) -> None:
+    """Raises ValueError for a name that is none of AGGREGATIONS: ask before the shards are trained, not after."""
+    if aggregation not in AGGREGATIONS:
+        raise ValueError(f"aggregation is {aggregation!r}; expected one of {', '.join(AGGREGATIONS)}")
+
+
 def sisa_variables(sisa: Sisa) -> Variables:
     """The weights of every shard's model, stacked: each leaf has a leading axis of length `shards`."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *(shard[-1] for shard in sisa.checkpoints))
@@ -32,8 +38,7 @@ def sisa_model(model: Model, shards: int, aggregation: str = "mean") -> Model:
     """
     if shards < 1:
         raise ValueError(f"shards is {shards}; expected at least 1")
-    if aggregation not in AGGREGATIONS:
-        raise ValueError(f"aggregation is {aggregation!r}; expected one of {', '.join(AGGREGATIONS)}")
+    check_aggregation(aggregation)
 
     def init_fn(key: Key) -> Variables:
         each = [model.init(shard_key) for shard_key in jax.random.split(key, shards)]
