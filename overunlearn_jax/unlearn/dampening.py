@@ -2,6 +2,11 @@
 
 Foster, Schoepf and Brintrup, AAAI 2024. A weight matters as much as the mean squared gradient of its samples' losses
 says: the diagonal of the empirical Fisher information.
+
+The paper compares with the importance to all n training samples, computed before any request; here it is that to the
+retained ones alone. A mean over all is the retained mean but for the share m / n of the m that were submitted, so the
+paper's alpha chooses the weights that alpha * (1 - m / n) / (1 - alpha * m / n) chooses here: 11 in place of 10 where a
+hundredth is forgotten, and nearly the same for a smaller share. (From alpha = n / m on, the paper's chooses none.)
 """
 
 from functools import partial

@@ -1,8 +1,9 @@
 """SCRUB: be unlike the teacher, which is the model as it was, on the request, and like it elsewhere.
 
 Kurmanji et al., "Towards Unbounded Machine Unlearning", NeurIPS 2023. Descent on retained data and ascent on the
-request take turns; the last rounds only descend, and mend what the ascent broke. Descent comes first: the student
-starts as the teacher, where their distance is least and has no slope to climb.
+request take turns; the last rounds only descend, and mend what the ascent broke. A round of the paper ascends and then
+descends; here descent comes first: the student starts as the teacher, where their distance is least and has no slope to
+climb, so the first ascent would be lost.
 """
 
 import itertools
