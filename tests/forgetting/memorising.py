@@ -16,14 +16,18 @@ def random_samples(seed, count):
     return rng.normal(size=(count, *IMAGE_SHAPE)).astype(np.float32), rng.integers(0, CLASSES, count).astype(np.int32)
 
 
-def memoriser(images, labels, width=256, steps=300, rate=5.0):
-    """A `train(key, rows)` for `shadow_logits`: it sees the given rows of the arrays only."""
+def memoriser(images, labels, width=256, steps=300, rate=5.0, favour=0.0):
+    """A `train(key, rows)` for `shadow_logits`: it sees the given rows of the arrays only.
+
+    `favour` (k,) is added to the logits that the trained model answers with: classes it prefers for no reason in the
+    data, so that samples differ in what a model thinks of them whether it saw them or not.
+    """
     frozen = np.random.default_rng(0).normal(size=(16, width)) / 4
     frozen = jnp.asarray(frozen, jnp.float32)
 
     def train(key, rows):
         weights = _train(key, frozen, jnp.asarray(images[rows]), jnp.asarray(labels[rows]), steps, rate)
-        return jax.tree_util.Partial(_predict, frozen, weights)
+        return jax.tree_util.Partial(_predict, frozen, weights, jnp.asarray(favour, jnp.float32))
 
     return train
 
@@ -32,8 +36,8 @@ def _features(frozen, images):
     return jax.nn.relu(images.reshape(len(images), -1) @ frozen) / np.sqrt(frozen.shape[1] / 8)
 
 
-def _predict(frozen, weights, images):
-    return jax.nn.softmax(_features(frozen, images) @ weights)
+def _predict(frozen, weights, favour, images):
+    return jax.nn.softmax(_features(frozen, images) @ weights + favour)
 
 
 @partial(jax.jit, static_argnums=(4, 5))

@@ -1,12 +1,15 @@
 """LiRA against SciPy's normal law on made-up logits, and on models that learned their labels by heart."""
 
+from functools import partial
+from typing import NamedTuple
+
 import jax
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from overunlearn_jax.forgetting import lira_scores, membership, shadow_logits, shadow_subsets, true_label_confidence
-from tests.forgetting.memorising import memoriser, random_samples
+from tests.forgetting.memorising import CLASSES, IMAGE_SHAPE, memoriser, random_samples
 
 SHADOWS = 16
 POOL = 300  # samples that shadow models are trained on halves of
@@ -142,45 +145,112 @@ def test_a_sample_that_all_models_answer_alike_has_no_variance_of_its_own():
     assert np.isfinite(lira_scores(target, logits, inside, shared_variance=True)).all()
 
 
+def test_every_sample_is_judged_by_its_own_shadow_models():
+    # logits carry the sample's number: another column's would be 5 away or more
+    ids = np.array([7, 2, 9, 4, 0, 5])
+    images = ids[:, None, None, None] * np.ones((6, *IMAGE_SHAPE), np.float32)
+    labels = (ids % CLASSES).astype(np.int32)
+    subsets = np.array([[True, False, True, False, True, False]])
+    subsets = np.concatenate([subsets, ~subsets, subsets, ~subsets])
+
+    def answer(inside, wiggle, images):
+        number = images[:, 0, 0, 0].astype(int)
+        logit = 5.0 * number - 20 + 4 * inside[number] + wiggle
+        return jax.nn.softmax(jax.nn.one_hot(number % CLASSES, CLASSES) * (logit + np.log(CLASSES - 1))[:, None])
+
+    wiggles = iter([-1.0, -1.0, 1.0, 1.0])
+
+    def train(key, rows):
+        inside = np.isin(np.arange(10), ids[rows])
+        return jax.tree_util.Partial(answer, jax.numpy.asarray(inside), jax.numpy.float32(next(wiggles)))
+
+    shadows = shadow_logits(train, jax.random.key(0), subsets, images, labels)
+    outside = 5.0 * ids - 20  # the mean where a sample was left out; 4 more where it was not; -1 and 1: variance 2
+    beyond = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    # (beyond^2 - (beyond - 4)^2) / (2 * 2)
+    by_hand = np.array([-4.0, -2.0, 0.0, 2.0, 4.0, 6.0])
+    for shared in (True, False):
+        scores = lira_scores(outside + beyond, shadows, subsets, shared_variance=shared)
+        np.testing.assert_allclose(scores, by_hand, atol=1e-4)
+    offline = lira_scores(outside + beyond, shadows, subsets, offline=True)
+    np.testing.assert_allclose(offline, beyond / np.sqrt(2), atol=1e-4)
+
+
+class ByHeart(NamedTuple):
+    """Models that learned random labels by heart, and like half of the classes better for no reason in the data."""
+
+    shadows: np.ndarray  # shape=(SHADOWS, POOL): logits of models trained on halves of the pool
+    subsets: np.ndarray  # shape=(SHADOWS, POOL): who was trained on what
+    member: np.ndarray  # shape=(POOL,): a half of the pool, drawn at random
+    saw_members: np.ndarray  # shape=(POOL,): logits of a target that was trained on that half
+    saw_none: np.ndarray  # shape=(TARGETS, POOL): of targets that were each trained on samples outside the pool
+    liked: np.ndarray  # shape=(POOL,): whether the label is of a class that all of these models favour
+
+
 @pytest.fixture(scope="module")
 def by_heart():
-    """(train, images, labels, shadow logits, subsets): the shadow models are trained on halves of the first 300."""
     images, labels = random_samples(1, POOL + TARGETS * POOL // 2)
-    train = memoriser(images, labels)
-    subset_key, train_key = jax.random.split(jax.random.key(2))
+    liked = np.arange(CLASSES) < CLASSES // 2
+    train = memoriser(images, labels, favour=3.0 * liked)
+    pool = images[:POOL], labels[:POOL]
+    subset_key, train_key, choice_key, member_key, *target_keys = jax.random.split(jax.random.key(2), 4 + TARGETS)
     subsets = shadow_subsets(subset_key, POOL, SHADOWS)
-    return train, images, labels, shadow_logits(train, train_key, subsets, images[:POOL], labels[:POOL]), subsets
+    member = shadow_subsets(choice_key, POOL, 2)[0]
+
+    def logits(key, rows):
+        return true_label_confidence(train(key, rows)(pool[0]), pool[1])
+
+    outside = np.arange(POOL, len(labels)).reshape(TARGETS, -1)
+    return ByHeart(
+        shadow_logits(train, train_key, subsets, *pool),
+        subsets,
+        member,
+        logits(member_key, np.flatnonzero(member)),
+        np.stack([logits(key, rows) for key, rows in zip(target_keys, outside, strict=True)]),
+        liked[pool[1]],
+    )
 
 
-def _attack(by_heart, key, rows, **settings):
-    """LiRA scores of the pool for a target trained on `rows`."""
-    train, images, labels, shadows, subsets = by_heart
-    logits = true_label_confidence(train(key, rows)(images[:POOL]), labels[:POOL])
-    return lira_scores(logits, shadows, subsets, **settings)
+def _attacked(by_heart, score):
+    """Membership by `score(logits, shadow logits, subsets)`: of members, and of samples that no target saw.
+
+    The latter are not split at random, which any score would pass: the ones asked about are those of favoured classes.
+    """
+    seen = score(by_heart.saw_members, by_heart.shadows, by_heart.subsets)
+    none = np.stack([score(logits, by_heart.shadows, by_heart.subsets) for logits in by_heart.saw_none])
+    return (
+        membership(seen[by_heart.member], seen[~by_heart.member]),
+        membership(none[:, by_heart.liked].ravel(), none[:, ~by_heart.liked].ravel()),
+    )
 
 
 @pytest.mark.parametrize("offline", [False, True])
-def test_lira_finds_what_a_model_learned_by_heart(by_heart, offline):
-    choice_key, target_key = jax.random.split(jax.random.key(3))
-    member = shadow_subsets(choice_key, POOL, 2)[0]
-    scores = _attack(by_heart, target_key, np.flatnonzero(member), offline=offline)
-    result = membership(scores[member], scores[~member])
-    print(f"LiRA, offline {offline}: {result}")
-    assert result.auc > 0.9
-    assert result.tpr_at_1_fpr > 0.3
+def test_lira_finds_what_a_model_learned_by_heart_and_not_what_it_never_saw(by_heart, offline):
+    seen, never = _attacked(by_heart, partial(lira_scores, offline=offline))
+    print(f"LiRA, offline {offline}: members {seen}, never seen {never}")
+    assert seen.auc > 0.9
+    assert seen.tpr_at_1_fpr > 0.3
+    assert never.members + never.others == TARGETS * POOL
+    assert never.auc == pytest.approx(0.5, abs=0.03)  # standard error about 0.01: a sample's scores share its shadows
+    assert never.tpr_at_1_fpr == pytest.approx(0.01, abs=0.01)
 
 
-def test_lira_cannot_tell_apart_what_no_target_ever_saw(by_heart):
-    # targets as forgetful as can be, each trained on samples of its own; a new split of the pool for each
-    scores, first = [], []
-    for target, key in enumerate(jax.random.split(jax.random.key(4), TARGETS)):
-        choice_key, target_key = jax.random.split(key)
-        rows = POOL + np.arange(target * POOL // 2, (target + 1) * POOL // 2)
-        scores.append(_attack(by_heart, target_key, rows))
-        first.append(shadow_subsets(choice_key, POOL, 2)[0])
-    scores, first = np.concatenate(scores), np.concatenate(first)
-    result = membership(scores[first], scores[~first])
-    print(f"LiRA, never seen: {result}")
-    assert result.members >= 4000
-    assert result.auc == pytest.approx(0.5, abs=0.03)  # standard error 0.0064
-    assert result.tpr_at_1_fpr == pytest.approx(0.01, abs=0.01)
+SHUFFLED = np.random.default_rng(9).permutation(POOL)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda target, shadows, inside: np.zeros(POOL),
+        lambda target, shadows, inside: target,
+        lambda target, shadows, inside: lira_scores(target, shadows[:, SHUFFLED], inside[:, SHUFFLED]),
+        lambda target, shadows, inside: lira_scores(target, shadows[:, SHUFFLED], inside[:, SHUFFLED], offline=True),
+        lambda target, shadows, inside: lira_scores(target, shadows, inside[:, SHUFFLED]),
+        lambda target, shadows, inside: lira_scores(target, shadows, ~inside),
+    ],
+    ids=["nothing", "confidence", "other samples", "other samples, offline", "other subsets", "in for out"],
+)
+def test_a_wrong_score_breaks_one_of_the_two_claims(by_heart, wrong):
+    seen, never = _attacked(by_heart, wrong)
+    print(f"members {seen.auc:.3f}, never seen {never.auc:.3f}")
+    assert seen.auc < 0.8 or abs(never.auc - 0.5) > 0.1

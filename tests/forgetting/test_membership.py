@@ -7,7 +7,10 @@ import pytest
 from scipy.special import logsumexp
 
 from overunlearn_jax.forgetting import Membership, membership, true_label_confidence
-from tests.forgetting.memorising import memoriser, random_samples
+from tests.forgetting.memorising import CLASSES, memoriser, random_samples
+
+MODELS = 27  # together asked about 8,100 samples that they never saw
+BLOCK = 300
 
 
 def _by_pairs(members, others):
@@ -117,14 +120,52 @@ def test_scores_that_are_none_are_refused(bad):
         membership(good, bad)
 
 
-def test_a_model_that_learned_by_heart_gives_its_members_away_and_nobody_else():
-    images, labels = random_samples(3, 8150)
-    predict = memoriser(images, labels)(jax.random.key(0), np.arange(150))
-    scores = true_label_confidence(predict(images), labels)
-    seen = membership(scores[:150], scores[150:])
-    unseen = membership(scores[150:4150], scores[4150:])
-    print(f"confidence: members {seen}, never seen {unseen}")
+@pytest.fixture(scope="module")
+def by_heart():
+    """Models trained on the first half of a block of samples each: answers to its own block, and to the next one's."""
+    images, labels = random_samples(3, MODELS * BLOCK)
+    train = memoriser(images, labels)
+    own, other = [], []
+    for number, key in enumerate(jax.random.split(jax.random.key(0), MODELS)):
+        predict = train(key, number * BLOCK + np.arange(BLOCK // 2))
+        for answers, block in ((own, number), (other, (number + 1) % MODELS)):
+            rows = slice(block * BLOCK, (block + 1) * BLOCK)
+            answers.append((np.asarray(predict(images[rows])), labels[rows]))
+    return own, other
+
+
+def _attacked(by_heart, score):
+    """Membership by `score(probabilities, labels)`: of what the models saw, and of what they never saw.
+
+    The latter is not split at random, which any score would pass, but by the class that is predicted.
+    """
+    own, other = (np.stack([score(*answers) for answers in kind]) for kind in by_heart)
+    lower = np.stack([probabilities.argmax(-1) < CLASSES // 2 for probabilities, _ in by_heart[1]])
+    trained_on = np.arange(BLOCK) < BLOCK // 2
+    return membership(own[:, trained_on].ravel(), own[:, ~trained_on].ravel()), membership(other[lower], other[~lower])
+
+
+def test_a_model_that_learned_by_heart_gives_its_members_away_and_nobody_else(by_heart):
+    seen, never = _attacked(by_heart, true_label_confidence)
+    print(f"confidence: members {seen}, never seen {never}")
     assert seen.auc > 0.9
-    assert seen.tpr_at_1_fpr > 0.15
-    assert unseen.auc == pytest.approx(0.5, abs=0.03)  # standard error 0.0065
-    assert unseen.tpr_at_1_fpr == pytest.approx(0.01, abs=0.01)
+    assert seen.tpr_at_1_fpr > 0.1
+    assert never.members + never.others == MODELS * BLOCK
+    assert never.auc == pytest.approx(0.5, abs=0.03)  # standard error 0.0064
+    assert never.tpr_at_1_fpr == pytest.approx(0.01, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda probabilities, labels: np.zeros(len(labels)),
+        lambda probabilities, labels: true_label_confidence(probabilities, np.roll(labels, 1)),
+        lambda probabilities, labels: true_label_confidence(probabilities, np.zeros_like(labels)),
+        lambda probabilities, labels: -true_label_confidence(probabilities, labels),
+    ],
+    ids=["nothing", "other labels", "one class", "loss"],
+)
+def test_a_wrong_score_breaks_one_of_the_two_claims(by_heart, wrong):
+    seen, never = _attacked(by_heart, wrong)
+    print(f"members {seen.auc:.3f}, never seen {never.auc:.3f}")
+    assert seen.auc < 0.8 or abs(never.auc - 0.5) > 0.1
