@@ -18,6 +18,7 @@ from overunlearn_jax.unlearn.sisa import (
     Sisa,
     SisaProgress,
     SisaSettings,
+    check_aggregation,
     fit_sisa,
     forget,
     sisa_model,
@@ -100,4 +101,5 @@ def sisa_settings(config: Config) -> tuple[SisaSettings, str]:
         except ValueError as error:
             raise ValueError(f"sisa cannot read {name}={text}: expected {type(known[name]).__name__}") from error
     aggregation = known.pop("aggregation")
+    check_aggregation(aggregation)
     return SisaSettings(**known), aggregation

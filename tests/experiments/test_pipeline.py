@@ -164,6 +164,10 @@ def test_a_user_s_function_from_a_file_of_their_own(
         ({"unlearning": "salun", "method_settings": "steps=many"}, "salun cannot read steps=many: expected int"),
         ({"unlearning": "sisa", "method_settings": "shard=5"}, "sisa has no setting shard; expected some of shards"),
         ({"unlearning": "sisa", "method_settings": "shards=five"}, "sisa cannot read shards=five: expected int"),
+        (
+            {"unlearning": "sisa", "method_settings": "aggregation=median"},
+            "aggregation is 'median'; expected one of mean, vote",
+        ),
         ({"unlearning": "no_such_module:forget"}, "no_such_module:forget cannot be imported from here: No module"),
         ({"unlearning": "os:path"}, "os:path is a module; expected unlearn"),
         ({"class_a": "ants"}, r"no class 'ants'.* Did you mean 'ant'\? Classes: 0 ant, 1 bee, 2 cat"),
