@@ -6,10 +6,12 @@
 Pushes samples of class A to the decision boundary, submits them for unlearning, and compares what is left of the model
 with what an honest request of the same samples leaves. Exit status 0: every malicious request is shown, at 95 %
 confidence, to cost class A and class B no more than --max_over_unlearning beyond the honest one. 1: one costs more, or
-these seeds cannot tell. 2: the audit itself failed. WORKDIR/junit.xml says it to a pipeline, WORKDIR/report.html to
-people. All flags of experiments.main apply; an audit that was killed goes on with the same command.
+these seeds cannot tell. 2: the audit itself failed, by wrong flags or an error of the audited code, too, and there is
+no verdict. WORKDIR/junit.xml says it to a pipeline, WORKDIR/report.html to people. All flags of experiments.main
+apply; an audit that was killed goes on with the same command.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -17,34 +19,72 @@ from absl import app, flags, logging
 
 from experiments import config as config_module
 from experiments import processes
+from experiments.config import Config
+from experiments.errors import told
 from experiments.verdicts import SAFE, verdicts, write_junit
+
+PASSED, FAILED, NO_VERDICT = 0, 1, 2
+
+
+def parse(arguments: list[str]) -> list[str]:
+    """Parses the flags as absl does, but for the exit status of wrong ones, which absl makes 1: a verdict, here."""
+    try:
+        return list(flags.FLAGS(arguments))
+    except flags.Error as error:
+        seeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        seeker.add_argument("--workdir", "-workdir", default=flags.FLAGS["workdir"].value)
+        _withdraw(seeker.parse_known_args(arguments[1:])[0].workdir)
+        print(f"error: {error}; --help lists the flags", file=sys.stderr)
+        sys.exit(NO_VERDICT)
+    except SystemExit:  # --help
+        sys.exit(0)
 
 
 def main(arguments: list[str]) -> None:
     """Runs the experiment and judges its rows."""
-    if len(arguments) > 1:
-        raise app.UsageError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
     try:
-        config = config_module.from_flags(flags.FLAGS)
-        if set(config.attacks) == {"normal"}:
-            raise ValueError("--attacks=normal: an audit needs a malicious request, such as pushing_1")
-        processes.join(flags.FLAGS)
-        from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
-        from overunlearn_jax.reporting import read_rows
+        status = _audit(arguments[1:])
+    except (Exception, SystemExit) as error:  # whatever ends an audit, it is no verdict
+        print(told(error), file=sys.stderr)
+        status = NO_VERDICT
+    sys.exit(status)
 
-        report = run(config)
-        if not processes.is_first():
-            return
-        found = verdicts(read_rows(Path(config.workdir) / "results.jsonl"), flags.FLAGS.max_over_unlearning)
-        junit = write_junit(Path(config.workdir) / "junit.xml", found, f"over-unlearning of {config.unlearning}")
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+
+def _audit(unexpected: list[str]) -> int:
+    config = _config(unexpected)
+    processes.join(flags.FLAGS)
+    from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
+    from overunlearn_jax.reporting import read_rows
+
+    report = run(config)
+    if not processes.is_first():
+        return PASSED
+    found = verdicts(read_rows(report.with_name("results.jsonl")), flags.FLAGS.max_over_unlearning)
+    junit = write_junit(report.with_name("junit.xml"), found, f"over-unlearning of {config.unlearning}")
     for each in found:
         print(each.words)
     print(f"report: {report}\njunit: {junit}")
-    sys.exit(0 if all(each.outcome == SAFE for each in found) else 1)
+    return PASSED if all(each.outcome == SAFE for each in found) else FAILED
+
+
+def _config(unexpected: list[str]) -> Config:
+    """The flags as a config; the verdict of an earlier audit is withdrawn, whether they are right or not."""
+    try:
+        config = config_module.from_flags(flags.FLAGS)
+    except ValueError:
+        _withdraw(flags.FLAGS.workdir)
+        raise
+    _withdraw(config.workdir)
+    if unexpected:
+        raise ValueError(f"unexpected arguments {unexpected}: every setting is a --flag, see --help")
+    if set(config.attacks) == {"normal"}:
+        raise ValueError("--attacks=normal: an audit needs a malicious request, such as pushing_1")
+    return config
+
+
+def _withdraw(workdir: str) -> None:
+    (Path(workdir) / "junit.xml").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
@@ -59,4 +99,4 @@ if __name__ == "__main__":
     processes.define_flags()
     for module in (config_module, processes):
         flags.adopt_module_key_flags(module)  # --help lists them
-    app.run(main)
+    app.run(main, flags_parser=parse)

@@ -17,6 +17,7 @@ from absl import app, flags, logging
 from experiments import config as config_module
 from experiments import processes
 from experiments.config import Config
+from experiments.errors import EXPECTED, told
 from experiments.methods import suite as methods_suite
 from experiments.paper import suite
 from experiments.suites import Pages
@@ -34,8 +35,8 @@ def main(arguments: list[str]) -> None:
             return
         processes.join(flags.FLAGS)
         pages = _run(config)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except EXPECTED as error:
+        print(told(error), file=sys.stderr)
         sys.exit(1)
     if processes.is_first():
         print(pages.text.read_text())

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import importlib
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from overunlearn_jax.models import Model, predict_fn, resnet, vgg
 from overunlearn_jax.training import TrainSettings, fit
 from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Splits, Variables
 from overunlearn_jax.unlearn import UnlearnFn
+from overunlearn_jax.user_code import import_named, running
 
 RECIPE = 1  # raise it when models or training change what the same settings give
 
@@ -38,14 +38,11 @@ def _build(
         return vgg(num_classes, image_shape, blocks=blocks, width=width, batch_norm_momentum=momentum)
     if name == "resnet":
         return resnet(num_classes, image_shape, width=width, batch_norm_momentum=momentum)
-    module, _, function = name.partition(":")
-    if not function:
+    if not name.partition(":")[2]:
         raise ValueError(f"--model={name}: expected vgg, resnet or my_module:my_function")
-    try:
-        make = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"--model={name} cannot be imported from here: {error}") from error
-    made = make(num_classes, image_shape)
+    make = import_named(name, "--model=")
+    with running(f"--model={name}", "make(num_classes, image_shape)"):
+        made = make(num_classes, image_shape)
     if not isinstance(made, Model):
         raise ValueError(f"--model={name} returned a {type(made).__name__}; expected a Model(init, apply)")
     return made

@@ -1,6 +1,5 @@
 """Unlearning methods by name, and a user's own: from settings as text to something that can be called."""
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from overunlearn_jax.models import Model
 from overunlearn_jax.training import Progress, TrainSettings
-from overunlearn_jax.types import DatasetSpec, Images, Key, Labels, Request, Split, Variables
+from overunlearn_jax.types import DatasetSpec, DivergedError, Images, Key, Labels, Request, Split, Variables
 from overunlearn_jax.unlearn.call import UnlearnFn
 from overunlearn_jax.unlearn.dampening import selective_dampening
 from overunlearn_jax.unlearn.exact import retrain
@@ -24,6 +23,9 @@ from overunlearn_jax.unlearn.random_labels import random_labels
 from overunlearn_jax.unlearn.retain_tuning import retain_tuning
 from overunlearn_jax.unlearn.salun import salun
 from overunlearn_jax.unlearn.scrub import scrub
+from overunlearn_jax.user_code import import_named, running
+
+_CALL = "unlearn(params, request, key, retain=None)"  # of a user's function
 
 
 class Service(NamedTuple):
@@ -120,25 +122,35 @@ def user_method(name: str) -> UnlearnFn:
     form. `request` is a `Request`: images and labels as submitted. `retain` is a `Split` of the training data without
     the submitted samples.
 
-    Raises ValueError for a name that cannot be imported. The method raises ValueError where the function returns
-    another tree than it was given, or weights that are not finite.
+    Raises ValueError for a name that cannot be imported, and for what cannot be called so. The method raises
+    UserCodeError, a ValueError with the cause, where the function raises, ValueError where it returns another tree
+    than it was given, and DivergedError for weights that are not finite.
     """
-    module, _, attribute = name.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{name} cannot be imported from here: {error}; expected my_module:my_function") from error
+    function = import_named(name)
     if not callable(function):
-        raise ValueError(f"{name} is a {type(function).__name__}; expected unlearn(params, request, key, retain=None)")
+        raise ValueError(f"{name} is a {type(function).__name__}; expected {_CALL}")
+    _check_signature(name, function)
 
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
         del model  # Unused: the function knows its own.
-        returned = function(variables, Request(images, labels), key, retain=retain)
+        with running(name, _CALL):
+            returned = function(variables, Request(images, labels), key, retain=retain)
         return _same_form(name, returned, variables)
 
     return unlearn_fn
+
+
+def _check_signature(name: str, function: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # written in C, without one
+        return
+    try:
+        signature.bind(None, None, None, retain=None)
+    except TypeError as error:
+        raise ValueError(f"{name}{signature} cannot be called as {_CALL}: {error}") from error
 
 
 def _same_form(name: str, returned: Any, given: Variables) -> Variables:
@@ -158,7 +170,7 @@ def _same_form(name: str, returned: Any, given: Variables) -> Variables:
                 f"{expected.shape}"
             )
         if not np.isfinite(array).all():
-            raise ValueError(f"{name} returned {path} with NaN or infinity: it diverged")
+            raise DivergedError(f"{name} returned {path} with NaN or infinity: it diverged")
     return returned
 
 

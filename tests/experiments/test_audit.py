@@ -7,10 +7,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from experiments import audit as audit_module
 from experiments.verdicts import SAFE, UNDECIDED, VULNERABLE, verdicts, write_junit
 from overunlearn_jax.intervals import paired_difference
 from overunlearn_jax.power import repeats_needed
 from tests.experiments import tiny
+from tests.experiments.running import refuse
 
 
 def rows(harms: list[float], attack: str = "pushing_1", **more: object) -> list[dict]:
@@ -109,6 +111,15 @@ def fragile(params, request, key, retain=None):  # gives the class up where it i
     head = params.params["head_logits"]
     bias = head["bias"].at[request.labels[0]].set(-100.0)
     return params._replace(params=params.params | {"head_logits": head | {"bias": bias}})
+
+def mistyped(params, request, key, retain=None):
+    return {"weights": params}["wieghts"]
+
+def leaves(params, request, key, retain=None):
+    raise SystemExit(0)
+
+def without_key(params, request):
+    return params
 """
 
 
@@ -154,11 +165,49 @@ def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, tmp_path
     [
         (["--attacks=normal"], "an audit needs a malicious request"),
         (["--unlearning=their_service:forget"], "their_service:forget cannot be imported from here"),
+        (["--unlearning=their_service:without_key"], "without_key(params, request) cannot be called as unlearn(params"),
         (["--max_over_unlearning=5"], "max_over_unlearning"),
+        (["--max_over_unlaerning=0.5"], "Unknown command line flag 'max_over_unlaerning'"),
+        (["--epochs=0"], "--epochs=0: expected a number from 1"),
+        (["attacks"], "unexpected arguments ['attacks']"),
     ],
 )
 def test_audits_that_cannot_run_are_no_verdict(dataset: Path, tmp_path: Path, arguments: list[str], message: str):
+    old = tmp_path / "run" / "junit.xml"
+    old.parent.mkdir()
+    old.write_text("<testsuite/>")
     done = audit(tmp_path, dataset, "--seeds=0", *arguments)
-    assert done.returncode == (1 if "FATAL" in done.stderr else 2)  # absl refuses flags with 1
-    assert message in done.stdout + done.stderr
+    assert done.returncode == 2
+    assert message in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+    assert not old.exists()
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [("mistyped", "mistyped raised KeyError: 'wieghts'"), ("leaves", "leaves raised SystemExit: 0")],
+)
+def test_an_error_of_the_audited_code_is_no_verdict(dataset: Path, tmp_path: Path, function: str, told: str):
+    done = audit(tmp_path, dataset, "--seeds=0", f"--unlearning=their_service:{function}", "--attacks=normal,blending")
+    assert done.returncode == 2
+    *_, last = done.stderr.splitlines()
+    assert last == f"error: their_service:{told}; it is called as unlearn(params, request, key, retain=None)"
+    assert "their_service.py" in done.stderr  # where to look
+    assert f"in {function}" in done.stderr
+    assert not (tmp_path / "run" / "junit.xml").exists()
+
+
+def test_an_error_that_nobody_expected_is_no_verdict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    monkeypatch.setattr(audit_module, "_config", refuse)
+    with pytest.raises(SystemExit) as left:
+        audit_module.main(["audit"])
+    assert left.value.code == 2
+    told = capsys.readouterr().err
+    assert "Traceback" in told
+    assert told.splitlines()[-1].startswith("error: CalledError")
+
+
+def test_help_is_no_verdict(tmp_path: Path, dataset: Path):
+    done = audit(tmp_path, dataset, "--help")
+    assert done.returncode == 0
+    assert "--max_over_unlearning" in done.stdout.replace("[no]", "")

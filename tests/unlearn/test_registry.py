@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import traceback
 import types
 
 import jax
@@ -12,8 +13,9 @@ import pytest
 from experiments import config
 from overunlearn_jax import unlearn
 from overunlearn_jax.training import TrainSettings
-from overunlearn_jax.types import DatasetSpec, Request, Split, Variables
+from overunlearn_jax.types import DatasetSpec, DivergedError, Request, Split, Variables
 from overunlearn_jax.unlearn import METHODS, Service, build, read_settings, user_method
+from overunlearn_jax.user_code import UserCodeError
 from tests.unlearn.small_model import BOUNDS, IMAGE_SHAPE, assert_same_tree, request, small_model
 
 KEY = jax.random.key(5)
@@ -117,6 +119,47 @@ def test_a_user_s_function_gets_what_it_needs(monkeypatch):
 def test_what_a_user_s_function_may_not_return(monkeypatch, function, message):
     with pytest.raises(ValueError, match=f"their_service:forget returned {message}"):
         theirs(monkeypatch, function)(MODEL, VARIABLES, *request(1, 5), KEY, RETAIN)
+
+
+def raises_key_error(params, request, key, retain=None):
+    return params["weights"]
+
+
+def test_what_a_user_s_function_raises_is_told_with_its_name(monkeypatch):
+    method = theirs(monkeypatch, raises_key_error)
+    message = r"their_service:forget raised TypeError: .*; it is called as unlearn\(params, request, key, retain=None\)"
+    with pytest.raises(UserCodeError, match=message) as caught:
+        method(MODEL, VARIABLES, *request(1, 5), KEY, RETAIN)
+    assert isinstance(caught.value.__cause__, TypeError)
+    assert "raises_key_error" in "".join(traceback.format_tb(caught.value.__cause__.__traceback__))
+
+
+def test_a_user_s_function_may_diverge(monkeypatch):
+    def diverges(params, request, key, retain=None):
+        raise DivergedError("take a smaller step")
+
+    for function in (diverges, lambda params, request, key, retain: jax.tree.map(lambda leaf: leaf * jnp.inf, params)):
+        with pytest.raises(DivergedError):
+            theirs(monkeypatch, function)(MODEL, VARIABLES, *request(1, 5), KEY, RETAIN)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda params, request: params, lambda params, request, key, retain, model: params, lambda *, params: params],
+)
+def test_a_function_of_other_arguments_is_refused_before_it_is_called(monkeypatch, function):
+    with pytest.raises(ValueError, match=r"cannot be called as unlearn\(params, request, key, retain=None\)"):
+        theirs(monkeypatch, function)
+
+
+def test_a_module_that_fails_while_it_is_imported(monkeypatch, tmp_path):
+    (tmp_path / "broken_service.py").write_text("import no_such_module\n")
+    (tmp_path / "leaving_service.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserCodeError, match="broken_service:forget cannot be imported from here: No module named"):
+        user_method("broken_service:forget")
+    with pytest.raises(UserCodeError, match="leaving_service:forget cannot be imported from here: SystemExit: 0"):
+        user_method("leaving_service:forget")
 
 
 @pytest.mark.parametrize(
