@@ -164,7 +164,9 @@ class Config:
         0, "with --forgetting: models trained on halves of the data for LiRA; even, 0: no LiRA", least=0
     )
     scope: str = _flag(
-        "", "head, all, or a regular expression on parameter paths; empty: head (first order), all (fine-tuning)"
+        "",
+        "head, all, or a regular expression on parameter paths; empty: the method's own, head (first order, influence) "
+        "or all; retrain, sisa and a function of one's own have none",
     )
 
     def __post_init__(self) -> None:
@@ -208,6 +210,11 @@ class Config:
         if self.unlearning == "first_order" and self.method_settings:
             raise ValueError(
                 f"--method_settings={self.method_settings}: first_order has flags of its own: --taus, --fidelity"
+            )
+        if self.scope and (self.unlearning in ("retrain", "sisa") or ":" in self.unlearning):
+            raise ValueError(
+                f"--scope={self.scope}: {self.unlearning} has no scope, it decides itself which parameters change: "
+                "leave it out"
             )
         if self.request_labels == "target" and not self.target:
             raise ValueError("--request_labels=target needs --target=CLASS")
@@ -265,9 +272,22 @@ def define_flags() -> None:
 
 
 def from_flags(values: flags.FlagValues) -> Config:
-    """The config that the command line asks for. Raises ValueError naming the flag that is wrong."""
+    """The config that the command line asks for. Raises ValueError naming the flag that is wrong, or would be ignored.
+
+    That a method ignores --taus and --fidelity is said of the command line alone: the grid of methods and the paper's
+    studies have one for all of their configs.
+    """
     base = Config.from_json(values.config) if values.config else Config()
-    return dataclasses.replace(base, **given(values))
+    typed = given(values)
+    config = dataclasses.replace(base, **typed)
+    for name in ("taus", "fidelity") if config.unlearning != "first_order" else ():
+        default = getattr(Config(), name)
+        if typed.get(name, default) != default:
+            raise ValueError(
+                f"--{name}={_as_typed(typed[name])} is of --unlearning=first_order, and --unlearning="
+                f"{config.unlearning} would ignore it: leave it out, or set it back to {_as_typed(default)}"
+            )
+    return config
 
 
 def given(values: flags.FlagValues) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from experiments.outputs import finished_cells, keep_pictures, note_seconds, ope
 from experiments.processes import is_first, meet
 from experiments.request_files import request_file, save_request
 from experiments.rows import Cell
-from experiments.unlearning import Unlearner, variants
+from experiments.unlearning import Unlearner, check_method, variants
 from experiments.victims import train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.black_box import BlackBox
@@ -92,6 +92,7 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
     keys = seed_keys(seed)
     splits = data.load(config.dataset, data_dir=config.data_dir or None, seed=seed)
     classes = Classes.of(config, splits.spec)
+    check_method(config, splits)
     if is_first():
         train_or_find(config, splits, seed, keys.train)
     meet(f"victim of seed {seed} trained")

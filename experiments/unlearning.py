@@ -10,7 +10,8 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.progress import TrainingBar
-from experiments.victims import Victim, train_settings
+from experiments.sisa_victims import sisa_settings
+from experiments.victims import Victim, build_model, train_settings
 from overunlearn_jax.types import DatasetSpec, Key, Labels, Request, Split, Splits, UnlearningRequest, Variables
 from overunlearn_jax.unlearn import (
     FIDELITIES,
@@ -19,6 +20,7 @@ from overunlearn_jax.unlearn import (
     UnlearnFn,
     build,
     match_samples,
+    partition_params,
     read_settings,
     sweep_tau,
     without,
@@ -70,7 +72,7 @@ class Unlearner:
         self._bar = TrainingBar(config.unlearning)
         self._method = victim.unlearn
         if self._method is None and config.unlearning != "first_order":
-            self._method = _method(config, victim, splits, self._bar)
+            self._method = _method(config, splits, retrained_folder(config, victim), self._bar)
 
     def __call__(self, request: UnlearningRequest, key: Key) -> Unlearned:
         """The victim after the request, for every variant.
@@ -115,13 +117,30 @@ def retrained_folder(config: Config, victim: Victim) -> Path:
     return Path(config.cache_dir) / "retrained" / victim.name
 
 
-def _method(config: Config, victim: Victim, splits: Splits, bar: TrainingBar) -> UnlearnFn:
+def check_method(config: Config, splits: Splits) -> None:
+    """Builds the model and the method once, before hours of training and pushing, and forgets them.
+
+    Raises ValueError for what neither can be built of: a function that is not there, settings that the method does not
+    have or cannot read. And for a scope that matches no parameter of the model.
+    """
+    model = build_model(config, splits.spec)
+    if config.unlearning == "sisa":
+        sisa_settings(config)
+    elif config.unlearning != "first_order":
+        _method(config, splits, None, TrainingBar(config.unlearning))
+    if config.unlearning in METHODS:
+        params = jax.eval_shape(model.init, jax.random.key(0)).params
+        partition_params(params, _settings(config).get("scope", scope(config)))
+
+
+def _settings(config: Config) -> dict[str, str]:
     settings = read_settings(config.method_settings)
-    if config.scope:
-        settings["scope"] = config.scope
-    folder = retrained_folder(config, victim)
+    return settings | {"scope": config.scope} if config.scope else settings
+
+
+def _method(config: Config, splits: Splits, folder: Path | None, bar: TrainingBar) -> UnlearnFn:
     service = Service(splits.spec, splits.validation, train_settings(config), folder, bar.update)
-    return build(config.unlearning, service, settings)
+    return build(config.unlearning, service, _settings(config))
 
 
 def _first_order(config: Config, victim: Victim, spec: DatasetSpec, request: Request, key: Key) -> Unlearned:

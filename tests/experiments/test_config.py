@@ -153,6 +153,31 @@ def test_a_setting_that_the_search_would_ignore_is_an_error(arguments: list[str]
         parse(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--unlearning=scrub", "--taus=0.5,1"],
+            "--taus=0.5,1.0 is of --unlearning=first_order, and --unlearning=scrub",
+        ),
+        (["--unlearning=mine:forget", "--fidelity=equation"], "leave it out, or set it back to corrected"),
+        (["--unlearning=sisa", "--scope=head"], "--scope=head: sisa has no scope"),
+        (["--unlearning=retrain", "--scope=head"], "--scope=head: retrain has no scope"),
+        (["--unlearning=mine:forget", "--scope=head"], "--scope=head: mine:forget has no scope"),
+    ],
+)
+def test_a_setting_that_the_method_would_ignore_is_an_error(arguments: list[str], message: str):
+    with pytest.raises(ValueError, match=message):
+        parse(*arguments)
+
+
+def test_what_the_method_ignores_may_be_in_a_config_file_or_the_default(tmp_path: Path):
+    path = tmp_path / "config.json"
+    path.write_text(Config(unlearning="scrub", taus=(0.5,)).to_json())
+    assert parse(f"--config={path}", "--taus=0.02").unlearning == "scrub"
+    assert parse("--unlearning=scrub", "--scope=head", "--fidelity=corrected").scope == "head"
+
+
 def test_both_searches_keep_to_the_largest_distance():
     assert parse("--search=labels", "--max_l2=5").max_l2 == 5
 

@@ -170,6 +170,9 @@ def test_a_user_s_function_from_a_file_of_their_own(
         ),
         ({"unlearning": "no_such_module:forget"}, "no_such_module:forget cannot be imported from here: No module"),
         ({"unlearning": "os:path"}, "os:path is a module; expected unlearn"),
+        ({"unlearning": "json:dumps"}, r"json:dumps\(obj, .* cannot be called as unlearn\(params, request, key"),
+        ({"unlearning": "salun", "scope": "tail_"}, "scope 'tail_' matches no parameter; this model has: "),
+        ({"unlearning": "salun", "method_settings": "scope=tail_"}, "scope 'tail_' matches no parameter"),
         ({"class_a": "ants"}, r"no class 'ants'.* Did you mean 'ant'\? Classes: 0 ant, 1 bee, 2 cat"),
         ({"class_b": "3"}, r"no class '3', expected a class name or a number 0\.\.2"),
         ({"target": "dog"}, "no class 'dog'"),
@@ -186,7 +189,11 @@ def test_a_user_s_function_from_a_file_of_their_own(
     ],
 )
 @pytest.mark.usefixtures("no_figures")
-def test_settings_that_do_not_fit_the_data(config: MakeConfig, changes: dict, message: str):
+def test_settings_that_do_not_fit_are_found_before_anything_is_trained(
+    config: MakeConfig, changes: dict, message: str, monkeypatch: pytest.MonkeyPatch
+):
+    if "coordinates" not in changes:  # known once the search begins
+        monkeypatch.setattr(pipeline, "train_or_find", refuse)
     with pytest.raises((ValueError, OSError), match=message):
         pipeline.run(config(**changes))
 
