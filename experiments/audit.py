@@ -8,7 +8,8 @@ with what an honest request of the same samples leaves. Exit status 0: every mal
 confidence, to cost class A and class B no more than --max_over_unlearning beyond the honest one. 1: one costs more, or
 these seeds cannot tell. 2: the audit itself failed, by wrong flags or an error of the audited code, too, and there is
 no verdict. WORKDIR/junit.xml says it to a pipeline, WORKDIR/report.html to people. All flags of experiments.main
-apply; an audit that was killed goes on with the same command.
+apply; an audit that was killed goes on with the same command, unless the source file of --unlearning or --model or
+the data have changed: then it asks for another --workdir, or --force. Helpers that my_module imports are not seen.
 """
 
 import argparse

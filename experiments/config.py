@@ -51,7 +51,10 @@ class Config:
     workdir: str = _flag("runs/quickstart", "folder of this run: rows, tables, figures, report.html")
     save_requests: bool = _flag(False, "keep every request in the workdir: 8-bit PNG files, and one .npz")
     cache_dir: str = _flag("runs/cache", "trained victims and pushed samples, shared by runs, one at a time")
-    force: bool = _flag(False, "run finished cells again; a workdir of another config is overwritten")
+    force: bool = _flag(
+        False,
+        "run finished cells again; a workdir of another config, or of other code or data, is overwritten",
+    )
 
     # data
     dataset: str = _flag("digits", "digits, any TFDS image-classification name, a .npz file or an image folder")
@@ -148,7 +151,8 @@ class Config:
     unlearning: str = _flag(
         "first_order",
         f"what the service does: {', '.join(METHODS)}, or my_module:my_function called as "
-        "my_function(params, request, key, retain=retained_data)",
+        "my_function(params, request, key, retain=retained_data); a run goes on only with the same my_module; helpers "
+        "that it imports are not seen",
     )
     method_settings: str = _flag(
         "", "of another method than first_order: name=value,name=value as in steps=50,learning_rate=0.001"

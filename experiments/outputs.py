@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.paper_numbers import paper_rows
+from experiments.sources import changed_since
 from overunlearn_jax.data.splitting import BOUNDS
 from overunlearn_jax.files import write_bytes, write_json, write_npz
 from overunlearn_jax.reporting import (
@@ -31,8 +32,11 @@ PICTURES = 6  # samples shown in a report
 PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests")
 
 
-def open_workdir(config: Config) -> Path:
-    """Makes the workdir and returns the path of its results; refuses one that another config has filled."""
+def open_workdir(config: Config, sources: dict[str, str]) -> Path:
+    """Makes the workdir and returns the path of its results.
+
+    Refuses one that another config has filled, or other `sources` (see `sources_of`) than today's.
+    """
     workdir = Path(config.workdir)
     path, results = workdir / "config.json", workdir / "results.jsonl"
     if config.force:
@@ -45,18 +49,34 @@ def open_workdir(config: Config) -> Path:
             raise ValueError(
                 f"{workdir} holds a run of another config ({listed}): give another --workdir, or --force to overwrite"
             )
+        _refuse_others(config, sources)
     elif results.exists():
         raise ValueError(f"{results} has no config.json beside it: give another --workdir, or --force to overwrite")
     write_bytes(path, dataclasses.replace(config, force=False).to_json().encode())
     return results
 
 
-def write_manifest(config: Config) -> None:
+def _refuse_others(config: Config, sources: dict[str, str]) -> None:
+    """Raises ValueError where the rows were made with other code or data of the same names."""
+    path = Path(config.workdir) / "manifest.json"
+    noted = json.loads(path.read_text()).get("sources", {}) if path.exists() else {}
+    changed = changed_since(noted, sources)
+    if not changed:
+        return
+    listed = ", ".join(f"--{flag}={getattr(config, flag)}" for flag in changed)
+    advice = "give another --workdir, or --force to overwrite"
+    if "model" in changed:
+        advice += "; and another --cache_dir or name of the model, since trained victims are found by that name"
+    raise ValueError(f"{path.parent} holds rows that were made before {listed} changed: {advice}")
+
+
+def write_manifest(config: Config, sources: dict[str, str]) -> None:
     """Notes what the rows to come are made with; a start that has nothing left to do keeps the old note."""
     path = Path(config.workdir) / "manifest.json"
     results = path.with_name("results.jsonl")
     spent = json.loads(path.read_text()).get("seconds", 0.0) if path.exists() and results.exists() else 0.0
-    write_json(path, manifest(device=_device(), seeds=config.seeds, seconds=spent))
+    own = {"sources": sources} if sources else {}
+    write_json(path, manifest(device=_device(), seeds=config.seeds, seconds=spent, **own))
 
 
 def note_seconds(config: Config, seconds: float) -> None:

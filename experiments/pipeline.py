@@ -17,6 +17,7 @@ from experiments.outputs import finished_cells, keep_pictures, note_seconds, ope
 from experiments.processes import is_first, meet
 from experiments.request_files import request_file, save_request
 from experiments.rows import Cell
+from experiments.sources import sources_of
 from experiments.unlearning import Unlearner, check_method, variants
 from experiments.victims import train_or_find
 from overunlearn_jax import data
@@ -43,12 +44,16 @@ def seed_keys(seed: int) -> SeedKeys:
 def run(config: Config) -> Path:
     """Runs every unfinished cell and writes the report; returns its path. May be killed and called again.
 
-    A run that is complete, report included, is left as it is. Raises ValueError for flags that do not go together, and
-    for what cannot be had: data, classes, a request of so many samples.
+    A run that is complete, report included, is left as it is. Raises ValueError for flags that do not go together, for
+    a workdir that was filled with other flags, code or data, and for what cannot be had: data, classes, a request of so
+    many samples.
     """
     if config.shadows and not config.forgetting:
         raise ValueError(f"--shadows={config.shadows} serve LiRA, a measure of forgetting: give --forgetting, too")
-    results = open_workdir(config) if is_first() else Path(config.workdir) / "results.jsonl"
+    results, sources = Path(config.workdir) / "results.jsonl", {}
+    if is_first():
+        sources = sources_of(config)
+        open_workdir(config, sources)
     meet("workdir opened")
     report = results.parent / "report.html"
     finished, has_report = finished_cells(results), report.exists()  # before anyone writes one
@@ -62,7 +67,7 @@ def run(config: Config) -> Path:
     if not unfinished and has_report:
         return report
     if unfinished and is_first():
-        write_manifest(config)
+        write_manifest(config, sources)
     for seed in unfinished:
         began = time.perf_counter()
         _run_seed(config, seed, cells[seed], finished, results)

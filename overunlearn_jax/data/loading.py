@@ -63,6 +63,12 @@ def load(name: str, *, data_dir: str | os.PathLike[str] | None = None, seed: int
     return make_splits(source, seed=seed, max_test=STL10_MAX_TEST if base_name(name) == "stl10" else None)
 
 
+def is_path(name: str) -> bool:
+    """Whether a name is a path to files of one's own, a `.npz` file or a folder of images, and no data set's name."""
+    path = Path(name).expanduser()
+    return path.suffix == ".npz" or (_is_path(name) and path.is_dir())
+
+
 def _is_path(name: str) -> bool:
     separators = {"/", os.sep, os.altsep or "/"}
     return name in (".", "..", "~") or any(separator in name for separator in separators)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from experiments import pipeline, push_store, pushes, searches, victims
 from experiments.config import Config
+from experiments.sources import changed_since, sources_of
 from experiments.victims import Victim, train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.checkpoint import CheckpointError
@@ -67,6 +69,56 @@ def test_workdir_of_another_config(config: MakeConfig, tmp_path: Path):
     before = (moved / "results.jsonl").read_bytes()
     pipeline.run(dataclasses.replace(settings, workdir=str(moved)))  # where its files are is no part of a run
     assert (moved / "results.jsonl").read_bytes() == before
+
+
+def rewrite_manifest(config: Config, change: Callable[[dict], object]) -> None:
+    path = Path(config.workdir) / "manifest.json"
+    noted = json.loads(path.read_text())
+    change(noted)
+    path.write_text(json.dumps(noted))
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_workdir_is_not_taken_for_that_of_other_code_or_data(
+    config: MakeConfig, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    own_data = shutil.copy(dataset, tmp_path / "own.npz")
+    code = tmp_path / "changing_service.py"
+    code.write_text("def forget(params, request, key, retain=None):\n    return params\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = config(attacks=("normal",), dataset=str(own_data), unlearning="changing_service:forget")
+    pipeline.run(settings)
+    results = Path(settings.workdir) / "results.jsonl"
+    before = results.read_bytes()
+    pipeline.run(settings)
+
+    code.write_text(code.read_text() + "# another release\n")
+    with pytest.raises(
+        ValueError, match=r"before --unlearning=changing_service:forget changed: .* --force to overwrite"
+    ):
+        pipeline.run(settings)
+    rewrite_manifest(settings, lambda noted: noted.pop("sources"))
+    pipeline.run(settings)  # an older version's workdir says nothing of its sources
+    assert results.read_bytes() == before
+    pipeline.run(dataclasses.replace(settings, force=True))
+    pipeline.run(settings)
+
+    tiny.write_data(own_data, each=41)
+    with pytest.raises(ValueError, match=r"before --dataset=.*own\.npz changed"):
+        pipeline.run(settings)
+
+
+def test_only_what_is_the_user_s_own_counts_as_a_source(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "inner_model.py").write_text("def make(num_classes, image_shape):\n    return 1\n")
+    (tmp_path / "outer_model.py").write_text("from inner_model import make\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert sources_of(Config()) == {}
+    assert sources_of(Config(dataset="cifar10")) == {}
+    first = sources_of(Config(model="outer_model:make", dataset=str(dataset)))
+    assert list(first) == ["model", "dataset"]
+    (tmp_path / "inner_model.py").write_text("def make(num_classes, image_shape):\n    return 2\n")
+    second = sources_of(Config(model="outer_model:make", dataset=str(dataset)))
+    assert changed_since(first, second) == ["model"]  # the function is read where it is written
 
 
 @pytest.mark.usefixtures("no_figures")
