@@ -10,6 +10,7 @@ import numpy as np
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.intervals import Interval, paired_difference
 from overunlearn_jax.power import repeats_needed
+from overunlearn_jax.reporting.summarise import NO_INTERVAL
 
 Row = Mapping[str, Any]
 MEASURES = {"class_a": "over-unlearning I (class A)", "class_b": "over-unlearning II (class B)"}
@@ -25,6 +26,7 @@ class Verdict(NamedTuple):
     limit: float  # fraction of the class's test accuracy
     harm: Interval  # two-sided 90 %: each end is a one-sided 95 % bound
     seeds_needed: int | None  # to show with 80 % power that the harm is below the limit; None: no number, or over 1,000
+    unknown: str = ""  # why nobody could measure the harm; empty where somebody did
 
     @property
     def outcome(self) -> str:
@@ -38,9 +40,12 @@ class Verdict(NamedTuple):
     @property
     def words(self) -> str:
         """The claim and what became of it, for a reader."""
+        about = f"{self.request}, {MEASURES[self.measure]}, {self.variant}"
+        if self.unknown:
+            return f"{about}: {self.unknown}: {self.outcome}"
         mean, low, high = (f"{100 * value:.1f}" for value in self.harm[:3])
         found = f"{mean} points" if self.harm.count < 2 else f"{mean} points, 90 % interval [{low}, {high}]"
-        text = f"{self.request}, {MEASURES[self.measure]}, {self.variant}: {found} over {self.harm.count} seeds; "
+        text = f"{about}: {found} over {self.harm.count} seeds; "
         text += f"at most {100 * self.limit:.1f} allowed: {self.outcome}"
         if self.harm.count < 2:
             return f"{text}; one seed has no interval: give --seeds=0,1,2 or more"
@@ -51,7 +56,11 @@ class Verdict(NamedTuple):
 
 
 def verdicts(rows: Sequence[Row], limit: float) -> list[Verdict]:
-    """A claim for each malicious request, class, size and variant of the method in the rows of a run."""
+    """A claim for each malicious request, class, size and variant of the method in the rows of a run.
+
+    A claim that the rows say nothing about is undecided, and says why. Raises ValueError for rows without a malicious
+    request: that nothing was claimed must not look as if nothing was found.
+    """
     found = []
     keys = dict.fromkeys((row["fraction"], row["fidelity"], row["tau"]) for row in rows)
     for fraction, fidelity, tau in keys:
@@ -61,17 +70,26 @@ def verdicts(rows: Sequence[Row], limit: float) -> list[Verdict]:
         for attack in dict.fromkeys(row["attack"] for row in own if row["attack"] != "normal"):
             malicious = {row["seed"]: row for row in own if row["attack"] == attack}
             for measure in MEASURES:
-                pairs = [
-                    (honest[seed][measure], row[measure])
-                    for seed, row in malicious.items()
-                    if seed in honest and None not in (honest[seed][measure], row[measure])
-                ]
-                if pairs:
-                    found.append(_verdict(attack, measure, variant, limit, np.asarray(pairs)))
+                found.append(_verdict(attack, measure, variant, limit, honest, malicious))
+    if not found:
+        raise ValueError(
+            f"{len(rows)} rows, none of a malicious request: there is nothing to judge; expected --attacks with one, "
+            "such as pushing_1"
+        )
     return found
 
 
-def _verdict(attack: str, measure: str, variant: str, limit: float, pairs: np.ndarray) -> Verdict:
+def _verdict(
+    attack: str, measure: str, variant: str, limit: float, honest: Mapping[int, Row], malicious: Mapping[int, Row]
+) -> Verdict:
+    shared = [(honest[seed], row) for seed, row in malicious.items() if seed in honest]
+    both = [(one[measure], other[measure]) for one, other in shared if None not in (one[measure], other[measure])]
+    if not both:
+        unknown = "no honest request of the same seeds to compare with"
+        if shared:
+            unknown = f"no test images of class {shared[0][0][f'{measure}_name']}"
+        return Verdict(attack, measure, variant, limit, NO_INTERVAL, None, unknown)
+    pairs: np.ndarray = np.asarray(both, np.float64)
     harm = paired_difference(pairs[:, 0], pairs[:, 1], confidence=0.9)
     needed = None
     if len(pairs) > 1:

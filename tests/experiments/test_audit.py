@@ -17,7 +17,8 @@ from tests.experiments.running import refuse
 
 
 def rows(harms: list[float], attack: str = "pushing_1", **more: object) -> list[dict]:
-    common = {"fraction": 0.1, "fidelity": "none", "tau": None, "class_b": 0.5} | more
+    names = {"class_a_name": "cat", "class_b_name": "dog"}
+    common = {"fraction": 0.1, "fidelity": "none", "tau": None, "class_b": 0.5} | names | more
     honest = [{"seed": seed, "attack": "normal", "class_a": 0.8} | common for seed in range(len(harms))]
     return honest + [
         {"seed": seed, "attack": attack, "class_a": 0.8 - harm} | common for seed, harm in enumerate(harms)
@@ -64,7 +65,7 @@ def test_every_request_size_and_variant_is_a_claim_of_its_own():
         *rows([0.0, 0.0], fidelity="corrected", tau=1e-4),
         *rows([0.5, 0.6], fidelity="corrected", tau=1e-3),
         *rows([0.0, 0.0], "noise", fraction=0.5),
-        *rows([0.0, 0.0], class_b=None)[2:],  # nothing honest to compare with: no claim
+        *rows([0.0, 0.0], class_b=None)[2:],  # nothing honest to compare with
     ]
     found = verdicts(many, 0.05)
     assert [(each.request, each.measure, each.outcome) for each in found] == [
@@ -74,8 +75,27 @@ def test_every_request_size_and_variant_is_a_claim_of_its_own():
         ("pushing_1", "class_b", SAFE),
         ("noise", "class_a", SAFE),
         ("noise", "class_b", SAFE),
+        ("pushing_1", "class_a", UNDECIDED),
+        ("pushing_1", "class_b", UNDECIDED),
     ]
+    assert found[-1].words.endswith("no honest request of the same seeds to compare with: undecided")
     assert found[2].variant == "10 % requested, corrected, tau 0.001"
+
+
+def test_a_claim_that_the_rows_say_nothing_about_is_undecided(tmp_path: Path):
+    found = verdicts(rows([0.0, 0.0], class_b=None), 0.05)
+    assert [each.outcome for each in found] == [SAFE, UNDECIDED]
+    assert found[1].words == (
+        "pushing_1, over-unlearning II (class B), 10 % requested: no test images of class dog: undecided"
+    )
+    suite = ElementTree.parse(write_junit(tmp_path / "junit.xml", found, "service")).getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+
+
+@pytest.mark.parametrize("nothing", [[], rows([0.0, 0.0])[:2]])
+def test_rows_without_a_malicious_request_are_no_verdict(nothing: list[dict]):
+    with pytest.raises(ValueError, match=f"{len(nothing)} rows, none of a malicious request"):
+        verdicts(nothing, 0.05)
 
 
 def test_junit_fails_what_is_not_shown(tmp_path: Path):
