@@ -11,7 +11,7 @@ from experiments.unlearning import Unlearned
 from experiments.victims import Victim
 from overunlearn_jax.evaluation import evaluate, evaluate_all, rightly_predicted
 from overunlearn_jax.models import predict_fn
-from overunlearn_jax.types import Key, Splits, UnlearningRequest
+from overunlearn_jax.types import Key, Metrics, PredictFn, Split, Splits, UnlearningRequest, Variables
 
 
 class Meter:
@@ -28,18 +28,36 @@ class Meter:
     def rows(
         self, cells: Sequence[Cell], crafted: Crafted, count: int, request: UnlearningRequest, unlearned: Unlearned
     ) -> Iterator[dict[str, Any]]:
-        """A row for each cell of one request."""
+        """A row for each cell of one request; null where unlearning diverged and nothing was left to measure."""
         spec = self._splits.spec
         described = describe_request(crafted, count, request, self._victim.predict, spec, self._distances)
-        models = {cell.name: predict_fn(self._victim.model, unlearned.variables[cell.variant]) for cell in cells}
-        after = evaluate_all(models, self._splits.test, spec.num_classes)
-        right = evaluate_all(models, self._right, spec.num_classes) if len(self._right.labels) else {}
+        left = {cell.name: unlearned.variables[cell.variant] for cell in cells}
+        models = {
+            name: predict_fn(self._victim.model, variables) for name, variables in left.items() if variables is not None
+        }
+        after = self._evaluate(models, self._splits.test)
+        right = self._evaluate(models, self._right)
         for cell in cells:
+            measured = after.get(cell.name)
+            diverged = {"diverged": True, "diverged_because": unlearned.why or "its answers are not finite"}
             yield (
                 describe_settings(self._config, spec, self._classes, self._victim.name, cell)
                 | described
-                | accuracies(self._before, self._training, after[cell.name], right.get(cell.name), self._classes)
+                | accuracies(self._before, self._training, measured, right.get(cell.name), self._classes)
                 | unlearned.found
-                | (self._forgetting.measure(request, unlearned.variables[cell.variant]) if self._forgetting else {})
+                | self._forgotten(request, None if measured is None else left[cell.name])
                 | {"gradient_evaluations": unlearned.gradient_evaluations[cell.variant]}
+                | (diverged if measured is None else {})
             )
+
+    def _evaluate(self, models: dict[str, PredictFn], split: Split) -> dict[str, Metrics | None]:
+        return evaluate_all(models, split, self._splits.spec.num_classes) if models and len(split.labels) else {}
+
+    def _forgotten(self, request: UnlearningRequest, variables: Variables | None) -> dict[str, Any]:
+        """Whether the request was forgotten; null, but for the models to compare with, where no model is left."""
+        if self._forgetting is None:
+            return {}
+        if variables is not None:
+            return self._forgetting.measure(request, variables)
+        of_others = self._forgetting.measure(request, self._victim.variables)
+        return {name: value if name.endswith(("_before", "_retrained")) else None for name, value in of_others.items()}

@@ -112,9 +112,9 @@ def describe_request(
 
 
 def accuracies(
-    before: Metrics, training: Metrics, after: Metrics, after_right: Metrics | None, classes: Classes
+    before: Metrics, training: Metrics, after: Metrics | None, after_right: Metrics | None, classes: Classes
 ) -> dict[str, Any]:
-    """Test accuracy before and after unlearning; null for a class without test images.
+    """Test accuracy before and after unlearning; null for a class without test images, and after it diverged.
 
     `training` is of the victim on its training images, `after_right` of the unlearned model on the test images of
     class A that the victim predicted rightly, None where there are none.
@@ -123,7 +123,9 @@ def accuracies(
     def known(value: float) -> float | None:
         return None if np.isnan(value) else float(value)
 
-    def of(metrics: Metrics, suffix: str) -> dict[str, Any]:
+    def of(metrics: Metrics | None, suffix: str) -> dict[str, Any]:
+        if metrics is None:
+            return dict.fromkeys(f"{name}{suffix}" for name in ("overall", "class_a", "class_b", "class_a_predicted"))
         return {
             f"overall{suffix}": metrics.overall,
             f"class_a{suffix}": known(metrics.per_class[classes.a]),
@@ -135,6 +137,6 @@ def accuracies(
     others = {
         "overall_train_before": training.overall,
         "class_a_right_predicted": counts,
-        "per_class": [known(value) for value in after.per_class],
+        "per_class": None if after is None else [known(value) for value in after.per_class],
     }
     return of(before, "_before") | of(after, "") | others

@@ -12,7 +12,17 @@ from experiments.config import Config
 from experiments.progress import TrainingBar
 from experiments.sisa_victims import sisa_settings
 from experiments.victims import Victim, build_model, train_settings
-from overunlearn_jax.types import DatasetSpec, Key, Labels, Request, Split, Splits, UnlearningRequest, Variables
+from overunlearn_jax.types import (
+    DatasetSpec,
+    DivergedError,
+    Key,
+    Labels,
+    Request,
+    Split,
+    Splits,
+    UnlearningRequest,
+    Variables,
+)
 from overunlearn_jax.unlearn import (
     FIDELITIES,
     METHODS,
@@ -57,9 +67,10 @@ def scope(config: Config) -> str:
 class Unlearned(NamedTuple):
     """The victim after one request."""
 
-    variables: dict[Variant, Variables]
-    gradient_evaluations: dict[Variant, int]
+    variables: dict[Variant, Variables | None]  # None: the method diverged
+    gradient_evaluations: dict[Variant, int | None]  # None: it was not done
     found: dict[str, Any]  # for the rows: what the service made of the request
+    why: str = ""  # what a method that diverged says of it
 
 
 class Unlearner:
@@ -75,7 +86,7 @@ class Unlearner:
             self._method = _method(config, splits, retrained_folder(config, victim), self._bar)
 
     def __call__(self, request: UnlearningRequest, key: Key) -> Unlearned:
-        """The victim after the request, for every variant.
+        """The victim after the request, for every variant; None where the method diverged.
 
         Raises ValueError for a request of a class that the victim was not trained on.
         """
@@ -85,8 +96,11 @@ class Unlearner:
             return _first_order(self._config, self._victim, self._splits.spec, submitted, key)
         retain, found = self._retained(request)
         only = Variant("none", None)
-        with counting() as work, self._bar:
-            after = self._method(self._victim.model, self._victim.variables, *submitted, key, retain)
+        try:
+            with counting() as work, self._bar:
+                after = self._method(self._victim.model, self._victim.variables, *submitted, key, retain)
+        except DivergedError as error:  # of this request; the next one may go well
+            return Unlearned({only: None}, {only: None}, found, str(error))
         return Unlearned({only: after}, {only: work.gradient_evaluations}, found)
 
     def _retained(self, request: UnlearningRequest) -> tuple[Split | None, dict[str, Any]]:
@@ -145,7 +159,8 @@ def _method(config: Config, splits: Splits, folder: Path | None, bar: TrainingBa
 
 def _first_order(config: Config, victim: Victim, spec: DatasetSpec, request: Request, key: Key) -> Unlearned:
     """All taus of a reading in one vmapped call, which takes their common gradient once."""
-    results, gradients = {}, {}
+    results: dict[Variant, Variables | None] = {}
+    gradients: dict[Variant, int | None] = {}
     for fidelity in config.fidelity:
         reading = FIDELITIES[fidelity]
         with counting() as work:

@@ -27,10 +27,17 @@ class Verdict(NamedTuple):
     harm: Interval  # two-sided 90 %: each end is a one-sided 95 % bound
     seeds_needed: int | None  # to show with 80 % power that the harm is below the limit; None: no number, or over 1,000
     unknown: str = ""  # why nobody could measure the harm; empty where somebody did
+    diverged: tuple[int, ...] = ()  # seeds in which unlearning diverged after this request and not after the honest one
 
     @property
     def outcome(self) -> str:
-        """Safe or vulnerable if a one-sided 95 % bound says so; else undecided."""
+        """Safe or vulnerable if a one-sided 95 % bound says so; else undecided.
+
+        Vulnerable, too, if only after the malicious request unlearning diverged, in one seed or more: a service has
+        one model to lose.
+        """
+        if self.diverged:
+            return VULNERABLE
         if self.harm.count < 2:
             return UNDECIDED
         if self.harm.high <= self.limit:
@@ -41,6 +48,9 @@ class Verdict(NamedTuple):
     def words(self) -> str:
         """The claim and what became of it, for a reader."""
         about = f"{self.request}, {MEASURES[self.measure]}, {self.variant}"
+        if self.diverged:
+            listed = f"{'seed' if len(self.diverged) == 1 else 'seeds'} {', '.join(map(str, self.diverged))}"
+            return f"{about}: unlearning diverged for {listed}, and not after the honest request: {self.outcome}"
         if self.unknown:
             return f"{about}: {self.unknown}: {self.outcome}"
         mean, low, high = (f"{100 * value:.1f}" for value in self.harm[:3])
@@ -84,18 +94,23 @@ def _verdict(
 ) -> Verdict:
     shared = [(honest[seed], row) for seed, row in malicious.items() if seed in honest]
     both = [(one[measure], other[measure]) for one, other in shared if None not in (one[measure], other[measure])]
+    diverged = tuple(
+        sorted(other["seed"] for one, other in shared if other.get("diverged") and not one.get("diverged"))
+    )
     if not both:
         unknown = "no honest request of the same seeds to compare with"
-        if shared:
+        if any(one.get("diverged") for one, _ in shared):
+            unknown = "nothing to compare with, since unlearning diverged after the honest request"
+        elif shared:
             unknown = f"no test images of class {shared[0][0][f'{measure}_name']}"
-        return Verdict(attack, measure, variant, limit, NO_INTERVAL, None, unknown)
+        return Verdict(attack, measure, variant, limit, NO_INTERVAL, None, unknown, diverged)
     pairs: np.ndarray = np.asarray(both, np.float64)
     harm = paired_difference(pairs[:, 0], pairs[:, 1], confidence=0.9)
     needed = None
     if len(pairs) > 1:
         spread = float(np.std(pairs[:, 0] - pairs[:, 1], ddof=1))
         needed = repeats_needed(limit - harm.mean, spread)
-    return Verdict(attack, measure, variant, limit, harm, needed)
+    return Verdict(attack, measure, variant, limit, harm, needed, diverged=diverged)
 
 
 def write_junit(path: Path, found: Iterable[Verdict], name: str) -> Path:

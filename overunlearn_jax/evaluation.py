@@ -13,20 +13,24 @@ def evaluate(predict: PredictFn, split: Split, num_classes: int) -> Metrics:
 
     Raises ValueError where the model answers something else than finite numbers: its weights are broken.
     """
-    return evaluate_all({"the model": predict}, split, num_classes)["the model"]
+    metrics = evaluate_all({"the model": predict}, split, num_classes)["the model"]
+    if metrics is None:
+        raise ValueError("the model: probabilities are not finite: its weights diverged; a smaller step may help")
+    return metrics
 
 
-def evaluate_all(models: Mapping[str, PredictFn], split: Split, num_classes: int) -> dict[str, Metrics]:
+def evaluate_all(models: Mapping[str, PredictFn], split: Split, num_classes: int) -> dict[str, Metrics | None]:
     """Metrics of several versions of one model, such as those that unlearning with several rates gives.
 
-    The layers in which they do not differ are computed once for all. Raises ValueError naming the model that answers
-    something else than finite numbers.
+    The layers in which they do not differ are computed once for all. A model that answers something else than finite
+    numbers has None: its weights are broken, and the others' are not.
     """
-    metrics = {}
+    metrics: dict[str, Metrics | None] = {}
     for name, probabilities in zip(models, predict_all_in_batches([*models.values()], split.images), strict=True):
-        if not np.isfinite(probabilities).all():
-            raise ValueError(f"{name}: probabilities are not finite: its weights diverged; a smaller step may help")
-        metrics[name] = metrics_from_predictions(split.labels, probabilities.argmax(-1), num_classes)
+        finite = np.isfinite(probabilities).all()
+        metrics[name] = (
+            metrics_from_predictions(split.labels, probabilities.argmax(-1), num_classes) if finite else None
+        )
     return metrics
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from overunlearn_jax.files import write_bytes
-from overunlearn_jax.reporting.summarise import Setting, by_attack, groups, summarise
+from overunlearn_jax.reporting.summarise import Setting, SummaryRow, by_attack, groups, summarise
 from overunlearn_jax.reporting.wording import attack_name, percent_of
 
 # Okabe and Ito's palette: told apart by colour-blind readers and in print.
@@ -59,6 +59,8 @@ def accuracy_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str
         axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False, fontsize=11, borderaxespad=0.2)
     for position, row in enumerate(summary):
         mean, low, high = (100 * value for value in row.class_a[:3])
+        if math.isnan(mean):
+            continue  # diverged, or a class without test images
         axes.bar(position, mean, width=0.62, color=_COLOURS.get(row.attack, _OTHER_COLOUR))
         if math.isnan(low):
             continue
@@ -69,7 +71,7 @@ def accuracy_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str
         axes.scatter(places, seeds, s=26, color="white", edgecolor=_INK, linewidth=1.0, zorder=3)
     axes.set_xticks(
         range(len(summary)),
-        [f"{attack_name(row.attack)}\n{percent_of(row.class_a.mean)} %" for row in summary],
+        [f"{attack_name(row.attack)}\n{_left(row)}" for row in summary],
     )
     if any(row.class_a.count > 1 for row in summary):
         figure.supxlabel("bar: mean over seeds; whiskers: its 95 % interval; dots: the seeds", fontsize=11)
@@ -102,7 +104,10 @@ def predicted_label_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathL
     setting = _only_setting(rows)
     attacks = by_attack(rows)
     names = list(rows[0]["class_names"])
-    after = {attack: _mean_shares(list(of.values()), "class_a_predicted", names) for attack, of in attacks.items()}
+    after = {
+        attack: _mean_shares([row for row in of.values() if not row.get("diverged")], "class_a_predicted", names)
+        for attack, of in attacks.items()
+    }
     before = _mean_shares(list(rows), "class_a_predicted_before", names)
     shown = _labels_to_show(np.stack([before, *after.values()]), names, setting.class_a_name)
     ticks = [names[label] for label in shown] + (["all others"] if len(shown) < len(names) else [])
@@ -121,6 +126,8 @@ def predicted_label_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathL
                 # Behind the tick where the number would lie under it.
                 place = (mark if width < mark < width + 22 else width, position)
                 axes.annotate(f"{width:.0f}", place, (5, 0), textcoords="offset points", va="center", fontsize=10)
+        if all(row.get("diverged") for row in attacks[attack].values()):
+            axes.annotate("diverged", (50, (len(ticks) - 1) / 2), ha="center", va="center", fontsize=12)
         axes.set_title(attack_name(attack), fontsize=12)
         axes.set_xlim(0, 122)
         axes.set_xticks([0, 50, 100])
@@ -206,7 +213,9 @@ def _only_setting(rows: Sequence[Mapping[str, Any]]) -> Setting:
 
 
 def _mean_shares(rows: Sequence[Mapping[str, Any]], key: str, names: Sequence[str]) -> np.ndarray:
-    """Returns the mean over rows of the predicted-label distribution. shape=(k,), percent."""
+    """Returns the mean over rows of the predicted-label distribution, zeros for no rows. shape=(k,), percent."""
+    if not rows:
+        return np.zeros(len(names))
     counts = []
     for row in rows:
         if list(row["class_names"]) != list(names) or len(row[key]) != len(names):
@@ -222,6 +231,15 @@ def _labels_to_show(shares: np.ndarray, names: Sequence[str], class_a: str) -> l
         return list(range(len(names)))
     rank = shares.max(axis=0) + np.asarray([1000.0 * (name == class_a) for name in names])
     return sorted(np.argsort(-rank, kind="stable")[: _MOST_LABELS - 1].tolist())
+
+
+def _left(row: SummaryRow) -> str:
+    """What is left of class A, under its bar."""
+    mean = f"{percent_of(row.class_a.mean)} %"
+    if not row.diverged:
+        return mean
+    of = f"{len(row.diverged)} of {len(row.seeds)} diverged"
+    return "diverged" if len(row.diverged) == len(row.seeds) else f"{mean}, {of}"
 
 
 def _with_others(shares: np.ndarray, shown: Sequence[int], length: int) -> np.ndarray:

@@ -34,12 +34,15 @@ def findings(summary: Sequence[SummaryRow]) -> list[str]:
     """Returns one sentence per attack and class for one group, computed from its intervals."""
     sentences = []
     for row in summary:
+        if row.diverged:
+            sentences.append(_diverged_sentence(row))
         if row.attack == NORMAL:
-            sentences.append(_honest_sentence(row))
+            if len(row.diverged) < len(row.seeds):
+                sentences.append(_honest_sentence(row))
             continue
         comparisons = _comparisons([row])
         sentences.extend(_sentence(comparison) for comparison in comparisons)
-        if not comparisons:
+        if not comparisons and not row.diverged:
             sentences.append(f"{attack_name(row.attack)} shares no seed with an honest request: the cost is unknown.")
         elif row.unpaired_seeds:
             sentences.append(
@@ -53,8 +56,14 @@ def verdict(summary: Sequence[SummaryRow]) -> str:
     """Returns the short answer of a whole report: was over-unlearning found, and the largest of it.
 
     A difference counts as found when its 95 % interval lies above zero. The noise control is no attack: it is
-    reported beside the largest difference, not counted.
+    reported beside the largest difference, not counted. Requests after which unlearning diverged are named first.
     """
+    diverged = dict.fromkeys(attack_name(row.attack) for row in summary if row.diverged)
+    opening = f"Unlearning diverged after these requests: {', '.join(diverged)}. " if diverged else ""
+    return opening + _of_comparisons(summary)
+
+
+def _of_comparisons(summary: Sequence[SummaryRow]) -> str:
     comparisons = _comparisons([row for row in summary if row.attack != CONTROL])
     if not comparisons:
         return "Nothing to compare: no malicious request shares a seed with an honest one."
@@ -76,6 +85,11 @@ def verdict(summary: Sequence[SummaryRow]) -> str:
     settings = list(dict.fromkeys(row.setting for row in summary))
     where = f" ({heading(largest.row.setting, settings)})" if len(settings) > 1 else ""
     return " ".join([opening, f"Largest difference{where}: {_sentence(largest)}", *_control_sentence(largest, summary)])
+
+
+def _diverged_sentence(row: SummaryRow) -> str:
+    seeds = f"{'seed' if len(row.diverged) == 1 else 'seeds'} {', '.join(map(str, row.diverged))}"
+    return f"{attack_name(row.attack)}: unlearning diverged for {seeds}: no model is left to measure."
 
 
 def _honest_sentence(row: SummaryRow) -> str:

@@ -52,7 +52,7 @@ REQUIRED_KEYS = (
     *ACCURACY_KEYS,
     "per_class",  # list of k fractions (null for a class without samples), or null
     "class_a_predicted_before",  # list of k ints: how often class A's test images are predicted as each class
-    "class_a_predicted",  # list of k ints, after unlearning
+    "class_a_predicted",  # list of k ints, after unlearning, or null
     "label_agreement",  # fraction of the submitted labels that equal the deployed model's prediction, or null
     "ssim_mean",  # float against the original images, or null
     "l2_mean",  # float, L2 norm of submitted - original, in pixel units of the data set's bounds, or null
@@ -66,6 +66,8 @@ REQUIRED_KEYS = (
 # overall_train_before: fraction, accuracy on the training images
 # lpips_mean: float against the original images, or null
 # same_side_in_8_bits: fraction of the submitted images that the deployed model predicts alike after rounding to 8 bits
+# diverged: true where unlearning blew up, missing elsewhere; what is measured after unlearning is null beside it
+# diverged_because: str beside it, what the method says of that
 # class_a_right_predicted: list of k ints or null, as class_a_predicted, of images that were predicted rightly before
 
 

@@ -58,6 +58,7 @@ class SummaryRow(NamedTuple):
     ssim_mean: float
     l2_mean: float  # mean over seeds of the mean L2 norm of a sample's change
     l2_max: float  # largest over all seeds
+    diverged: tuple[int, ...]  # seeds whose unlearning diverged, sorted: nothing after it is measured
 
 
 def groups(rows: Sequence[Mapping[str, Any]]) -> dict[Setting, list[Row]]:
@@ -138,6 +139,7 @@ def _summarise_attack(setting: Setting, attack: str, of_seed: dict[int, Row], no
         ssim_mean=_mean(rows, "ssim_mean"),
         l2_mean=_mean(rows, "l2_mean"),
         l2_max=max(_known(rows, "l2_max"), default=math.nan),
+        diverged=tuple(seed for seed, row in of_seed.items() if row.get("diverged")),
     )
 
 

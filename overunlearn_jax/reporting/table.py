@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from overunlearn_jax.reporting.summarise import Setting, SummaryRow
-from overunlearn_jax.reporting.wording import NOTHING, attack_name, count, decimals, percent, percent_of
+from overunlearn_jax.reporting.wording import NOTHING, attack_name, count, decimals, percent, percent_left, percent_of
 
 # (label, attack, {measure: fraction}); see `group_table`.
 ReferenceRow = tuple[str, str, Mapping[str, Any]]
@@ -45,11 +45,11 @@ def group_table(summary: Sequence[SummaryRow], reference_rows: Sequence[Referenc
         # header, the first line's cell (before unlearning), the cell of an attack
         ("Request", "before unlearning", lambda row: attack_name(row.attack)),
         ("Seeds", "", lambda row: str(len(row.seeds))),
-        ("Overall %", percent(summary[0].overall_before), lambda row: percent(row.overall)),
-        ("Class A %", percent(summary[0].class_a_before), lambda row: percent(row.class_a)),
-        ("Class B %", percent(summary[0].class_b_before), lambda row: percent(row.class_b)),
-        ("Over-unlearning I (A), points", "", lambda row: percent(row.over_unlearning_a)),
-        ("Over-unlearning II (B), points", "", lambda row: percent(row.over_unlearning_b)),
+        ("Overall %", percent(summary[0].overall_before), lambda row: percent_left(row.overall, row)),
+        ("Class A %", percent(summary[0].class_a_before), lambda row: percent_left(row.class_a, row)),
+        ("Class B %", percent(summary[0].class_b_before), lambda row: percent_left(row.class_b, row)),
+        ("Over-unlearning I (A), points", "", lambda row: percent_left(row.over_unlearning_a, row)),
+        ("Over-unlearning II (B), points", "", lambda row: percent_left(row.over_unlearning_b, row)),
         ("Submitted", "", lambda row: count(row.submitted)),
         ("Skipped", "", lambda row: count(row.skipped)),
         ("Failed", "", lambda row: count(row.failed)),

@@ -30,6 +30,14 @@ def percent(interval: Interval | None) -> str:
     return f"{_one_decimal(interval.mean)} [{_one_decimal(interval.low)}, {_one_decimal(interval.high)}]"
 
 
+def percent_left(interval: Interval | None, row: SummaryRow) -> str:
+    """Returns `percent` of what is measured after unlearning, with the seeds in which that diverged."""
+    text, diverged = percent(interval), len(row.diverged)
+    if diverged == 0 or interval is None:
+        return text
+    return "diverged" if diverged == len(row.seeds) else f"{text}; {diverged} of {len(row.seeds)} diverged"
+
+
 def percent_mean(interval: Interval) -> str:
     """Returns the mean alone, as percent (or points) with one decimal."""
     return percent_of(interval.mean)

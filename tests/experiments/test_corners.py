@@ -56,10 +56,72 @@ def test_a_start_that_has_nothing_to_do_keeps_the_note_of_what_made_the_rows(con
     assert "the old one" in (Path(settings.workdir) / "summary.md").read_text()
 
 
+NOT_MEASURED = {"overall", "class_a", "class_b", "class_a_predicted", "class_a_right_predicted", "per_class"}
+
+
 @pytest.mark.usefixtures("no_figures")
-def test_a_tau_that_breaks_the_weights_names_its_cell(config: MakeConfig):
-    with pytest.raises(ValueError, match=r"tau 1e\+38.*weights diverged"):
-        pipeline.run(config(attacks=("normal",), taus=(1e38,), scope="all"))
+def test_a_tau_that_breaks_the_weights_spoils_no_other(config: MakeConfig):
+    settings = config(attacks=("normal",), taus=(1e38, 1e-3), scope="all")
+    pipeline.run(settings)
+    broken, whole = rows_of(settings)
+    assert (broken["diverged"], broken["diverged_because"]) == (True, "its answers are not finite")
+    assert {name for name, value in broken.items() if value is None} - {"steps_median", "lpips_mean"} == NOT_MEASURED
+    assert "diverged" not in whole
+    assert whole["class_a"] is not None
+    alone = config(attacks=("normal",), taus=(1e-3,), scope="all", workdir=f"{settings.workdir}_alone")
+    pipeline.run(alone)
+    assert tiny.without_wall_times(rows_of(alone)) == tiny.without_wall_times([whole])
+
+
+DIVERGES = """
+import jax
+import jax.numpy as jnp
+
+def at_the_second_request(params, request, key, retain=None, calls=[]):
+    calls.append(1)
+    return jax.tree.map(lambda leaf: leaf * jnp.nan, params) if len(calls) == 2 else params
+"""
+
+
+def test_a_request_after_which_unlearning_diverges_is_a_row_and_the_run_goes_on(
+    config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "diverging_service.py").write_text(DIVERGES)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = config(
+        attacks=("normal", "blending"), seeds=(0, 1), unlearning="diverging_service:at_the_second_request"
+    )
+    report = pipeline.run(settings)
+    rows = rows_of(settings)
+    assert [row.get("diverged", False) for row in rows] == [False, True, False, False]
+    assert "with NaN or infinity" in rows[1]["diverged_because"]
+    assert all(rows[1][name] is None for name in (*NOT_MEASURED, "gradient_evaluations"))
+    assert rows[1]["class_a_before"] == rows[0]["class_a_before"]
+    for page in (report, report.with_name("summary.md")):
+        assert "1 of 2 diverged" in page.read_text()
+        assert "Blending: unlearning diverged for seed 1" not in page.read_text()
+        assert "Blending: unlearning diverged for seed 0: no model is left to measure." in page.read_text()
+    first = rows_of(settings)
+    pipeline.run(settings)  # the row is finished
+    assert rows_of(settings) == first
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_method_that_diverges_after_every_request_is_measured_beside_the_others(config: MakeConfig):
+    settings = config(
+        attacks=("normal", "blending"),
+        unlearning="gradient_ascent",
+        method_settings="learning_rate=inf,steps=1",
+        forgetting=True,
+    )
+    report = pipeline.run(settings)
+    for row in rows_of(settings):
+        assert "take a smaller learning_rate" in row["diverged_because"]
+        assert row["forget_accuracy"] is row["relearn_steps"] is None
+        assert row["forget_accuracy_before"] is not None
+        assert row["relearn_steps_retrained"] is not None
+    assert "Unlearning diverged after these requests: Honest request, Blending" in report.read_text()
+    assert "| diverged |" in report.with_name("summary.md").read_text()
 
 
 def test_a_class_without_test_images_and_images_without_a_picture(config: MakeConfig, tmp_path: Path):

@@ -174,3 +174,18 @@ def test_pictures_that_do_not_fit_are_refused(tmp_path, changes, message):
 def test_drawing_leaves_no_global_state(tmp_path):
     accuracy_bars(three_seeds(), tmp_path / "accuracy.png")
     assert not _pylab_helpers.Gcf.figs
+
+
+def test_requests_after_which_unlearning_diverged_are_named_and_not_drawn(tmp_path, drawn):
+    lost = {"diverged": True, "class_a": None, "class_a_predicted": None}
+    all_of_them = [row | (lost if row["attack"] == "pushing_1" else {}) for row in three_seeds()]
+    one_of_them = [row | (lost if row["seed"] == 1 and row["attack"] == "pushing_1" else {}) for row in three_seeds()]
+    for number, rows in enumerate((all_of_them, one_of_them)):
+        check_png(accuracy_bars(rows, tmp_path / f"{number}" / "accuracy.png"))
+        check_png(predicted_label_bars(rows, tmp_path / f"{number}_labels" / "labels.png"))
+    bars, labels, bars_of_two, labels_of_two = drawn
+    assert len(bars.axes[0].patches) == 1
+    assert "Pushing-I\ndiverged" in words(bars)
+    assert "diverged" in words(labels)
+    assert "Pushing-I\n32.0 %, 1 of 3 diverged" in words(bars_of_two)
+    assert "diverged" not in words(labels_of_two)
