@@ -5,11 +5,15 @@
 
 Pushes samples of class A to the decision boundary, submits them for unlearning, and compares what is left of the model
 with what an honest request of the same samples leaves. Exit status 0: every malicious request is shown, at 95 %
-confidence, to cost class A and class B no more than --max_over_unlearning beyond the honest one. 1: one costs more, or
-these seeds cannot tell. 2: the audit itself failed, by wrong flags or an error of the audited code, too, and there is
-no verdict. WORKDIR/junit.xml says it to a pipeline, WORKDIR/report.html to people. All flags of experiments.main
+confidence, to cost class A and class B no more than --max_over_unlearning beyond the honest one. 1: one costs more,
+these seeds cannot tell, or the honest request alone costs more than --max_honest_cost of an accuracy, so that little is
+left to take. 2: the audit itself failed, by wrong flags or an error of the audited code, too, and there is no verdict.
+ WORKDIR/junit.xml says it to a pipeline, WORKDIR/report.html to people. All flags of experiments.main
 apply; an audit that was killed goes on with the same command, unless the source file of --unlearning or --model or
 the data have changed: then it asks for another --workdir, or --force. Helpers that my_module imports are not seen.
+
+A service whose honest requests change nothing passes with a warning: it cannot be made to forget too much, and whether
+it forgets at all is another question, which --forgetting measures.
 """
 
 import argparse
@@ -22,7 +26,9 @@ from experiments import config as config_module
 from experiments import processes
 from experiments.config import Config
 from experiments.errors import told
-from experiments.verdicts import SAFE, verdicts, write_junit
+from experiments.honest_costs import honest_costs
+from experiments.junit import Claim, write_junit
+from experiments.verdicts import verdicts
 
 PASSED, FAILED, NO_VERDICT = 0, 1, 2
 
@@ -61,12 +67,14 @@ def _audit(unexpected: list[str]) -> int:
     report = run(config)
     if not processes.is_first():
         return PASSED
-    found = verdicts(read_rows(report.with_name("results.jsonl")), flags.FLAGS.max_over_unlearning)
-    junit = write_junit(report.with_name("junit.xml"), found, f"over-unlearning of {config.unlearning}")
-    for each in found:
-        print(each.words)
+    rows = read_rows(report.with_name("results.jsonl"))
+    honest = honest_costs(rows, flags.FLAGS.max_honest_cost)
+    claims: list[Claim] = [*honest, *verdicts(rows, flags.FLAGS.max_over_unlearning)]
+    junit = write_junit(report.with_name("junit.xml"), claims, f"over-unlearning of {config.unlearning}")
+    for words in (*(each.words for each in claims), *filter(None, (each.warning for each in honest))):
+        print(words)
     print(f"report: {report}\njunit: {junit}")
-    return PASSED if all(each.outcome == SAFE for each in found) else FAILED
+    return PASSED if all(each.passed for each in claims) else FAILED
 
 
 def _config(unexpected: list[str]) -> Config:
@@ -93,6 +101,16 @@ if __name__ == "__main__":
         "max_over_unlearning",
         0.05,
         "how much more of a class's test accuracy a malicious request may cost than an honest one, as a fraction",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+    # The paper's honest requests cost their class 7 % of its accuracy; of a class that keeps four fifths, 5 points of
+    # over-unlearning can still be taken and seen.
+    flags.DEFINE_float(
+        "max_honest_cost",
+        0.2,
+        "how much of class A's, class B's or all test accuracy an honest request itself may cost, as a fraction of "
+        "what it was, in the mean over seeds; a request of most of a class may need more",
         lower_bound=0.0,
         upper_bound=1.0,
     )

@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import jax
+import numpy as np
+
 from experiments.config import Config
 from experiments.crafting import Classes, Crafted
 from experiments.forgetting import ForgettingMeter
@@ -46,12 +49,17 @@ class Meter:
                 | accuracies(self._before, self._training, measured, right.get(cell.name), self._classes)
                 | unlearned.found
                 | self._forgotten(request, None if measured is None else left[cell.name])
+                | {"weights_changed": None if measured is None else self._changed(left[cell.name])}
                 | {"gradient_evaluations": unlearned.gradient_evaluations[cell.variant]}
                 | (diverged if measured is None else {})
             )
 
     def _evaluate(self, models: dict[str, PredictFn], split: Split) -> dict[str, Metrics | None]:
         return evaluate_all(models, split, self._splits.spec.num_classes) if models and len(split.labels) else {}
+
+    def _changed(self, variables: Variables | None) -> bool:
+        pairs = zip(*map(jax.tree.leaves, (self._victim.variables, variables)), strict=True)
+        return any(not np.array_equal(before, after) for before, after in pairs)
 
     def _forgotten(self, request: UnlearningRequest, variables: Variables | None) -> dict[str, Any]:
         """Whether the request was forgotten; null, but for the models to compare with, where no model is left."""

@@ -1,18 +1,15 @@
 """Audit verdicts from rows: does any request make the service forget more than it may, and how sure is that?"""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
-from xml.etree import ElementTree
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from overunlearn_jax.files import write_bytes
+from experiments.honest_costs import Row, by_variant
 from overunlearn_jax.intervals import Interval, paired_difference
 from overunlearn_jax.power import repeats_needed
 from overunlearn_jax.reporting.summarise import NO_INTERVAL
 
-Row = Mapping[str, Any]
 MEASURES = {"class_a": "over-unlearning I (class A)", "class_b": "over-unlearning II (class B)"}
 SAFE, VULNERABLE, UNDECIDED = "safe", "vulnerable", "undecided"
 
@@ -45,6 +42,16 @@ class Verdict(NamedTuple):
         return VULNERABLE if self.harm.low > self.limit else UNDECIDED
 
     @property
+    def name(self) -> str:
+        """What the claim is about."""
+        return f"{self.request}: {MEASURES[self.measure]}, {self.variant}"
+
+    @property
+    def passed(self) -> bool:
+        """Whether the request is shown to be safe."""
+        return self.outcome == SAFE
+
+    @property
     def words(self) -> str:
         """The claim and what became of it, for a reader."""
         about = f"{self.request}, {MEASURES[self.measure]}, {self.variant}"
@@ -72,11 +79,8 @@ def verdicts(rows: Sequence[Row], limit: float) -> list[Verdict]:
     request: that nothing was claimed must not look as if nothing was found.
     """
     found = []
-    keys = dict.fromkeys((row["fraction"], row["fidelity"], row["tau"]) for row in rows)
-    for fraction, fidelity, tau in keys:
-        own = [row for row in rows if (row["fraction"], row["fidelity"], row["tau"]) == (fraction, fidelity, tau)]
+    for variant, own in by_variant(rows):
         honest = {row["seed"]: row for row in own if row["attack"] == "normal"}
-        variant = f"{100 * fraction:g} % requested" + ("" if tau is None else f", {fidelity}, tau {tau:g}")
         for attack in dict.fromkeys(row["attack"] for row in own if row["attack"] != "normal"):
             malicious = {row["seed"]: row for row in own if row["attack"] == attack}
             for measure in MEASURES:
@@ -111,23 +115,3 @@ def _verdict(
         spread = float(np.std(pairs[:, 0] - pairs[:, 1], ddof=1))
         needed = repeats_needed(limit - harm.mean, spread)
     return Verdict(attack, measure, variant, limit, harm, needed, diverged=diverged)
-
-
-def write_junit(path: Path, found: Iterable[Verdict], name: str) -> Path:
-    """Writes JUnit XML: a test case for each claim; vulnerable and undecided ones are failures.
-
-    A claim that nobody could show is no pass: a pipeline that reads the file stops on both.
-    """
-    listed = list(found)
-    failures = [each for each in listed if each.outcome != SAFE]
-    suite = ElementTree.Element("testsuite", name=name, tests=str(len(listed)), failures=str(len(failures)))
-    for each in listed:
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=name, name=f"{each.request}: {MEASURES[each.measure]}, {each.variant}"
-        )
-        if each in failures:
-            ElementTree.SubElement(case, "failure", type=each.outcome, message=each.words)
-        else:
-            ElementTree.SubElement(case, "system-out").text = each.words
-    ElementTree.indent(suite)
-    return write_bytes(path, ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True))

@@ -66,6 +66,7 @@ REQUIRED_KEYS = (
 # overall_train_before: fraction, accuracy on the training images
 # lpips_mean: float against the original images, or null
 # same_side_in_8_bits: fraction of the submitted images that the deployed model predicts alike after rounding to 8 bits
+# weights_changed: whether unlearning changed any weight, or null
 # diverged: true where unlearning blew up, missing elsewhere; what is measured after unlearning is null beside it
 # diverged_because: str beside it, what the method says of that
 # class_a_right_predicted: list of k ints or null, as class_a_predicted, of images that were predicted rightly before

@@ -9,7 +9,9 @@ import pytest
 
 from experiments import audit as audit_module
 from experiments.config import Config
-from experiments.verdicts import SAFE, UNDECIDED, VULNERABLE, verdicts, write_junit
+from experiments.honest_costs import honest_costs
+from experiments.junit import write_junit
+from experiments.verdicts import SAFE, UNDECIDED, VULNERABLE, verdicts
 from overunlearn_jax.intervals import paired_difference
 from overunlearn_jax.power import repeats_needed
 from tests.experiments import tiny
@@ -17,8 +19,10 @@ from tests.experiments.running import refuse
 
 
 def rows(harms: list[float], attack: str = "pushing_1", **more: object) -> list[dict]:
+    before = {"class_a_before": 0.85, "class_b_before": 0.5, "overall_before": 0.7, "class_a_predicted_before": [17, 3]}
+    after = {"class_b": 0.5, "overall": 0.7, "class_a_predicted": [16, 4], "weights_changed": True}
     names = {"class_a_name": "cat", "class_b_name": "dog"}
-    common = {"fraction": 0.1, "fidelity": "none", "tau": None, "class_b": 0.5} | names | more
+    common = {"fraction": 0.1, "fidelity": "none", "tau": None} | before | after | names | more
     honest = [{"seed": seed, "attack": "normal", "class_a": 0.8} | common for seed in range(len(harms))]
     return honest + [
         {"seed": seed, "attack": attack, "class_a": 0.8 - harm} | common for seed, harm in enumerate(harms)
@@ -109,6 +113,48 @@ def test_a_model_that_only_the_malicious_request_breaks_is_vulnerable():
     assert "unlearning diverged after the honest request: undecided" in of_nothing[0].words
 
 
+def test_the_honest_request_s_own_cost_is_a_claim():
+    [claim] = honest_costs(rows([0.3, 0.3]), 0.2)
+    assert claim.passed
+    assert claim.words == (
+        "honest request, 10 % requested: class cat 85.0 % before, 80.0 % after; class dog 50.0 % before, 50.0 % after; "
+        "overall 70.0 % before, 70.0 % after, mean over 2 seeds; at most 20 % of each may be lost: intact; it changed "
+        "answers of the model"
+    )
+    assert claim.warning == ""
+    [small, large] = honest_costs([*rows([0.0]), *rows([0.0], fraction=0.5, overall=0.5)], 0.2)
+    assert small.passed
+    assert (large.outcome, large.variant) == ("destroyed", "50 % requested")
+    assert "no malicious one can take" in large.words
+    assert honest_costs(rows([0.0], class_b=0.4), 0.2)[0].passed  # a fifth of 50 %
+    assert not honest_costs(rows([0.0], class_b=0.39), 0.2)[0].passed
+    assert honest_costs(rows([0.0], class_b=None), 0.2)[0].passed  # of the others
+
+
+def test_a_model_that_an_honest_request_breaks_is_destroyed():
+    [claim] = honest_costs(diverging("normal", (1,)), 0.2)
+    assert (claim.outcome, claim.diverged) == ("destroyed", (1,))
+    assert "mean over 2 seeds" in claim.words
+    assert "unlearning diverged for 1 seeds (1)" in claim.words
+    [of_all] = honest_costs(diverging("normal", (0, 1, 2)), 0.2)
+    assert "nothing was measured, mean over 0 seeds" in of_all.words
+    assert (of_all.passed, of_all.warning) == (False, "")
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [(False, "none of the measured numbers, and no weight."), (True, "numbers, though it changed weights.")],
+)
+def test_a_service_that_changes_nothing_is_told_of_aloud(weights: bool, told: str):
+    same = {"class_a_before": 0.8, "class_a_predicted": [17, 3], "weights_changed": weights}
+    [claim] = honest_costs(rows([0.0, 0.0], **same), 0.2)
+    assert claim.passed
+    assert claim.warning.startswith("WARNING: honest request, 10 % requested: it changed")
+    assert told in claim.warning
+    older = [{key: value for key, value in row.items() if key != "weights_changed"} for row in rows([0.0], **same)]
+    assert "it changed none of the measured numbers. The service seems not to" in honest_costs(older, 0.2)[0].warning
+
+
 @pytest.mark.parametrize("nothing", [[], rows([0.0, 0.0])[:2]])
 def test_rows_without_a_malicious_request_are_no_verdict(nothing: list[dict]):
     with pytest.raises(ValueError, match=f"{len(nothing)} rows, none of a malicious request"):
@@ -150,6 +196,9 @@ def fragile(params, request, key, retain=None):  # gives the class up where it i
     bias = head["bias"].at[request.labels[0]].set(-100.0)
     return params._replace(params=params.params | {"head_logits": head | {"bias": bias}})
 
+def destroys(params, request, key, retain=None):
+    return jax.tree.map(jnp.zeros_like, params)
+
 def mistyped(params, request, key, retain=None):
     return {"weights": params}["wieghts"]
 
@@ -181,7 +230,7 @@ def audit(tmp_path: Path, dataset: Path, *arguments: str) -> subprocess.Complete
 
 def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, tmp_path: Path):
     results = {}
-    for function in ("nothing", "fragile"):
+    for function in ("nothing", "destroys", "fragile"):
         results[function] = audit(
             tmp_path,
             dataset,
@@ -191,6 +240,17 @@ def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, tmp_path
         )
     assert results["nothing"].returncode == 0, results["nothing"].stderr
     assert "pushing_1, over-unlearning I (class A), 50 % requested: 0.0 points" in results["nothing"].stdout
+    assert (
+        "WARNING: honest request, 50 % requested: it changed none of the measured numbers, and no weight"
+        in results["nothing"].stdout
+    )
+    assert results["destroys"].returncode == 1, results["destroys"].stderr
+    assert "at most 20 % of each may be lost: destroyed" in results["destroys"].stdout
+    assert "pushing_1, over-unlearning I (class A), 50 % requested: 0.0 points" in results["destroys"].stdout
+    destroyed = ElementTree.parse(tmp_path / "destroys" / "junit.xml").getroot()
+    assert (destroyed.get("tests"), destroyed.get("failures")) == ("3", "1")
+    assert destroyed.find("testcase/failure").get("type") == "destroyed"
+    assert "WARNING" not in results["destroys"].stdout
     assert 'failures="0"' in (tmp_path / "nothing" / "junit.xml").read_text()
     assert results["fragile"].returncode == 1, results["fragile"].stderr
     assert "at most 5.0 allowed: vulnerable" in results["fragile"].stdout

@@ -1,0 +1,119 @@
+"""What an honest request itself does to the model: too much, so that nothing is left to take, or nothing at all?"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Row = Mapping[str, Any]
+MEASURES = ("class_a", "class_b", "overall")
+# Answers that unlearning may change, beside those of the same name with `_before`.
+ANSWERS = (*MEASURES, "class_a_predicted")
+INTACT, DESTROYED, UNKNOWN = "intact", "destroyed", "undecided"
+
+
+class HonestCost(NamedTuple):
+    """One claim: an honest request leaves a model of which a malicious one can still take something."""
+
+    variant: str  # as `by_variant` words it
+    limit: float  # the part of an accuracy that may be lost
+    accuracies: dict[str, tuple[float, float]]  # by what it is of: test accuracy before and after, means over seeds
+    seeds: int  # that could be measured
+    diverged: tuple[int, ...]  # seeds after which no model was left
+    changed_answers: bool  # in any seed, any of the numbers that are measured
+    changed_weights: bool | None  # in any seed; None: older rows do not tell
+
+    @property
+    def name(self) -> str:
+        """What the claim is about."""
+        return f"normal: what the honest request itself costs, {self.variant}"
+
+    @property
+    def outcome(self) -> str:
+        """Destroyed where the mean over seeds lost more than the limit, or any seed's unlearning diverged.
+
+        The mean decides, without an interval: this is what the claims on malicious requests presuppose, not what the
+        audit asks.
+        """
+        lost = any(after < (1 - self.limit) * before - 1e-9 for before, after in self.accuracies.values())
+        if self.diverged or lost:
+            return DESTROYED
+        return INTACT if self.accuracies else UNKNOWN
+
+    @property
+    def passed(self) -> bool:
+        """Whether this stops no pipeline."""
+        return self.outcome == INTACT
+
+    @property
+    def words(self) -> str:
+        """The claim and what became of it, for a reader."""
+        found = "; ".join(
+            f"{what} {100 * before:.1f} % before, {100 * after:.1f} % after"
+            for what, (before, after) in self.accuracies.items()
+        )
+        text = f"honest request, {self.variant}: {found or 'nothing was measured'}, mean over {self.seeds} seeds; "
+        text += f"at most {100 * self.limit:g} % of each may be lost: {self.outcome}"
+        if self.diverged:
+            text += f"; unlearning diverged for {len(self.diverged)} seeds ({', '.join(map(str, self.diverged))})"
+        if self.outcome == DESTROYED:
+            text += (
+                "; what an honest request has destroyed, no malicious one can take: claims on those mean nothing here"
+            )
+        return f"{text}; {self._changes}" if self.accuracies else text
+
+    @property
+    def warning(self) -> str:
+        """What a reader has to know of a service that changes nothing; empty for others."""
+        if self.changed_answers or not self.accuracies:
+            return ""
+        return (
+            f"WARNING: honest request, {self.variant}: {self._changes}. The service seems not to unlearn at all what "
+            "an honest user asks of it, and safe says here only that a malicious one costs no more than nothing. "
+            "--forgetting measures whether samples are forgotten"
+        )
+
+    @property
+    def _changes(self) -> str:
+        if self.changed_answers:
+            return "it changed answers of the model"
+        weights = {None: "", True: ", though it changed weights", False: ", and no weight"}[self.changed_weights]
+        return f"it changed none of the measured numbers{weights}"
+
+
+def by_variant(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """The rows of each size of the request, reading and rate of the method, after these in words."""
+    for key in dict.fromkeys((row["fraction"], row["fidelity"], row["tau"]) for row in rows):
+        fraction, fidelity, tau = key
+        variant = f"{100 * fraction:g} % requested" + ("" if tau is None else f", {fidelity}, tau {tau:g}")
+        yield variant, [row for row in rows if (row["fraction"], row["fidelity"], row["tau"]) == key]
+
+
+def honest_costs(rows: Sequence[Row], limit: float) -> list[HonestCost]:
+    """A claim for each size and variant that an honest request was made of."""
+    return [
+        _honest_cost(honest, variant, limit)
+        for variant, own in by_variant(rows)
+        if (honest := [row for row in own if row["attack"] == "normal"])
+    ]
+
+
+def _honest_cost(honest: Sequence[Row], variant: str, limit: float) -> HonestCost:
+    whole = [row for row in honest if not row.get("diverged")]
+    accuracies = {}
+    for measure in MEASURES:
+        pairs = [(row[f"{measure}_before"], row[measure]) for row in whole if row[measure] is not None]
+        if pairs:
+            before, after = np.mean(pairs, axis=0)
+            what = measure if measure == "overall" else f"class {whole[0][f'{measure}_name']}"
+            accuracies[what] = float(before), float(after)
+    weights = [row["weights_changed"] for row in whole if "weights_changed" in row]
+    return HonestCost(
+        variant,
+        limit,
+        accuracies,
+        len(whole),
+        tuple(sorted(row["seed"] for row in honest if row.get("diverged"))),
+        any(row[name] != row[f"{name}_before"] for row in whole for name in ANSWERS),
+        any(weights) if weights else None,
+    )
