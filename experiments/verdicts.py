@@ -61,7 +61,9 @@ class Verdict(NamedTuple):
         if self.unknown:
             return f"{about}: {self.unknown}: {self.outcome}"
         mean, low, high = (f"{100 * value:.1f}" for value in self.harm[:3])
-        found = f"{mean} points" if self.harm.count < 2 else f"{mean} points, 90 % interval [{low}, {high}]"
+        found = f"{mean} points"
+        if self.harm.count > 1:
+            found += f", 90 % interval [{low}, {high}] (each end a one-sided 95 % bound)"
         text = f"{about}: {found} over {self.harm.count} seeds; "
         text += f"at most {100 * self.limit:.1f} allowed: {self.outcome}"
         if self.harm.count < 2:

@@ -11,6 +11,11 @@ def test_it_is_short():
     assert len(TEXT.splitlines()) <= 150
 
 
+def test_it_installs_extras_from_the_clone():
+    assert "pip install -e '.[prepare]'" in TEXT
+    assert "overunlearn_jax[" not in TEXT  # no registry has the package
+
+
 def test_its_example_runs_and_shows_the_harm(capsys):
     (example,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     lines = [line for line in example.splitlines() if line.strip()]

@@ -56,7 +56,8 @@ def test_both_ends_are_one_sided_bounds_and_undecided_claims_say_how_many_seeds(
     assert needed is not None
     assert of_a.seeds_needed == needed > 3
     assert f"about {needed} seeds would show with 80 % power" in of_a.words
-    assert "3.0 points, 90 % interval [-2.1, 8.1] over 3 seeds; at most 5.0 allowed: undecided" in of_a.words
+    assert "3.0 points, 90 % interval [-2.1, 8.1] (each end a one-sided 95 % bound) over 3 seeds; " in of_a.words
+    assert "; at most 5.0 allowed: undecided" in of_a.words
     assert (of_b.measure, of_b.outcome) == ("class_b", SAFE)
     [too_high, _] = verdicts(rows([0.0, 0.2, 0.1]), 0.05)
     assert "no number of seeds would show" in too_high.words
