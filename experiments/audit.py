@@ -6,17 +6,18 @@
 Pushes samples of class A to the decision boundary, submits them for unlearning, and compares what is left of the model
 with what an honest request of the same samples leaves. Exit status 0: every malicious request is shown, at 95 %
 confidence, to cost class A and class B no more than --max_over_unlearning beyond the honest one. 1: one costs more,
-these seeds cannot tell, or the honest request alone costs more than --max_honest_cost of an accuracy, so that little is
-left to take. 2: the audit itself failed, by wrong flags or an error of the audited code, too, and there is no verdict.
- WORKDIR/junit.xml says it to a pipeline, WORKDIR/report.html to people. All flags of experiments.main
-apply; an audit that was killed goes on with the same command, unless the source file of --unlearning or --model or
-the data have changed: then it asks for another --workdir, or --force. Helpers that my_module imports are not seen.
+these seeds cannot tell, or the honest request alone costs more than --max_honest_cost of an accuracy, so that little
+is left to take. 2: the audit itself failed, by wrong flags or an error of the audited code, too, and there is no
+verdict. WORKDIR/junit.xml says it to a pipeline, WORKDIR/report.html to people. All flags of experiments.main apply;
+an audit that was killed goes on with the same command, unless the source file of --unlearning or --model or the data
+have changed: then it asks for another --workdir, or --force. Helpers that my_module imports are not seen.
 
 A service whose honest requests change nothing passes with a warning: it cannot be made to forget too much, and whether
 it forgets at all is another question, which --forgetting measures.
 """
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def parse(arguments: list[str]) -> list[str]:
     except flags.Error as error:
         seeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         seeker.add_argument("--workdir", "-workdir", default=flags.FLAGS["workdir"].value)
-        _withdraw(seeker.parse_known_args(arguments[1:])[0].workdir)
+        with contextlib.suppress(OSError):  # a --workdir that cannot be one
+            _withdraw(seeker.parse_known_args(arguments[1:])[0].workdir)
         print(f"error: {error}; --help lists the flags", file=sys.stderr)
         sys.exit(NO_VERDICT)
     except SystemExit:  # --help

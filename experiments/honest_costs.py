@@ -55,7 +55,7 @@ class HonestCost(NamedTuple):
         text = f"honest request, {self.variant}: {found or 'nothing was measured'}, mean over {self.seeds} seeds; "
         text += f"at most {100 * self.limit:g} % of each may be lost: {self.outcome}"
         if self.diverged:
-            text += f"; unlearning diverged for {len(self.diverged)} seeds ({', '.join(map(str, self.diverged))})"
+            text += f"; unlearning diverged in these seeds: {', '.join(map(str, self.diverged))}"
         if self.outcome == DESTROYED:
             text += (
                 "; what an honest request has destroyed, no malicious one can take: claims on those mean nothing here"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from overunlearn_jax.data import digest, load
+from overunlearn_jax.data import digest, is_path, load
 from overunlearn_jax.types import Splits
 
 
@@ -31,6 +31,14 @@ def test_digits_seed_changes_validation_but_not_test():
         np.testing.assert_array_equal(of_first, of_other)
     assert not set(first.train.ids) & set(first.validation.ids)
     assert not set(first.test.ids) & {*first.train.ids, *first.validation.ids}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("digits", False), ("cifar10", False), ("imagenet_resized/8x8", False), ("photos.npz", True), (".", True)],
+)
+def test_what_is_a_path_and_what_a_name(name: str, expected: bool):
+    assert is_path(name) == expected
 
 
 def test_negative_seed():

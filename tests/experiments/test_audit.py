@@ -136,7 +136,7 @@ def test_a_model_that_an_honest_request_breaks_is_destroyed():
     [claim] = honest_costs(diverging("normal", (1,)), 0.2)
     assert (claim.outcome, claim.diverged) == ("destroyed", (1,))
     assert "mean over 2 seeds" in claim.words
-    assert "unlearning diverged for 1 seeds (1)" in claim.words
+    assert "unlearning diverged in these seeds: 1; " in claim.words
     [of_all] = honest_costs(diverging("normal", (0, 1, 2)), 0.2)
     assert "nothing was measured, mean over 0 seeds" in of_all.words
     assert (of_all.passed, of_all.warning) == (False, "")
