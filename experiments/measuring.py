@@ -51,6 +51,7 @@ class Meter:
                 | self._forgotten(request, None if measured is None else left[cell.name])
                 | {"weights_changed": None if measured is None else self._changed(left[cell.name])}
                 | {"gradient_evaluations": unlearned.gradient_evaluations[cell.variant]}
+                | {"seconds_unlearn": unlearned.seconds[cell.variant]}
                 | (diverged if measured is None else {})
             )
 

@@ -120,8 +120,5 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
         if not todo:
             continue
         keep_pictures(config, seed, fraction, request)
-        began = time.perf_counter()
-        unlearned = jax.block_until_ready(unlearner(request, keys.unlearn))
-        seconds = (time.perf_counter() - began) / len(unlearned.variables)
-        for row in meter.rows(todo, crafted, count, request, unlearned):
-            append_row(results, row | {"seconds_unlearn": seconds})
+        for row in meter.rows(todo, crafted, count, request, unlearner(request, keys.unlearn)):
+            append_row(results, row)

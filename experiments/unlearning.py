@@ -1,6 +1,7 @@
 """The service's side of a run: which unlearning the flags ask for, as a list of variants to try on every request."""
 
 import inspect
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,6 +70,7 @@ class Unlearned(NamedTuple):
 
     variables: dict[Variant, Variables | None]  # None: the method diverged
     gradient_evaluations: dict[Variant, int | None]  # None: it was not done
+    seconds: dict[Variant, float]  # of the method alone; those of variants made in one call are shared out
     found: dict[str, Any]  # for the rows: what the service made of the request
     why: str = ""  # what a method that diverged says of it
 
@@ -96,12 +98,15 @@ class Unlearner:
             return _first_order(self._config, self._victim, self._splits.spec, submitted, key)
         retain, found = self._retained(request)
         only = Variant("none", None)
+        began = time.perf_counter()
         try:
             with counting() as work, self._bar:
                 after = self._method(self._victim.model, self._victim.variables, *submitted, key, retain)
+                jax.block_until_ready(after)
         except DivergedError as error:  # of this request; the next one may go well
-            return Unlearned({only: None}, {only: None}, found, str(error))
-        return Unlearned({only: after}, {only: work.gradient_evaluations}, found)
+            return Unlearned({only: None}, {only: None}, {only: time.perf_counter() - began}, found, str(error))
+        seconds = time.perf_counter() - began
+        return Unlearned({only: after}, {only: work.gradient_evaluations}, {only: seconds}, found)
 
     def _retained(self, request: UnlearningRequest) -> tuple[Split | None, dict[str, Any]]:
         """The training data without what the submitted images are nearest to, for a method that may use it."""
@@ -161,8 +166,10 @@ def _first_order(config: Config, victim: Victim, spec: DatasetSpec, request: Req
     """All taus of a reading in one vmapped call, which takes their common gradient once."""
     results: dict[Variant, Variables | None] = {}
     gradients: dict[Variant, int | None] = {}
+    seconds: dict[Variant, float] = {}
     for fidelity in config.fidelity:
         reading = FIDELITIES[fidelity]
+        began = time.perf_counter()
         with counting() as work:
             swept = sweep_tau(
                 np.asarray(config.taus),
@@ -175,8 +182,11 @@ def _first_order(config: Config, victim: Victim, spec: DatasetSpec, request: Req
                 replacement=reading.replacement,
                 last_partial_batch_only=reading.last_partial_batch_only,
             )
+        jax.block_until_ready(swept)
+        each = (time.perf_counter() - began) / len(config.taus)
         for index, tau in enumerate(config.taus):
             params = jax.tree.map(lambda leaf, index=index: jnp.asarray(leaf)[index], swept.params)
             results[Variant(fidelity, tau)] = swept._replace(params=params)
             gradients[Variant(fidelity, tau)] = work.gradient_evaluations
-    return Unlearned(results, gradients, {})
+            seconds[Variant(fidelity, tau)] = each
+    return Unlearned(results, gradients, seconds, {})

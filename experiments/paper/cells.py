@@ -60,7 +60,8 @@ def honest_costs(results: Results, study: str, fidelity: str = READING) -> dict[
     costs: dict[float, list[float]] = {}
     for row in results.get(study, ()):
         if (row["attack"], row["fraction"], row["fidelity"]) == ("normal", 0.1, fidelity) and row["tau"] is not None:
-            costs.setdefault(row["tau"], []).append(row["class_a_before"] - row["class_a"])
+            left = row["class_a"] or 0.0  # null where unlearning diverged: nothing is left
+            costs.setdefault(row["tau"], []).append(row["class_a_before"] - left)
     return {tau: sum(cost) / len(cost) for tau, cost in sorted(costs.items())}
 
 

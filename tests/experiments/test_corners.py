@@ -119,7 +119,7 @@ def test_a_method_that_diverges_after_every_request_is_measured_beside_the_other
     settings = config(
         attacks=("normal", "blending"),
         unlearning="gradient_ascent",
-        method_settings="learning_rate=inf,steps=1",
+        method_settings="learning_rate=3e38,steps=5,bound=1e9",
         forgetting=True,
     )
     report = pipeline.run(settings)
