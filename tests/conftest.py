@@ -11,6 +11,13 @@ import pytest
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 os.environ.setdefault("NPROC", str(max(1, (os.cpu_count() or 1) // _WORKERS)))
 
+# Files whose tests take longest begin first, so that no worker is left alone with one of them at the end.
+_LONG = ("test_kill", "test_notebooks", "test_processes", "test_pipeline", "test_paper", "test_audit", "test_loading")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
+
 
 def share_compiled(folder: Path) -> dict[str, str]:
     """The environment of processes that find there what JAX has compiled before."""

@@ -28,15 +28,22 @@ class Chosen(NamedTuple):
         found = [row[name] for row in self.of(attack).values() if row.get(name) is not None]
         return mean_interval(found) if found else None
 
+    def work(self) -> Interval | None:
+        """Gradients of one sample that an honest request takes, over the seeds where it did not find the work done."""
+        found = [work for row in self.of("normal").values() if (work := row.get("gradient_evaluations"))]
+        return mean_interval(found) if found else None
+
     def seconds(self) -> Interval | None:
         """Of unlearning, over seeds: the fastest of the requests that did the honest one's work.
 
         The first request of a size waits for JAX to compile; one that found the work done, such as a retraining without
-        the same samples, did none.
+        the same samples, did none. A seed whose honest request did none is left out.
         """
         found = []
         for seed, honest in self.of("normal").items():
             work = honest.get("gradient_evaluations")
+            if not work:
+                continue
             same = [row for row in self.rows if row["seed"] == seed and row.get("gradient_evaluations") == work]
             found.append(min(row["seconds_unlearn"] for row in same))
         return mean_interval(found) if found else None

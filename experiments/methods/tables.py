@@ -42,12 +42,12 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
         ("LiRA TPR at 1 % FPR", "lira_tpr_at_1_fpr", 1, 3),
         ("JS to retrained", "js_to_retrained", 1, 3),
         ("relearn steps (100: or never)", "relearn_steps", 1, 1),
-        ("gradient evaluations", "gradient_evaluations", 1, 0),
     )
     columns: list[Column] = [
         ("needs", lambda each: _needs(each.run.method)),
         *((f"{title} beyond retrained", _beyond(name)) for title, name in ATTACKERS.items()),
         *((title, _plain(name, scale, digits)) for title, name, scale, digits in measures),
+        ("gradient evaluations", lambda each: _show(each.work(), 1, 0)),
         ("seconds", lambda each: _show(each.seconds(), 1)),
     ]
     lines = _lines(chosen, columns)
@@ -60,7 +60,7 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
             ]
             known = [_show(*each) for each in zip(numbers, *zip(*(m[2:] for m in measures), strict=True), strict=True)]
             beyond = [some.beyond_retrained("normal", name, suffix) for name in ATTACKERS.values()]
-            lines.append([title, "", *(_show(each, 1, 3) for each in beyond), *known, NOT_MEASURED])
+            lines.append([title, "", *(_show(each, 1, 3) for each in beyond), *known, NOT_MEASURED, NOT_MEASURED])
     return _table(columns, lines)
 
 

@@ -118,6 +118,11 @@ def test_seconds_are_those_of_the_same_work_without_compiling():
     for row in written:
         row["gradient_evaluations"] *= row["attack"] == "normal"  # the others found it done
     assert found.seconds() == pytest.approx(mean_interval([9, 9, 9]))
+    assert found.work() == pytest.approx(mean_interval([500, 500, 500]))
+    for row in written:
+        row["gradient_evaluations"] = 0  # a run that was killed after the work, and went on
+    assert found.seconds() is None
+    assert found.work() is None
 
 
 def test_what_an_attacker_finds_is_compared_with_the_retrained_model_of_the_same_seed():
