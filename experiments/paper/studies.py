@@ -14,6 +14,8 @@ TAUS = {
     "cifar100": (2e-4, 3e-4, 5e-4, 7e-4, 1e-3, 1.4e-3, 2e-3, 3e-3, 5e-3, 7e-3, 1e-2),
     "stl10": (2e-5, 3e-5, 5e-5, 7e-5, 1e-4, 1.4e-4, 2e-4, 3e-4, 5e-4, 7e-4, 1e-3, 2e-3),
 }
+# Of deeper networks an honest request costs much more at the same rate.
+DEEPER = {"taus": (1e-6, 2e-6, 3e-6, 5e-6, 7e-6, 1e-5, 1.4e-5, 2e-5, 3e-5, 5e-5, 7e-5, 1e-4)}
 PUSHES = ("normal", "pushing_1", "pushing_2")
 CIFAR10 = {"dataset": "cifar10", "class_a": "airplane", "class_b": "cat"}
 CIFAR100 = {"dataset": "cifar100", "class_a": "apple", "class_b": "orange"}
@@ -95,13 +97,13 @@ STUDIES: dict[str, dict[str, Any]] = {
         "blending_ratio": 0.5,
         "request_labels": "original",
     },
-    "cifar10_4_blocks": CIFAR10 | {"blocks": 4, "fractions": (0.1,), "attacks": PUSHES},
-    "cifar10_5_blocks": CIFAR10 | {"blocks": 5, "fractions": (0.1,), "attacks": PUSHES},
-    "cifar10_resnet": CIFAR10 | {"model": "resnet", "fractions": (0.1,), "attacks": PUSHES},
+    "cifar10_4_blocks": CIFAR10 | DEEPER | {"blocks": 4, "fractions": (0.1,), "attacks": PUSHES},
+    "cifar10_5_blocks": CIFAR10 | DEEPER | {"blocks": 5, "fractions": (0.1,), "attacks": PUSHES},
+    "cifar10_resnet": CIFAR10 | DEEPER | {"model": "resnet", "fractions": (0.1,), "attacks": PUSHES},
     "cifar10_width_8": CIFAR10 | {"width": 8, "fractions": (0.1,), "attacks": PUSHES},
     "cifar10_width_32": CIFAR10 | {"width": 32, "seeds": (0,), "fractions": (0.1,), "attacks": PUSHES},
 }
-VARIED = {name for settings in STUDIES.values() for name in settings} - {"width", "seeds"} | {"fidelity"}
+VARIED = {name for settings in STUDIES.values() for name in settings} - {"width", "seeds", "taus"} | {"fidelity"}
 NOTES = "--dataset_note='cifar100: note; stl10: note'"
 
 

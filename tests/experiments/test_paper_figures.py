@@ -25,7 +25,7 @@ def made_up_results() -> dict[str, list[dict]]:
     results = {}
     for study, settings in studies.STUDIES.items():
         fidelities = settings.get("fidelity", ("corrected",))
-        taus = studies.TAUS[settings["dataset"]]
+        taus = settings.get("taus", studies.TAUS[settings["dataset"]])
         places = itertools.product(settings["fractions"], settings["attacks"], (0, 1, 2), fidelities, taus)
         results[study] = [
             make_row(
