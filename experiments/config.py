@@ -70,8 +70,8 @@ class Config:
     # victim
     model: str = _flag(
         "vgg",
-        "vgg, resnet, or my_module:my_function called with (num_classes, image_shape) and trained; another name "
-        "for another victim",
+        "vgg, resnet, or my_module:my_function called with (num_classes, image_shape) and trained; trained again "
+        "when its source file changes",
     )
     blocks: int = _flag(3, "VGG blocks; the paper has 3, 4 and 5", least=1)
     width: int = _flag(32, "filters of the convolutions; the paper has 128 (vgg) and 64 (resnet)", least=1)

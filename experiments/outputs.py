@@ -64,10 +64,10 @@ def _refuse_others(config: Config, sources: dict[str, str]) -> None:
     if not changed:
         return
     listed = ", ".join(f"--{flag}={getattr(config, flag)}" for flag in changed)
-    advice = "give another --workdir, or --force to overwrite"
-    if "model" in changed:
-        advice += "; and another --cache_dir or name of the model, since trained victims are found by that name"
-    raise ValueError(f"{path.parent} holds rows that were made before {listed} changed: {advice}")
+    raise ValueError(
+        f"{path.parent} holds rows that were made before {listed} changed: give another --workdir, or --force to "
+        "overwrite"
+    )
 
 
 def write_manifest(config: Config, sources: dict[str, str]) -> None:

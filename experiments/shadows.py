@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.progress import TrainingBar
-from experiments.victims import build_model, settings_hash, train_settings
+from experiments.victims import build_model, settings_hash, source_of_model, train_settings
 from overunlearn_jax.data import digest
 from overunlearn_jax.files import write_npz
 from overunlearn_jax.forgetting import shadow_logits, shadow_subsets
@@ -53,6 +53,7 @@ def train_or_find_shadows(config: Config, splits: Splits, class_a: int) -> Shado
         "class_a": class_a,
         **train_settings(config)._asdict(),
         "shadows": config.shadows,
+        **source_of_model(config),
     }
     folder = Path(config.cache_dir) / "shadows" / settings_hash(settings)
     logits = []

@@ -16,7 +16,7 @@ def sources_of(config: Config) -> dict[str, str]:
     Code counts with the source files of the named module and of the function itself: helpers that they import are not
     seen. Data count where they are a path; a data set's name stands for its version.
     """
-    found = {flag: _of_code(flag, name) for flag in ("unlearning", "model") if ":" in (name := getattr(config, flag))}
+    found = {flag: of_code(flag, name) for flag in ("unlearning", "model") if ":" in (name := getattr(config, flag))}
     if data.is_path(config.dataset):
         found["dataset"] = data.digest(data.load(config.dataset, seed=config.seeds[0]))
     return found
@@ -27,7 +27,8 @@ def changed_since(noted: dict[str, str], now: dict[str, str]) -> list[str]:
     return [flag for flag, digest in now.items() if noted.get(flag, digest) != digest]
 
 
-def _of_code(flag: str, name: str) -> str:
+def of_code(flag: str, name: str) -> str:
+    """A digest of the source files that `--flag=my_module:my_function` names."""
     function = import_named(name, f"--{flag}=")
     files = dict.fromkeys(map(_file_of, (sys.modules[name.partition(":")[0]], function)))
     hasher = hashlib.blake2b(digest_size=8)

@@ -11,6 +11,7 @@ import jax
 from experiments.config import Config
 from experiments.progress import TrainingBar
 from experiments.sisa_victims import sisa_settings, train_or_find_sisa
+from experiments.sources import of_code
 from overunlearn_jax import checkpoint
 from overunlearn_jax.data import digest
 from overunlearn_jax.files import write_json
@@ -123,4 +124,10 @@ def _settings(config: Config, splits: Splits, seed: int) -> dict[str, object]:
         "batch_norm_momentum": config.batch_norm_momentum,
         **train_settings(config)._asdict(),
         "seed": seed,
+        **source_of_model(config),
     }
+
+
+def source_of_model(config: Config) -> dict[str, object]:
+    """A digest of a user's own model code: what changed under the same name is another victim. Nothing for built-in ones."""
+    return {"source": of_code("model", config.model)} if ":" in config.model else {}

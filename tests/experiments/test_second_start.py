@@ -157,6 +157,23 @@ def test_victims_are_found_again_by_what_made_them(config: MakeConfig, monkeypat
         find(settings, seed=7)
 
 
+def test_a_user_s_own_model_is_trained_again_when_its_code_changes(
+    config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    code = tmp_path / "changing_model.py"
+    code.write_text(
+        "from overunlearn_jax.models import vgg\n\ndef make(k, shape):\n    return vgg(k, shape, blocks=1, width=4)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = config(model="changing_model:make", attacks=("normal",))
+    first = ready(settings).victim
+    assert ready(settings).victim.name == first.name
+    code.write_text(code.read_text() + "# another release\n")
+    monkeypatch.setattr(victims, "fit", refuse)
+    with pytest.raises(CalledError):
+        ready(settings)
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_a_larger_request_pushes_only_what_is_new(config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     pushed: list[int] = []
