@@ -129,5 +129,5 @@ def _settings(config: Config, splits: Splits, seed: int) -> dict[str, object]:
 
 
 def source_of_model(config: Config) -> dict[str, object]:
-    """A digest of a user's own model code: what changed under the same name is another victim. Nothing for built-in ones."""
+    """A digest of a user's own model code: changed under the same name it is another victim."""
     return {"source": of_code("model", config.model)} if ":" in config.model else {}
