@@ -5,7 +5,13 @@ from collections.abc import Callable
 from experiments.paper.layout import ATTACKS, NAMES, PUSHES, READING, SAMPLES, Line, TableLayout, entry
 from experiments.paper.studies import SETS
 
-WIDTHS = {8: "cifar10_width_8", 16: "cifar10", 32: "cifar10_width_32"}
+NETWORKS = {
+    "VGG-3, width 16": "cifar10",
+    "VGG-3, width 8": "cifar10_width_8",
+    "VGG-4, width 16": "cifar10_4_blocks",
+    "VGG-5, width 16": "cifar10_5_blocks",
+    "ResNet, width 8": "cifar10_resnet",
+}
 PUSHED_WITH = {"the original label": "stl10", "the label that the model predicts": "stl10_predicted_labels"}
 BLENDED_WITH = {
     "the label that the model predicts": "cifar10_blending_0.5",
@@ -18,27 +24,28 @@ FINE_TUNED = {
 }
 
 
-def width() -> TableLayout:
-    """Does the victim's width decide how much pushing costs?"""
-    attacks = ("before", *PUSHES)
+def networks() -> TableLayout:
+    """Does the victim's network decide how much pushing costs?"""
     lines = [
         Line(
-            (str(size),),
+            (words,),
             (
-                *(entry("width", study, attack, 0.1, "class_a") for attack in attacks),
-                entry("width", study, "pushing_1", 0.1, "l2_mean"),
-                entry("width", study, "pushing_1", 0.1, "ssim_mean"),
+                entry("networks", study, "before", 0.1, "overall_train"),
+                *(entry("networks", study, attack, 0.1, "class_a") for attack in ("before", *PUSHES)),
+                entry("networks", study, "pushing_1", 0.1, "l2_mean"),
+                entry("networks", study, "pushing_1", 0.1, "ssim_mean"),
             ),
         )
-        for size, study in WIDTHS.items()
+        for words, study in NETWORKS.items()
     ]
+    pushes = (ATTACKS[attack] for attack in PUSHES)
     return TableLayout(
-        "width",
-        "Not in the paper: class A by the width of the victim, 400 airplanes, each width at its own rate",
-        ("Width", "Before", *(ATTACKS[attack] for attack in PUSHES), "L2 of Pushing-I", "SSIM of Pushing-I"),
+        "networks",
+        "Not in the paper: class A by the victim's network, 400 airplanes, each network at its own rate",
+        ("Network", "Training, overall", "Before", *pushes, "L2 of Pushing-I", "SSIM of Pushing-I"),
         tuple(lines),
-        "The paper's victim is 128 wide: 87.8 before, 81.7 after the honest request, 29.5 after either push; its SSIM "
-        "is 0.9748.",
+        "The paper's VGG-3 is 128 wide: 81.5 on its training data, class A 87.8 before, 81.7 after the honest request, "
+        "29.5 after either push; its SSIM is 0.9748.",
     )
 
 
@@ -112,7 +119,7 @@ def fine_tuning() -> TableLayout:
 
 PROBES: dict[str, Callable[[], TableLayout]] = {
     "readings": readings,
-    "width": width,
+    "networks": networks,
     "labels": labels,
     "blending_labels": blending_labels,
     "fine_tuning": fine_tuning,

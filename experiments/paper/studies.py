@@ -101,9 +101,8 @@ STUDIES: dict[str, dict[str, Any]] = {
     "cifar10_5_blocks": CIFAR10 | DEEPER | {"blocks": 5, "fractions": (0.1,), "attacks": PUSHES},
     "cifar10_resnet": CIFAR10 | DEEPER | {"model": "resnet", "fractions": (0.1,), "attacks": PUSHES},
     "cifar10_width_8": CIFAR10 | {"width": 8, "fractions": (0.1,), "attacks": PUSHES},
-    "cifar10_width_32": CIFAR10 | {"width": 32, "seeds": (0,), "fractions": (0.1,), "attacks": PUSHES},
 }
-VARIED = {name for settings in STUDIES.values() for name in settings} - {"width", "seeds", "taus"} | {"fidelity"}
+VARIED = {name for settings in STUDIES.values() for name in settings} - {"width", "taus"} | {"fidelity"}
 NOTES = "--dataset_note='cifar100: note; stl10: note'"
 
 
