@@ -1,13 +1,14 @@
-"""Why the readings of equation (12) differ: the gradient of the submitted images beside that of their replacement.
+"""What a request's step is made of: gradients of honest images, of pushed ones, and of the noise that replaces them.
 
-    python -m experiments.benchmarks.replacement_gradients \
-        --flagfile=experiments/flagfiles/cifar10_cpu_seeds.cfg --data_dir=PREPARED_TFDS_FOLDER
+    python -m experiments.benchmarks.request_gradients --config=runs/paper_cpu/cifar10/config.json
+    python -m experiments.benchmarks.request_gradients --flagfile=experiments/flagfiles/cifar10_cpu_seeds.cfg \
+        --attacks=normal --data_dir=PREPARED_TFDS_FOLDER
 
-For each seed's victim and honest request: the norm of the summed gradient in the unlearned parameters, the mean norm of
-one sample's, the mean cosine between two samples', and the mean probability of the request's label.
+For each seed's victim: the norm of the summed gradient in the unlearned parameters, the mean norm of one sample's, the
+mean cosine between two samples', and the mean probability of the request's label. Victims and pushed samples are those
+of the run, where the cache holds them; with --attacks=normal nothing is pushed.
 """
 
-import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -37,21 +38,27 @@ class Gradients(NamedTuple):
 
 
 def main(arguments: list[str]) -> None:
-    """Two lines for each seed."""
+    """Two or three lines for each seed."""
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected arguments {arguments[1:]}")
     config = config_module.from_flags(flags.FLAGS)
-    honest = dataclasses.replace(config, attacks=("normal",))
     for seed in config.seeds:
         keys = seed_keys(seed)
         splits = data.load(config.dataset, data_dir=config.data_dir or None, seed=seed)
         victim = train_or_find(config, splits, seed, keys.train)
         box = BlackBox(splits.spec, victim.predict)
         classes = Classes.of(config, splits.spec)
-        samples = choose_and_push(honest, victim.name, box, splits, classes, seed, keys.push).samples
-        noise = replacement_images("noise", keys.unlearn, samples.images, splits.spec.bounds)
-        for name, images in (("submitted images", samples.images), ("noise", np.asarray(noise))):
-            print(f"seed {seed}, {name}: {measure(victim, scope(config), images, samples.labels)}", flush=True)
+        crafted = choose_and_push(config, victim.name, box, splits, classes, seed, keys.push)
+        crossed = slice(None) if crafted.pushed is None else crafted.pushed.crossed
+        images, labels = crafted.samples.images[crossed], crafted.samples.labels[crossed]
+        asked = {
+            "honest": images,
+            "noise": np.asarray(replacement_images("noise", keys.unlearn, images, splits.spec.bounds)),
+        }
+        if crafted.pushed is not None:
+            asked["Pushing-I"] = crafted.pushed.inside[crossed]
+        for name, submitted in asked.items():
+            print(f"seed {seed}, {name}: {measure(victim, scope(config), submitted, labels)}", flush=True)
 
 
 def measure(victim: Victim, scope_name: str, images: np.ndarray, labels: np.ndarray) -> Gradients:

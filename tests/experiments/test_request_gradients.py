@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.benchmarks.replacement_gradients import measure
+from experiments.benchmarks.request_gradients import measure
 from experiments.victims import Victim
 from overunlearn_jax.models import pure_model
 
