@@ -51,7 +51,8 @@ def relearn_steps(
       The number of steps; 0 where the loss is low enough at once, None where `most` steps do not suffice.
 
     Raises:
-      ValueError: for no images, labels that do not fit them, settings out of range, or a loss that stops being finite.
+      ValueError: for no images, labels that do not fit them, settings out of range, or a loss that is not finite.
+      DivergedError: where the loss stops being finite on the way.
     """
     check_samples(model, variables, images, labels)
     if not (0 < target_loss < np.inf and 0 < learning_rate < np.inf):
