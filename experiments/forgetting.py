@@ -65,8 +65,11 @@ class ForgettingMeter:
         # By the forget set, which requests of one size share: the reference, and the numbers it makes of others.
         self._known: dict[bytes, tuple[_Reference, dict[str, Any]]] = {}
 
-    def measure(self, request: UnlearningRequest, unlearned: Variables) -> dict[str, Any]:
-        """The row's part on forgetting: the unlearned model's numbers, then those `_before` and `_retrained`."""
+    def measure(self, request: UnlearningRequest, unlearned: Variables | None) -> dict[str, Any]:
+        """The row's part on forgetting: the unlearned model's numbers, then those `_before` and `_retrained`.
+
+        The first are null for None: unlearning diverged, and no model is left.
+        """
         name = request.original_ids.tobytes()
         if name not in self._known:
             reference = self._reference(request)
@@ -81,6 +84,8 @@ class ForgettingMeter:
             }
             self._known[name] = reference, numbers | self._accuracies(reference.oracle)
         reference, numbers = self._known[name]
+        if unlearned is None:
+            return {key.removesuffix("_before"): None for key in numbers if key.endswith("_before")} | numbers
         return self._of(self._victim.model, unlearned, reference) | numbers
 
     def _reference(self, request: UnlearningRequest) -> _Reference:

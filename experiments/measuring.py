@@ -63,10 +63,4 @@ class Meter:
         return any(not np.array_equal(before, after) for before, after in pairs)
 
     def _forgotten(self, request: UnlearningRequest, variables: Variables | None) -> dict[str, Any]:
-        """Whether the request was forgotten; null, but for the models to compare with, where no model is left."""
-        if self._forgetting is None:
-            return {}
-        if variables is not None:
-            return self._forgetting.measure(request, variables)
-        of_others = self._forgetting.measure(request, self._victim.variables)
-        return {name: value if name.endswith(("_before", "_retrained")) else None for name, value in of_others.items()}
+        return self._forgetting.measure(request, variables) if self._forgetting else {}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tabulate import tabulate
 
+from experiments.forgetting import RELEARN_MOST
 from experiments.methods.choice import Chosen
 from experiments.methods.grid import LADDERS
 from overunlearn_jax.intervals import Interval
@@ -41,7 +42,7 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
         ("LiRA AUC", "lira_auc", 1, 3),
         ("LiRA TPR at 1 % FPR", "lira_tpr_at_1_fpr", 1, 3),
         ("JS to retrained", "js_to_retrained", 1, 3),
-        ("relearn steps (100: or never)", "relearn_steps", 1, 1),
+        (f"relearn steps ({RELEARN_MOST}: or never)", "relearn_steps", 1, 1),
     )
     columns: list[Column] = [
         ("needs", lambda each: _needs(each.run.method)),
