@@ -30,6 +30,11 @@ def main(arguments: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
     try:
         config = config_module.from_flags(flags.FLAGS)
+        if flags.FLAGS.method and config.experiment != methods_suite.NAME:
+            raise ValueError(
+                f"--method={','.join(flags.FLAGS.method)} is of --experiment=methods, and this is "
+                f"--experiment={config.experiment}: --unlearning says how a single run unlearns"
+            )
         if flags.FLAGS.dry_run:
             print(suite.dry_run(_plan(config)))
             return
@@ -58,7 +63,7 @@ def _run(config: Config) -> Pages:
 def _plan(config: Config) -> dict[str, Config]:
     """The runs behind a table or figure of the paper, or the grid of methods."""
     if config.experiment == methods_suite.NAME:
-        return methods_suite.plan(flags.FLAGS.scale, config, config_module.given(flags.FLAGS))
+        return methods_suite.plan(flags.FLAGS.scale, config, config_module.given(flags.FLAGS), flags.FLAGS.method)
     if not suite.is_of_the_paper(config.experiment):
         raise ValueError(
             f"--dry_run tells the cost of the paper's tables and figures, not of --experiment={config.experiment}: "
@@ -71,6 +76,7 @@ if __name__ == "__main__":
     config_module.define_flags()
     processes.define_flags()
     suite.define_flags()
-    for module in (config_module, processes, suite):
+    methods_suite.define_flags()
+    for module in (config_module, processes, suite, methods_suite):
         flags.adopt_module_key_flags(module)  # --help lists them
     app.run(main)

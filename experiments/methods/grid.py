@@ -1,5 +1,6 @@
 """The runs of the grid: each method at several strengths, from weak to strong, on the same victims and requests."""
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from experiments.config import ATTACKS, Config
@@ -52,9 +53,9 @@ def runs_of(method: str) -> list[Run]:
     return [Run(method, ",".join(filter(None, (strength, ladder.fixed)))) for strength in strengths]
 
 
-def all_runs() -> list[Run]:
-    """In the order in which they are made."""
-    return [run for method in LADDERS for run in runs_of(method)]
+def all_runs(methods: Collection[str] = ()) -> list[Run]:
+    """Of some methods, or of all, in the order in which they are made."""
+    return [run for method in LADDERS if not methods or method in methods for run in runs_of(method)]
 
 
 def run_config(run: Run, scale: str, places: dict[str, Any], overrides: dict[str, Any]) -> Config:

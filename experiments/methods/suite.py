@@ -1,25 +1,39 @@
-"""Runs the grid of methods and requests, and writes its page.
+"""Runs the grid of methods and requests, or part of it, and writes its page.
 
 python -m experiments.main --flagfile=experiments/flagfiles/methods.cfg --scale=cpu --data_dir=FOLDER
 
 A killed run goes on with the same command.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from absl import flags
+
 from experiments.config import Config
-from experiments.methods.grid import all_runs, run_config
+from experiments.methods.grid import LADDERS, all_runs, run_config
 from experiments.processes import is_first
 from experiments.suites import Pages, places_and_overrides
 
 NAME = "methods"
 
 
-def plan(scale: str, base: Config, given: dict[str, Any]) -> dict[str, Config]:
-    """The config of every run, by its folder; `given` are the flags of the command line."""
+def define_flags() -> None:
+    """Flags of the grid."""
+    flags.DEFINE_multi_enum(
+        "method",
+        [],
+        list(LADDERS),
+        "of --experiment=methods: this method alone; say it again for each further one. The page shows all that the "
+        "workdir has rows of",
+    )
+
+
+def plan(scale: str, base: Config, given: dict[str, Any], methods: Collection[str] = ()) -> dict[str, Config]:
+    """The config of every run, by its folder; `given` are the flags of the command line; no `methods`: all."""
     places, overrides = places_and_overrides(base, given, f"runs/methods_{scale}")
-    return {run.folder: run_config(run, scale, places, overrides) for run in all_runs()}
+    return {run.folder: run_config(run, scale, places, overrides) for run in all_runs(methods)}
 
 
 def run(configs: dict[str, Config], scale: str, command: str) -> Pages:

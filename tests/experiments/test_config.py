@@ -224,6 +224,7 @@ def test_wrong_values_in_a_config_file(tmp_path: Path):
         (["--widht=3"], "Did you mean: width"),
         (["quickstart"], "unexpected arguments ['quickstart']: every setting is a --flag"),
         (["--epochs=many"], "--epochs"),
+        (["--method=sisa"], "error: --method=sisa is of --experiment=methods"),
         (["--solver=sgd"], "error: --solver=sgd: expected one of adam, newton, sega"),
         (["--flagfile=nowhere.cfg"], "nowhere.cfg"),
         (["--config=nowhere.json"], "nowhere.json"),

@@ -69,6 +69,12 @@ def test_the_plan_shares_victims_and_refuses_what_the_grid_sets():
         suite.plan("cpu", Config(experiment="methods"), {"unlearning": "scrub"})
 
 
+def test_some_methods_can_be_asked_for_alone():
+    base = Config(experiment="methods")
+    assert list(suite.plan("cpu", base, {}, ["sisa", "retrain"])) == ["retrain", "sisa_shards_3_slices_3_epochs_8"]
+    assert len(suite.plan("cpu", base, {}, ["scrub"])) == len(runs_of("scrub"))
+
+
 def test_the_cost_of_training_again_is_told():
     plan = suite.plan("cpu", Config(experiment="methods"), {"epochs": 20, "seeds": (0, 1), "shadows": 8})
     told = {line.split("|")[1].strip(): float(line.split("|")[4]) for line in table(plan).splitlines()[2:]}
