@@ -75,8 +75,9 @@ def test_some_methods_can_be_asked_for_alone():
     assert len(suite.plan("cpu", base, {}, ["scrub"])) == len(runs_of("scrub"))
 
 
-def test_the_cost_of_training_again_is_told():
-    plan = suite.plan("cpu", Config(experiment="methods"), {"epochs": 20, "seeds": (0, 1), "shadows": 8})
+def test_the_cost_of_training_again_is_told(tmp_path: Path):
+    base = Config(experiment="methods", cache_dir=str(tmp_path / "cache"), workdir=str(tmp_path / "runs"))
+    plan = suite.plan("cpu", base, {"epochs": 20, "seeds": (0, 1), "shadows": 8})
     told = {line.split("|")[1].strip(): float(line.split("|")[4]) for line in table(plan).splitlines()[2:]}
     training = told["retrain"] / 2  # minutes, one a seed
     assert training > 1
