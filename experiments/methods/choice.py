@@ -12,7 +12,7 @@ Results = Mapping[str, Sequence[Row]]  # rows by the run's folder
 
 
 class Chosen(NamedTuple):
-    """A method at the strength that the rule picks."""
+    """A method at one strength, such as the one that the rule picks."""
 
     run: Run
     tau: float | None
@@ -68,10 +68,31 @@ class Chosen(NamedTuple):
             return None
         return paired_difference([honest[s][name] for s in shared], [malicious[s][name] for s in shared])
 
+    def honest_cost(self) -> Interval | None:
+        """What an honest request takes from class A, paired over seeds; None where it diverged in each."""
+        known = [row for row in self.of("normal").values() if row["class_a"] is not None]
+        before, after = ([row[name] for row in known] for name in ("class_a_before", "class_a"))
+        return paired_difference(before, after) if known else None
+
+    def diverged(self, attack: str) -> list[int]:
+        """The seeds in which this request left no model."""
+        return sorted(seed for seed, row in self.of(attack).items() if row["class_a"] is None)
+
     @property
     def setting(self) -> str:
         """What was picked, in words."""
         return f"tau={self.tau:g}" if self.tau is not None else self.run.settings
+
+
+def tried(results: Results, method: str) -> list[Chosen]:
+    """Every strength that has rows, from weak to strong."""
+    found = []
+    for run in runs_of(method):
+        rows = results.get(run.folder, ())
+        for tau in dict.fromkeys(row["tau"] for row in rows):
+            own = [row for row in rows if row["tau"] == tau]
+            found.append(Chosen(run, tau, own, _is_cheap([row for row in own if row["attack"] == "normal"])))
+    return found
 
 
 def choose(results: Results, method: str) -> Chosen | None:
@@ -80,14 +101,9 @@ def choose(results: Results, method: str) -> Chosen | None:
     The weakest where each costs more; None where nothing has run. Chosen on honest requests alone, it favours no
     attack.
     """
-    tried: list[Chosen] = []
-    for run in runs_of(method):
-        rows = results.get(run.folder, ())
-        for tau in dict.fromkeys(row["tau"] for row in rows):
-            own = [row for row in rows if row["tau"] == tau]
-            tried.append(Chosen(run, tau, own, _is_cheap([row for row in own if row["attack"] == "normal"])))
-    fitting = [each for each in tried if each.fits]
-    return fitting[-1] if fitting else tried[0] if tried else None
+    found = tried(results, method)
+    fitting = [each for each in found if each.fits]
+    return fitting[-1] if fitting else found[0] if found else None
 
 
 def _is_cheap(honest: Sequence[Row]) -> bool:

@@ -1,11 +1,11 @@
-"""The grid as two tables: what each method's requests harm, and whether honest ones are forgotten."""
+"""The grid as tables: what each method's requests harm, whether honest ones are forgotten, and every strength."""
 
 from collections.abc import Callable
 
 from tabulate import tabulate
 
 from experiments.forgetting import RELEARN_MOST
-from experiments.methods.choice import Chosen
+from experiments.methods.choice import Chosen, Results, choose, tried
 from experiments.methods.grid import LADDERS
 from overunlearn_jax.intervals import Interval
 from overunlearn_jax.unlearn import METHODS
@@ -63,6 +63,39 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
             beyond = [some.beyond_retrained("normal", name, suffix) for name in ATTACKERS.values()]
             lines.append([title, "", *(_show(each, 1, 3) for each in beyond), *known, NOT_MEASURED, NOT_MEASURED])
     return _table(columns, lines)
+
+
+def strengths(results: Results) -> str:
+    """What each method does at every strength that was tried; the chosen ones are in bold."""
+    lines = []
+    for method in LADDERS:
+        chosen = choose(results, method)
+        for each in tried(results, method):
+            bold = "**" if chosen and (each.run, each.tau) == (chosen.run, chosen.tau) else ""
+            lines.append(
+                [
+                    f"{bold}{method}{bold}",
+                    f"{bold}{each.setting}{bold}",
+                    _or_diverged(each, "normal", each.honest_cost()),
+                    *(_or_diverged(each, attack, each.harm(attack, "class_a")) for attack in ATTACKS[1:]),
+                    _plain("forget_accuracy", 100, 1)(each),
+                    *(_beyond(name)(each) for name in ATTACKERS.values()),
+                ]
+            )
+    headers = [
+        "method",
+        "setting",
+        "honest request costs A",
+        *(f"{NAMES[attack]} beyond it" for attack in ATTACKS[1:]),
+        "forget accuracy",
+        *(f"{title} beyond retrained" for title in ATTACKERS),
+    ]
+    return str(tabulate(lines, headers, "github", disable_numparse=True))
+
+
+def _or_diverged(each: Chosen, attack: str, value: Interval | None) -> str:
+    seeds = ", ".join(map(str, each.diverged(attack)))
+    return ", ".join(filter(None, (_show(value, 100) if value or not seeds else "", seeds and f"diverged ({seeds})")))
 
 
 def _needs(method: str) -> str:

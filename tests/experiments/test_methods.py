@@ -155,6 +155,21 @@ def test_a_strength_at_which_an_honest_request_diverged_is_not_chosen():
     assert alone.harm("pushing_1", "class_a") is None
 
 
+def test_every_strength_is_shown_and_what_diverged_said():
+    gentle, strong, strongest = runs_of("salun")[:3]
+    broken = [row | dict.fromkeys(("class_a", "class_b", "overall")) for row in rows(0.85, 0.5)]
+    half = [
+        row | ({"class_a": None} if row["seed"] == 2 and row["attack"] == "pushing_2" else {}) for row in rows(0.7, 0.5)
+    ]
+    text = tables.strengths({gentle.folder: rows(0.85, 0.5), strong.folder: half, strongest.folder: broken})
+    lines = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
+    assert [line[0] for line in lines] == ["**salun**", "salun", "salun"]
+    assert lines[0][2:6] == ["4.0 [1.5, 6.5]", *["35.0 [35.0, 35.0]"] * 3]
+    assert lines[1][5] == "20.0 [20.0, 20.0], diverged (2)"
+    assert lines[2][2:6] == ["diverged (0, 1, 2)"] * 4
+    assert lines[0][7] == "0.100 [0.100, 0.100]"
+
+
 def test_tables_and_figure():
     chosen = {name: choose({runs_of(name)[0].folder: rows(0.85, 0.5)}, name) for name in ("retrain", "sisa", "salun")}
     harm = tables.harm(chosen)
