@@ -12,26 +12,36 @@ verdict. WORKDIR/junit.xml says it to a pipeline, WORKDIR/report.html to people.
 an audit that was killed goes on with the same command, unless the source file of --unlearning or --model or the data
 have changed: then it asks for another --workdir, or --force. Helpers that my_module imports are not seen.
 
+my_module lies in the current folder or on PYTHONPATH. Keep the functions of --unlearning and --model in two files: a
+change in the file of the model makes another victim, to be trained and pushed against anew.
+
+Bounds are over seeds, of these test images, and never finer than one of them, however well a few seeds agree.
+
 A service whose honest requests change nothing passes with a warning: it cannot be made to forget too much, and whether
 it forgets at all is another question, which --forgetting measures.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
+from tabulate import tabulate
 
 from experiments import config as config_module
 from experiments import processes
 from experiments.config import Config
 from experiments.errors import told
-from experiments.honest_costs import honest_costs
-from experiments.junit import Claim, write_junit
+from experiments.honest_costs import by_variant, honest_costs
+from experiments.junit import write_junit
 from experiments.verdicts import verdicts
 
 PASSED, FAILED, NO_VERDICT = 0, 1, 2
+DEFAULTS = {"experiment": "audit", "workdir": "runs/audit"}  # those of experiments.main are the quickstart's
 
 
 def parse(arguments: list[str]) -> list[str]:
@@ -63,8 +73,9 @@ def main(arguments: list[str]) -> None:
 def _audit(unexpected: list[str]) -> int:
     config = _config(unexpected)
     processes.join(flags.FLAGS)
-    from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
-    from overunlearn_jax.reporting import read_rows
+    from experiments.outputs import write_outputs  # after the flags: --help and wrong flags answer at once
+    from experiments.pipeline import run
+    from overunlearn_jax.reporting import Claim, Judgement, read_rows
 
     report = run(config)
     if not processes.is_first():
@@ -72,11 +83,22 @@ def _audit(unexpected: list[str]) -> int:
     rows = read_rows(report.with_name("results.jsonl"))
     honest = honest_costs(rows, flags.FLAGS.max_honest_cost)
     claims: list[Claim] = [*honest, *verdicts(rows, flags.FLAGS.max_over_unlearning)]
+    judgement = Judgement(claims, [warning for each in honest if (warning := each.warning)])
     junit = write_junit(report.with_name("junit.xml"), claims, f"over-unlearning of {config.unlearning}")
-    for words in (*(each.words for each in claims), *filter(None, (each.warning for each in honest))):
+    write_outputs(config, report.with_name("results.jsonl"), judgement)
+    for words in (*(each.words for each in claims), *_forgetting(rows), *judgement.warnings, judgement.headline):
         print(words)
     print(f"report: {report}\njunit: {junit}")
-    return PASSED if all(each.passed for each in claims) else FAILED
+    return PASSED if judgement.passed else FAILED
+
+
+def _forgetting(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """What was measured of forgetting, a table a variant."""
+    from overunlearn_jax.reporting import forgetting_table
+
+    for variant, own in by_variant(rows):
+        if table := forgetting_table(own):
+            yield f"forgetting, {variant}:\n{tabulate(table.rows, table.headers, disable_numparse=True)}"
 
 
 def _config(unexpected: list[str]) -> Config:
@@ -86,6 +108,9 @@ def _config(unexpected: list[str]) -> Config:
     except ValueError:
         _withdraw(flags.FLAGS.workdir)
         raise
+    if not flags.FLAGS.config:
+        own: dict[str, Any] = {name: flags.FLAGS[name].value for name in DEFAULTS if not flags.FLAGS[name].present}
+        config = dataclasses.replace(config, **own)
     _withdraw(config.workdir)
     if unexpected:
         raise ValueError(f"unexpected arguments {unexpected}: every setting is a --flag, see --help")
@@ -118,6 +143,8 @@ if __name__ == "__main__":
     )
     config_module.define_flags()
     processes.define_flags()
+    for name, value in DEFAULTS.items():
+        flags.FLAGS.set_default(name, value)
     for module in (config_module, processes):
         flags.adopt_module_key_flags(module)  # --help lists them
     app.run(main, flags_parser=parse)

@@ -73,6 +73,12 @@ class Config:
         "vgg, resnet, or my_module:my_function called with (num_classes, image_shape) and trained; trained again "
         "when its source file changes",
     )
+    trained: str = _flag(
+        "",
+        "my_module:my_function of no arguments that returns the trained Variables of --model, which is then not "
+        "trained here; it is given images in [-0.5, 0.5], must not have seen the data set's test part, and seeds "
+        "then choose the samples alone",
+    )
     blocks: int = _flag(3, "VGG blocks; the paper has 3, 4 and 5", least=1)
     width: int = _flag(32, "filters of the convolutions; the paper has 128 (vgg) and 64 (resnet)", least=1)
     batch_norm_momentum: float = _flag(
@@ -215,6 +221,14 @@ class Config:
         if self.unlearning == "first_order" and self.method_settings:
             raise ValueError(
                 f"--method_settings={self.method_settings}: first_order has flags of its own: --taus, --fidelity"
+            )
+        if self.trained and ":" not in self.trained:
+            raise ValueError(f"--trained={self.trained}: expected my_module:my_function")
+        if self.trained and (self.forgetting or self.unlearning in ("retrain", "sisa")):
+            flag = "--forgetting" if self.forgetting else f"--unlearning={self.unlearning}"
+            raise ValueError(
+                f"--trained={self.trained} with {flag}: this trains models beside the victim, and how that one was "
+                "trained is not known: leave out one of the two"
             )
         if self.scope and (self.unlearning in ("retrain", "sisa") or ":" in self.unlearning):
             raise ValueError(

@@ -7,13 +7,11 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.pushes import push_or_find
-from experiments.searches import search_of
+from experiments.searches import NEED_PUSHES, search_of
 from overunlearn_jax.attacks import PushResult, bisect, blend, noise_of_length
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import candidates, class_index, request_size, take
 from overunlearn_jax.types import DatasetSpec, Key, Split, Splits, UnlearningRequest
-
-NEED_PUSHES = {"noise", "pushing_1", "pushing_2"}
 
 
 class Classes(NamedTuple):

@@ -53,6 +53,15 @@ class _Reference(NamedTuple):
     target_loss: float  # nats: relearning is done where the victim's loss on them, and a margin, is reached again
 
 
+def check_forgetting(config: Config, splits: Splits, class_a: int) -> None:
+    """Raises ValueError where there are no test images to tell the requested samples from."""
+    if config.forgetting and not (splits.test.labels == class_a).any():
+        raise ValueError(
+            f"--forgetting asks how well the requested samples are told from test images of their class, and there "
+            f"are none of class {splits.spec.class_names[class_a]}: leave it out, or give test images of that class"
+        )
+
+
 class ForgettingMeter:
     """Measures of one seed's victim after each request, always beside the victim before and a retrained model."""
 

@@ -9,6 +9,7 @@ Row = Mapping[str, Any]
 MEASURES = ("class_a", "class_b", "overall")
 # Answers that unlearning may change, beside those of the same name with `_before`.
 ANSWERS = (*MEASURES, "class_a_predicted")
+FORGETTING_TELLS = "--forgetting measures whether samples are forgotten"
 INTACT, DESTROYED, UNKNOWN = "intact", "destroyed", "undecided"
 
 
@@ -20,8 +21,10 @@ class HonestCost(NamedTuple):
     accuracies: dict[str, tuple[float, float]]  # by what it is of: test accuracy before and after, means over seeds
     seeds: int  # that could be measured
     diverged: tuple[int, ...]  # seeds after which no model was left
+    because: str  # what the method says of the first of them
     changed_answers: bool  # in any seed, any of the numbers that are measured
     changed_weights: bool | None  # in any seed; None: older rows do not tell
+    forgetting: bool  # whether the rows measure it
 
     @property
     def name(self) -> str:
@@ -55,7 +58,8 @@ class HonestCost(NamedTuple):
         text = f"honest request, {self.variant}: {found or 'nothing was measured'}, mean over {self.seeds} seeds; "
         text += f"at most {100 * self.limit:g} % of each may be lost: {self.outcome}"
         if self.diverged:
-            text += f"; unlearning diverged in these seeds: {', '.join(map(str, self.diverged))}"
+            why = f" ({self.because})" if self.because else ""
+            text += f"; unlearning diverged in these seeds: {', '.join(map(str, self.diverged))}{why}"
         if self.outcome == DESTROYED:
             text += (
                 "; what an honest request has destroyed, no malicious one can take: claims on those mean nothing here"
@@ -70,7 +74,7 @@ class HonestCost(NamedTuple):
         return (
             f"WARNING: honest request, {self.variant}: {self._changes}. The service seems not to unlearn at all what "
             "an honest user asks of it, and safe says here only that a malicious one costs no more than nothing. "
-            "--forgetting measures whether samples are forgotten"
+            + ("See what was measured of forgetting" if self.forgetting else FORGETTING_TELLS)
         )
 
     @property
@@ -114,6 +118,8 @@ def _honest_cost(honest: Sequence[Row], variant: str, limit: float) -> HonestCos
         accuracies,
         len(whole),
         tuple(sorted(row["seed"] for row in honest if row.get("diverged"))),
+        next((row.get("diverged_because", "") for row in honest if row.get("diverged")), ""),
         any(row[name] != row[f"{name}_before"] for row in whole for name in ANSWERS),
         any(weights) if weights else None,
+        any("forget_accuracy" in row for row in honest),
     )

@@ -2,30 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
 from xml.etree import ElementTree
 
 from overunlearn_jax.files import write_bytes
-
-
-class Claim(Protocol):
-    """Something that was to be shown, and what became of it."""
-
-    @property
-    def name(self) -> str:
-        """What it is about: one claim of an audit has it."""
-
-    @property
-    def outcome(self) -> str:
-        """What became of it, in a word."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether it was shown."""
-
-    @property
-    def words(self) -> str:
-        """The claim and what became of it, for a reader."""
+from overunlearn_jax.reporting import Claim
 
 
 def write_junit(path: Path, claims: Iterable[Claim], name: str) -> Path:

@@ -9,11 +9,13 @@ import jax
 import numpy as np
 
 from experiments.config import Config
+from experiments.forgetting import RELEARN_MOST
 from experiments.paper_numbers import paper_rows
 from experiments.sources import changed_since
 from overunlearn_jax.data.splitting import BOUNDS
 from overunlearn_jax.files import write_bytes, write_json, write_npz
 from overunlearn_jax.reporting import (
+    Judgement,
     ReportFigure,
     accuracy_bars,
     groups,
@@ -102,7 +104,7 @@ def keep_pictures(config: Config, seed: int, fraction: float, request: Unlearnin
         )
 
 
-def write_outputs(config: Config, results: Path) -> Path:
+def write_outputs(config: Config, results: Path, judgement: Judgement | None = None) -> Path:
     """Writes summary.md, the figures and report.html from the rows; returns the report's path."""
     workdir = results.parent
     rows = read_rows(results)
@@ -111,12 +113,15 @@ def write_outputs(config: Config, results: Path) -> Path:
         figures.extend(_result_figures(config, setting, group))
     described = json.loads((workdir / "manifest.json").read_text())
     notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]
+    if config.forgetting:
+        notes.append(f"Relearning stops at {RELEARN_MOST} steps, done or not.")
     text = summary_markdown(
         rows,
         title=config.experiment,
         command=described["command"],
         notes=notes,
         reference_rows=paper_rows(config),
+        judgement=judgement,
     )
     write_bytes(workdir / "summary.md", text.encode())
     return write_report(
@@ -127,6 +132,7 @@ def write_outputs(config: Config, results: Path) -> Path:
         dataclasses.asdict(config),
         config.experiment,
         reference_rows=paper_rows(config),
+        judgement=judgement,
     )
 
 

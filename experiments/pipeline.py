@@ -12,18 +12,20 @@ import jax
 
 from experiments.config import Config
 from experiments.crafting import Classes, Crafter, choose_and_push
+from experiments.forgetting import check_forgetting
 from experiments.measuring import Meter
 from experiments.outputs import finished_cells, keep_pictures, note_seconds, open_workdir, write_manifest, write_outputs
 from experiments.processes import is_first, meet
 from experiments.request_files import request_file, save_request
 from experiments.rows import Cell
+from experiments.searches import check_search
 from experiments.sources import sources_of
 from experiments.unlearning import Unlearner, check_method, variants
 from experiments.victims import train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.reporting import append_row
-from overunlearn_jax.types import Key
+from overunlearn_jax.types import Key, Splits
 
 
 class SeedKeys(NamedTuple):
@@ -88,6 +90,13 @@ def cells_of(config: Config, seed: int) -> list[Cell]:
     ]
 
 
+def check_before_hours(config: Config, splits: Splits, classes: Classes) -> None:
+    """Raises ValueError, before a victim is trained, for flags that this data set cannot serve."""
+    check_method(config, splits)
+    check_search(config, splits.spec)
+    check_forgetting(config, splits, classes.a)
+
+
 def _is_saved(config: Config, cell: Cell) -> bool:
     """Whether the files of a cell's request are there, or not asked for."""
     return not config.save_requests or request_file(Path(config.workdir), cell.request).exists()
@@ -97,7 +106,7 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
     keys = seed_keys(seed)
     splits = data.load(config.dataset, data_dir=config.data_dir or None, seed=seed)
     classes = Classes.of(config, splits.spec)
-    check_method(config, splits)
+    check_before_hours(config, splits, classes)
     if is_first():
         train_or_find(config, splits, seed, keys.train)
     meet(f"victim of seed {seed} trained")

@@ -11,14 +11,16 @@ from overunlearn_jax.attacks import (
     LabelOnlySettings,
     PushResult,
     ZooSettings,
+    check_blocks,
     default_slots,
     push,
     push_by_labels,
 )
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import candidates
-from overunlearn_jax.types import Key, Split, Splits
+from overunlearn_jax.types import DatasetSpec, Key, Split, Splits
 
+NEED_PUSHES = {"noise", "pushing_1", "pushing_2"}  # attacks
 START_IMAGES = 500  # that the search by labels asks about, to begin with those that are predicted as their class
 
 OnFinished = Callable[[np.ndarray, PushResult], None]
@@ -31,6 +33,18 @@ class Search(NamedTuple):
     run: Callable[[BlackBox, Split, Key, OnFinished], PushResult]
 
 
+def check_search(config: Config, spec: DatasetSpec) -> None:
+    """Raises ValueError for coordinates or blocks that do not fit into the data set's images."""
+    if config.search != "zoo" or not NEED_PUSHES & set(config.attacks):
+        return
+    settings = _zoo_settings(config, spec, targeted=bool(config.target))
+    try:
+        check_blocks(settings, spec.image_shape, config.block_sizes)
+    except ValueError as error:
+        blocks = ",".join(map(str, config.block_sizes))
+        raise ValueError(f"--coordinates={config.coordinates} --block_sizes={blocks}: {error}") from error
+
+
 def search_of(config: Config, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
     """The search that the flags ask for."""
     if config.search == "labels":
@@ -38,10 +52,10 @@ def search_of(config: Config, splits: Splits, class_b: int, target: int | None, 
     return _zoo(config, splits, target)
 
 
-def _zoo(config: Config, splits: Splits, target: int | None) -> Search:
-    settings = ZooSettings(
-        bounds=splits.spec.bounds,
-        targeted=target is not None,
+def _zoo_settings(config: Config, spec: DatasetSpec, *, targeted: bool) -> ZooSettings:
+    return ZooSettings(
+        bounds=spec.bounds,
+        targeted=targeted,
         solver=config.solver,
         space=config.space,
         coordinates=config.coordinates,
@@ -52,8 +66,12 @@ def _zoo(config: Config, splits: Splits, target: int | None) -> Search:
         kappa=config.kappa,
         max_steps=config.max_steps,
         max_l2=config.max_l2,
-        importance=config.importance == "on" or (config.importance == "auto" and max(splits.spec.image_shape[:2]) > 32),
+        importance=config.importance == "on" or (config.importance == "auto" and max(spec.image_shape[:2]) > 32),
     )
+
+
+def _zoo(config: Config, splits: Splits, target: int | None) -> Search:
+    settings = _zoo_settings(config, splits.spec, targeted=target is not None)
     slots = config.slots or default_slots(settings.queries_per_step, budgeted=bool(config.query_budget))
 
     def run_fn(black_box: BlackBox, samples: Split, key: Key, on_finished: OnFinished) -> PushResult:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from experiments.config import Config
+from experiments.trained import digest_of, load_trained
 from overunlearn_jax import data
 from overunlearn_jax.user_code import import_named
 
@@ -13,10 +14,13 @@ from overunlearn_jax.user_code import import_named
 def sources_of(config: Config) -> dict[str, str]:
     """Digests of the user's own code and data, by the flag that names them; empty where all is this package's.
 
-    Code counts with the source files of the named module and of the function itself: helpers that they import are not
-    seen. Data count where they are a path; a data set's name stands for its version.
+    Weights that were trained elsewhere count, whatever loads them. Code counts with the source files of the named
+    module and of the function itself: helpers that they import are not seen. Data count where they are a path; a data
+    set's name stands for its version.
     """
     found = {flag: of_code(flag, name) for flag in ("unlearning", "model") if ":" in (name := getattr(config, flag))}
+    if config.trained:
+        found["trained"] = digest_of(load_trained(config))
     if data.is_path(config.dataset):
         found["dataset"] = data.digest(data.load(config.dataset, seed=config.seeds[0]))
     return found

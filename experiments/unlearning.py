@@ -69,7 +69,7 @@ class Unlearned(NamedTuple):
     """The victim after one request."""
 
     variables: dict[Variant, Variables | None]  # None: the method diverged
-    gradient_evaluations: dict[Variant, int | None]  # None: it was not done
+    gradient_evaluations: dict[Variant, int | None]  # None: it was not done, or nobody counted
     seconds: dict[Variant, float]  # of the method alone; those of variants made in one call are shared out
     found: dict[str, Any]  # for the rows: what the service made of the request
     why: str = ""  # what a method that diverged says of it
@@ -106,7 +106,8 @@ class Unlearner:
         except DivergedError as error:  # of this request; the next one may go well
             return Unlearned({only: None}, {only: None}, {only: time.perf_counter() - began}, found, str(error))
         seconds = time.perf_counter() - began
-        return Unlearned({only: after}, {only: work.gradient_evaluations}, {only: seconds}, found)
+        counted = None if ":" in self._config.unlearning else work.gradient_evaluations  # a user's own are not seen
+        return Unlearned({only: after}, {only: counted}, {only: seconds}, found)
 
     def _retained(self, request: UnlearningRequest) -> tuple[Split | None, dict[str, Any]]:
         """The training data without what the submitted images are nearest to, for a method that may use it."""

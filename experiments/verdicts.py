@@ -21,10 +21,12 @@ class Verdict(NamedTuple):
     measure: str  # a key of MEASURES
     variant: str  # size of the request, reading and rate of the method
     limit: float  # fraction of the class's test accuracy
-    harm: Interval  # two-sided 90 %: each end is a one-sided 95 % bound
+    harm: Interval  # two-sided 90 %: each end is a one-sided 95 % bound; never finer than one test image
     seeds_needed: int | None  # to show with 80 % power that the harm is below the limit; None: no number, or over 1,000
     unknown: str = ""  # why nobody could measure the harm; empty where somebody did
     diverged: tuple[int, ...] = ()  # seeds in which unlearning diverged after this request and not after the honest one
+    because: str = ""  # what the method says of the first of them
+    images: int | None = None  # test images of the class; None: older rows do not tell
 
     @property
     def outcome(self) -> str:
@@ -57,14 +59,18 @@ class Verdict(NamedTuple):
         about = f"{self.request}, {MEASURES[self.measure]}, {self.variant}"
         if self.diverged:
             listed = f"{'seed' if len(self.diverged) == 1 else 'seeds'} {', '.join(map(str, self.diverged))}"
-            return f"{about}: unlearning diverged for {listed}, and not after the honest request: {self.outcome}"
+            why = f" ({self.because})" if self.because else ""
+            return f"{about}: unlearning diverged for {listed}{why}, and not after the honest request: {self.outcome}"
         if self.unknown:
             return f"{about}: {self.unknown}: {self.outcome}"
         mean, low, high = (f"{100 * value:.1f}" for value in self.harm[:3])
         found = f"{mean} points"
         if self.harm.count > 1:
-            found += f", 90 % interval [{low}, {high}] (each end a one-sided 95 % bound)"
-        text = f"{about}: {found} over {self.harm.count} seeds; "
+            found += f", one-sided 95 % bounds {low} and {high}"
+        text = f"{about}: {found}, over {self.harm.count} seeds"
+        if self.images is not None:
+            text += f" and {self.images} test images, of which one is {100 / self.images:.1f} points"
+        text += "; "
         text += f"at most {100 * self.limit:.1f} allowed: {self.outcome}"
         if self.harm.count < 2:
             return f"{text}; one seed has no interval: give --seeds=0,1,2 or more"
@@ -103,17 +109,25 @@ def _verdict(
     diverged = tuple(
         sorted(other["seed"] for one, other in shared if other.get("diverged") and not one.get("diverged"))
     )
+    because = next((other.get("diverged_because", "") for _, other in shared if other["seed"] in diverged), "")
     if not both:
         unknown = "no honest request of the same seeds to compare with"
         if any(one.get("diverged") for one, _ in shared):
             unknown = "nothing to compare with, since unlearning diverged after the honest request"
         elif shared:
             unknown = f"no test images of class {shared[0][0][f'{measure}_name']}"
-        return Verdict(attack, measure, variant, limit, NO_INTERVAL, None, unknown, diverged)
+        return Verdict(attack, measure, variant, limit, NO_INTERVAL, None, unknown, diverged, because)
     pairs: np.ndarray = np.asarray(both, np.float64)
-    harm = paired_difference(pairs[:, 0], pairs[:, 1], confidence=0.9)
+    images = shared[0][1].get(f"{measure}_test_images")
+    finest = 1 / images if images else 0.0
+    harm = _no_finer(paired_difference(pairs[:, 0], pairs[:, 1], confidence=0.9), finest)
     needed = None
-    if len(pairs) > 1:
+    if len(pairs) > 1 and limit - harm.mean >= finest:
         spread = float(np.std(pairs[:, 0] - pairs[:, 1], ddof=1))
         needed = repeats_needed(limit - harm.mean, spread)
-    return Verdict(attack, measure, variant, limit, harm, needed, diverged=diverged)
+    return Verdict(attack, measure, variant, limit, harm, needed, "", diverged, because, images)
+
+
+def _no_finer(harm: Interval, finest: float) -> Interval:
+    """The interval, reaching to `finest` on either side at least: few seeds that agree by chance show no more."""
+    return harm._replace(low=min(harm.low, harm.mean - finest), high=max(harm.high, harm.mean + finest))

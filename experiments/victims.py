@@ -12,6 +12,7 @@ from experiments.config import Config
 from experiments.progress import TrainingBar
 from experiments.sisa_victims import sisa_settings, train_or_find_sisa
 from experiments.sources import of_code
+from experiments.trained import check_trained, digest_of, load_trained
 from overunlearn_jax import checkpoint
 from overunlearn_jax.data import digest
 from overunlearn_jax.files import write_json
@@ -51,9 +52,10 @@ def _build(
 
 def describe_model(config: Config) -> str:
     """The model in a few words, for tables."""
+    elsewhere = f" with the weights of {config.trained}" if config.trained else ""
     if config.model == "vgg":
-        return f"VGG-{config.blocks} width {config.width}"
-    return f"ResNet width {config.width}" if config.model == "resnet" else config.model
+        return f"VGG-{config.blocks} width {config.width}{elsewhere}"
+    return (f"ResNet width {config.width}" if config.model == "resnet" else config.model) + elsewhere
 
 
 def settings_hash(settings: dict[str, object]) -> str:
@@ -87,6 +89,10 @@ def train_or_find(config: Config, splits: Splits, seed: int, key: Key) -> Victim
         return _sisa(config, splits, seed, key)
     model = build_model(config, splits.spec)
     settings = _settings(config, splits, seed)
+    if config.trained:
+        variables = load_trained(config)
+        check_trained(config, model, variables)
+        return Victim(settings_hash(settings | {"weights": digest_of(variables)}), model, variables, model)
     name = settings_hash(settings)
     directory = Path(config.cache_dir) / "victims" / name
     finished = directory / "best"

@@ -1,11 +1,15 @@
-"""A user's own function by its name, my_module:my_function: finding it, and telling its errors from ours."""
+"""A user's own function by its name, my_module:my_function: finding it, its errors, and what it returns."""
 
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from overunlearn_jax.types import DivergedError
+import jax
+import numpy as np
+
+from overunlearn_jax.types import DivergedError, PyTree
 
 
 class UserCodeError(ValueError):
@@ -20,7 +24,7 @@ def import_named(name: str, flag: str = "") -> Any:
     Raises ValueError for a name that is not there, and UserCodeError for a module that fails while it is imported.
     """
     module, _, attribute = name.partition(":")
-    words = f"{flag}{name} cannot be imported from here"
+    words = f"{flag}{name} cannot be imported from {Path.cwd()} or PYTHONPATH"
     try:
         return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:
@@ -44,6 +48,39 @@ def running(name: str, expected: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         raise UserCodeError(f"{name} raised {_told(error)}; it is called as {expected}") from error
+
+
+def check_form(name: str, returned: PyTree, like: PyTree, advice: str) -> None:
+    """Raises ValueError unless what `name` returned has the structure of `like`, and arrays of its shapes and dtypes.
+
+    `like` may hold arrays or `jax.ShapeDtypeStruct`s.
+    """
+    form: Any = jax.tree.structure(like)
+    if form != jax.tree.structure(returned):
+        raise ValueError(f"{name} returned {_outline(returned)}; expected {_outline(like)}: {advice}")
+    for (path, expected), new in zip(jax.tree.leaves_with_path(like), jax.tree.leaves(returned), strict=True):
+        array = np.asarray(new)
+        if array.shape != expected.shape or array.dtype != expected.dtype:
+            raise ValueError(
+                f"{name} returned {_joined(path)} as {array.dtype} of shape {array.shape}; expected {expected.dtype} "
+                f"of shape {expected.shape}"
+            )
+
+
+def not_finite(tree: PyTree) -> str:
+    """The path of an array that holds NaN or infinity; empty where all are finite."""
+    wrong = (path for path, leaf in jax.tree.leaves_with_path(tree) if not np.isfinite(np.asarray(leaf)).all())
+    return next(map(_joined, wrong), "")
+
+
+def _outline(tree: PyTree) -> str:
+    paths = [_joined(path) for path, _ in jax.tree.leaves_with_path(tree)]
+    listed = ", ".join(paths[:6]) + (", ..." if len(paths) > 6 else "")
+    return f"a {type(tree).__name__} of {len(paths)} arrays ({listed})"
+
+
+def _joined(path: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def _told(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from experiments.forgetting import RELEARN_MOST
 from experiments.methods.choice import Chosen, Results, choose, tried
 from experiments.methods.grid import LADDERS
 from overunlearn_jax.intervals import Interval
+from overunlearn_jax.reporting.forgetting import MEASURES, Measure
 from overunlearn_jax.unlearn import METHODS
 
 ATTACKS = ("noise", "blending", "pushing_1", "pushing_2")
@@ -33,21 +34,10 @@ def harm(chosen: dict[str, Chosen]) -> str:
 
 def forgetting(chosen: dict[str, Chosen]) -> str:
     """Whether an honest request is forgotten: the numbers of the retrained model and of the victim come last."""
-    measures = (
-        ("forget accuracy", "forget_accuracy", 100, 1),
-        ("retain accuracy", "retain_accuracy", 100, 1),
-        ("test accuracy", "overall", 100, 1),
-        ("confidence AUC", "confidence_auc", 1, 3),
-        ("confidence TPR at 1 % FPR", "confidence_tpr_at_1_fpr", 1, 3),
-        ("LiRA AUC", "lira_auc", 1, 3),
-        ("LiRA TPR at 1 % FPR", "lira_tpr_at_1_fpr", 1, 3),
-        ("JS to retrained", "js_to_retrained", 1, 3),
-        (f"relearn steps ({RELEARN_MOST}: or never)", "relearn_steps", 1, 1),
-    )
     columns: list[Column] = [
         ("needs", lambda each: _needs(each.run.method)),
         *((f"{title} beyond retrained", _beyond(name)) for title, name in ATTACKERS.items()),
-        *((title, _plain(name, scale, digits)) for title, name, scale, digits in measures),
+        *((_title(each), _plain(each.key, each.scale, each.places)) for each in MEASURES),
         ("gradient evaluations", lambda each: _show(each.work(), 1, 0)),
         ("seconds", lambda each: _show(each.seconds(), 1)),
     ]
@@ -55,11 +45,12 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
     some = next(iter(chosen.values()), None)
     if some is not None:
         for title, suffix in (("(retrained)", "_retrained"), ("(the victim)", "_before")):
-            numbers = [
-                None if f"{name}{suffix}" in BY_CONSTRUCTION else some.values("normal", f"{name}{suffix}")
-                for _, name, _, _ in measures
+            known = [
+                NOT_MEASURED
+                if f"{each.key}{suffix}" in BY_CONSTRUCTION
+                else _show(some.values("normal", f"{each.key}{suffix}"), each.scale, each.places)
+                for each in MEASURES
             ]
-            known = [_show(*each) for each in zip(numbers, *zip(*(m[2:] for m in measures), strict=True), strict=True)]
             beyond = [some.beyond_retrained("normal", name, suffix) for name in ATTACKERS.values()]
             lines.append([title, "", *(_show(each, 1, 3) for each in beyond), *known, NOT_MEASURED, NOT_MEASURED])
     return _table(columns, lines)
@@ -96,6 +87,10 @@ def strengths(results: Results) -> str:
 def _or_diverged(each: Chosen, attack: str, value: Interval | None) -> str:
     seeds = ", ".join(map(str, each.diverged(attack)))
     return ", ".join(filter(None, (_show(value, 100) if value or not seeds else "", seeds and f"diverged ({seeds})")))
+
+
+def _title(measure: Measure) -> str:
+    return measure.title + (f" ({RELEARN_MOST}: or never)" if measure.key == "relearn_steps" else "")
 
 
 def _needs(method: str) -> str:

@@ -7,7 +7,7 @@ from overunlearn_jax.attacks.noise import noise_of_length
 from overunlearn_jax.attacks.pushing import PushResult, default_slots, push
 from overunlearn_jax.attacks.search import run_from_python, run_fused
 from overunlearn_jax.attacks.zoo import Zoo, start, zoo
-from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, ZooState
+from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, ZooState, check_blocks
 
 __all__ = [
     "LabelOnlySettings",
@@ -18,6 +18,7 @@ __all__ = [
     "ZooState",
     "bisect",
     "blend",
+    "check_blocks",
     "default_slots",
     "noise_of_length",
     "push",

@@ -1,7 +1,9 @@
 """Results on disk and on the page: JSON rows, summaries, Markdown, figures, one HTML page. Imports no jax."""
 
 from overunlearn_jax.reporting.figures import accuracy_bars, predicted_label_bars, request_pictures
+from overunlearn_jax.reporting.forgetting import forgetting_table
 from overunlearn_jax.reporting.html import ReportFigure, write_report
+from overunlearn_jax.reporting.judgement import Claim, Judgement
 from overunlearn_jax.reporting.manifest import manifest
 from overunlearn_jax.reporting.markdown import summary_markdown
 from overunlearn_jax.reporting.rows import REQUIRED_KEYS, append_row, read_rows
@@ -9,11 +11,14 @@ from overunlearn_jax.reporting.summarise import Setting, SummaryRow, groups, sum
 
 __all__ = [
     "REQUIRED_KEYS",
+    "Claim",
+    "Judgement",
     "ReportFigure",
     "Setting",
     "SummaryRow",
     "accuracy_bars",
     "append_row",
+    "forgetting_table",
     "groups",
     "manifest",
     "predicted_label_bars",

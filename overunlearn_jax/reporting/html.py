@@ -10,6 +10,8 @@ import jinja2
 
 from overunlearn_jax.files import json_text, write_bytes
 from overunlearn_jax.reporting.findings import FOOTNOTE, findings, verdict
+from overunlearn_jax.reporting.forgetting import EXPLAINED, forgetting_table
+from overunlearn_jax.reporting.judgement import Judgement
 from overunlearn_jax.reporting.summarise import groups, summarise
 from overunlearn_jax.reporting.table import ReferenceRow, group_table
 from overunlearn_jax.reporting.wording import caption, heading
@@ -33,6 +35,7 @@ def write_report(
     title: str,
     *,
     reference_rows: Sequence[ReferenceRow] | None = None,
+    judgement: Judgement | None = None,
 ) -> Path:
     """Writes the report of a run as one HTML page, the whole file or nothing.
 
@@ -44,6 +47,7 @@ def write_report(
       config: the run's settings.
       title: the page's title.
       reference_rows: published numbers to print beside these, see `table.group_table`.
+      judgement: of an audit; stands first.
 
     Returns:
       The path.
@@ -55,7 +59,7 @@ def write_report(
     summary = summarise(rows)
     settings = list(groups(rows))
     sections = []
-    for setting in settings:
+    for setting, of_setting in groups(rows).items():
         of_group = [row for row in summary if row.setting == setting]
         sections.append(
             {
@@ -63,6 +67,7 @@ def write_report(
                 "table": group_table(of_group, reference_rows),
                 "caption": caption(of_group),
                 "findings": findings(of_group),
+                "forgetting": forgetting_table(of_setting),
             }
         )
     environment = jinja2.Environment(
@@ -75,6 +80,8 @@ def write_report(
     page = environment.get_template(_TEMPLATE).render(
         title=title,
         verdict=verdict(summary),
+        judgement=judgement,
+        forgetting_explained=EXPLAINED,
         sections=sections,
         figures=[_embedded(Path(file), alt) for file, alt in figures],
         footnote=FOOTNOTE,

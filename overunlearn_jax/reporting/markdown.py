@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from overunlearn_jax.reporting.findings import FOOTNOTE, findings, verdict
+from overunlearn_jax.reporting.forgetting import EXPLAINED, forgetting_table
+from overunlearn_jax.reporting.judgement import Judgement
 from overunlearn_jax.reporting.summarise import groups, summarise
 from overunlearn_jax.reporting.table import ReferenceRow, Table, group_table
 from overunlearn_jax.reporting.wording import caption, heading
@@ -16,6 +18,7 @@ def summary_markdown(
     command: str | None = None,
     notes: Sequence[str] = (),
     reference_rows: Sequence[ReferenceRow] | None = None,
+    judgement: Judgement | None = None,
 ) -> str:
     """Returns a Markdown page: verdict, then per group a table, what it was measured on, and what it shows.
 
@@ -25,21 +28,28 @@ def summary_markdown(
       command: the command line that made the rows.
       notes: Markdown printed at the end, one bullet each.
       reference_rows: published numbers to print beside these, see `table.group_table`.
+      judgement: of an audit; stands first.
 
     Raises:
       ValueError: if two rows have the same setting, attack and seed, or a reference row has an unknown key.
     """
     summary = summarise(rows)
-    blocks = [f"# {title}", f"**{verdict(summary)}**"]
+    blocks = [f"# {title}"]
+    if judgement is not None:
+        claims = [f"{'passed' if claim.passed else 'NOT PASSED'}: {claim.words}" for claim in judgement.claims]
+        blocks += [f"**{_escaped(judgement.headline)}**", *map(_escaped, judgement.warnings), _bullets(claims)]
+    blocks.append(f"**{verdict(summary)}**")
     if command is not None:
         blocks.append(f"```\n{command}\n```")
     settings = list(groups(rows))
-    for setting in settings:
+    for setting, of_setting in groups(rows).items():
         of_group = [row for row in summary if row.setting == setting]
         blocks.append(f"## {_escaped(heading(setting, settings))}")
         blocks.append(_markdown_table(group_table(of_group, reference_rows)))
         blocks.append(_escaped(caption(of_group)))
         blocks.append(_bullets(findings(of_group)))
+        if forgotten := forgetting_table(of_setting):
+            blocks += [EXPLAINED, _markdown_table(forgotten)]
     if notes:
         blocks.append("## Notes\n\n" + "\n".join(f"- {note}" for note in notes))
     blocks.append(FOOTNOTE)

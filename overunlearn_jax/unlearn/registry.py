@@ -11,7 +11,7 @@ import numpy as np
 from overunlearn_jax.models import Model
 from overunlearn_jax.training import Progress, TrainSettings
 from overunlearn_jax.types import DatasetSpec, DivergedError, Images, Key, Labels, Request, Split, Variables
-from overunlearn_jax.unlearn.call import UnlearnFn
+from overunlearn_jax.unlearn.call import UnlearnFn, check_request
 from overunlearn_jax.unlearn.dampening import selective_dampening
 from overunlearn_jax.unlearn.exact import retrain
 from overunlearn_jax.unlearn.fine_tuning import fine_tuning
@@ -23,7 +23,7 @@ from overunlearn_jax.unlearn.random_labels import random_labels
 from overunlearn_jax.unlearn.retain_tuning import retain_tuning
 from overunlearn_jax.unlearn.salun import salun
 from overunlearn_jax.unlearn.scrub import scrub
-from overunlearn_jax.user_code import import_named, running
+from overunlearn_jax.user_code import check_form, import_named, not_finite, running
 
 _CALL = "unlearn(params, request, key, retain=None)"  # of a user's function
 
@@ -120,11 +120,14 @@ def user_method(name: str) -> UnlearnFn:
 
     `params` is the model's `Variables` (what is trained, and statistics); the function returns its own in the same
     form. `request` is a `Request`: images and labels as submitted. `retain` is a `Split` of the training data without
-    the submitted samples.
+    the samples that the submitted images are nearest to.
+
+    The function may change `params` and `request` in place: they are copies. The arrays of `retain` are too large to
+    copy and can only be read.
 
     Raises ValueError for a name that cannot be imported, and for what cannot be called so. The method raises
-    UserCodeError, a ValueError with the cause, where the function raises, ValueError where it returns another tree
-    than it was given, and DivergedError for weights that are not finite.
+    UserCodeError, a ValueError with the cause, where the function raises, ValueError for a wrong request and where it
+    returns another tree than `params`, and DivergedError for weights that are not finite.
     """
     function = import_named(name)
     if not callable(function):
@@ -134,12 +137,28 @@ def user_method(name: str) -> UnlearnFn:
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
-        del model  # Unused: the function knows its own.
+        check_request(model, variables, images, labels)
+        own = jax.tree.map(_copied, variables)  # new containers, too
+        request = Request(np.array(images), np.array(labels))
+        held = None if retain is None else Split(*map(_read_only, retain))
         with running(name, _CALL):
-            returned = function(variables, Request(images, labels), key, retain=retain)
-        return _same_form(name, returned, variables)
+            returned = function(own, request, key, retain=held)
+        check_form(name, returned, variables, "return params as they came, a Variables, with new numbers")
+        if path := not_finite(returned):
+            raise DivergedError(f"{name} returned {path} with NaN or infinity: it diverged")
+        return returned
 
     return unlearn_fn
+
+
+def _copied(leaf: Any) -> Any:
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf  # JAX's arrays do not change
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _check_signature(name: str, function: Callable[..., Any]) -> None:
@@ -151,30 +170,3 @@ def _check_signature(name: str, function: Callable[..., Any]) -> None:
         signature.bind(None, None, None, retain=None)
     except TypeError as error:
         raise ValueError(f"{name}{signature} cannot be called as {_CALL}: {error}") from error
-
-
-def _same_form(name: str, returned: Any, given: Variables) -> Variables:
-    """What a user's function returned, if the model can use it."""
-    form: Any = jax.tree.structure(given)
-    if form != jax.tree.structure(returned):
-        raise ValueError(
-            f"{name} returned another tree than it was given: {_outline(returned)}; expected {_outline(given)}: return "
-            "params as they came, a Variables, with new numbers"
-        )
-    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in jax.tree.leaves_with_path(given)]
-    for path, new, old in zip(paths, jax.tree.leaves(returned), jax.tree.leaves(given), strict=True):
-        array, expected = np.asarray(new), np.asarray(old)
-        if array.shape != expected.shape or array.dtype != expected.dtype:
-            raise ValueError(
-                f"{name} returned {path} as {array.dtype} of shape {array.shape}; expected {expected.dtype} of shape "
-                f"{expected.shape}"
-            )
-        if not np.isfinite(array).all():
-            raise DivergedError(f"{name} returned {path} with NaN or infinity: it diverged")
-    return returned
-
-
-def _outline(tree: Any) -> str:
-    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in jax.tree.leaves_with_path(tree)]
-    listed = ", ".join(paths[:6]) + (", ..." if len(paths) > 6 else "")
-    return f"{type(tree).__name__} of {len(paths)} arrays ({listed})"

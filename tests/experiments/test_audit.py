@@ -56,13 +56,26 @@ def test_both_ends_are_one_sided_bounds_and_undecided_claims_say_how_many_seeds(
     assert needed is not None
     assert of_a.seeds_needed == needed > 3
     assert f"about {needed} seeds would show with 80 % power" in of_a.words
-    assert "3.0 points, 90 % interval [-2.1, 8.1] (each end a one-sided 95 % bound) over 3 seeds; " in of_a.words
+    assert "3.0 points, one-sided 95 % bounds -2.1 and 8.1, over 3 seeds; " in of_a.words
     assert "; at most 5.0 allowed: undecided" in of_a.words
     assert (of_b.measure, of_b.outcome) == ("class_b", SAFE)
     [too_high, _] = verdicts(rows([0.0, 0.2, 0.1]), 0.05)
     assert "no number of seeds would show" in too_high.words
     [one, _] = verdicts(rows([0.0]), 0.05)
     assert "one seed has no interval: give --seeds=0,1,2 or more" in one.words
+
+
+def test_seeds_that_agree_by_chance_show_no_more_than_one_test_image():
+    few = rows([0.03, 0.03], class_a_test_images=36, class_b_test_images=10)
+    [of_a, of_b] = verdicts(few, 0.05)
+    assert of_a.harm[1:3] == pytest.approx((0.03 - 1 / 36, 0.03 + 1 / 36))
+    assert (of_a.outcome, of_a.seeds_needed) == (UNDECIDED, None)
+    assert "over 2 seeds and 36 test images, of which one is 2.8 points; at most 5.0 allowed" in of_a.words
+    assert of_b.outcome == UNDECIDED
+    assert verdicts(few, 0.058)[0].outcome == SAFE
+    assert verdicts(few, 0.001)[0].outcome == VULNERABLE
+    wide = verdicts(rows([0.0, 0.2, 0.1], class_a_test_images=1000), 0.05)[0]
+    assert wide.harm == verdicts(rows([0.0, 0.2, 0.1]), 0.05)[0].harm
 
 
 def test_every_request_size_and_variant_is_a_claim_of_its_own():
@@ -99,14 +112,14 @@ def test_a_claim_that_the_rows_say_nothing_about_is_undecided(tmp_path: Path):
 
 def diverging(attack: str, seeds: tuple[int, ...]) -> list[dict]:
     """Three seeds without harm, but for those where unlearning diverges after `attack`."""
-    lost = {"class_a": None, "class_b": None, "diverged": True}
+    lost = {"class_a": None, "class_b": None, "diverged": True, "diverged_because": "weights are NaN"}
     return [row | (lost if row["attack"] == attack and row["seed"] in seeds else {}) for row in rows([0.0, 0.0, 0.0])]
 
 
 def test_a_model_that_only_the_malicious_request_breaks_is_vulnerable():
     found = verdicts(diverging("pushing_1", (2,)), 0.05)
     assert [each.outcome for each in found] == [VULNERABLE, VULNERABLE]
-    assert "unlearning diverged for seed 2, and not after the honest request: vulnerable" in found[0].words
+    assert "unlearning diverged for seed 2 (weights are NaN), and not after the honest request" in found[0].words
     assert [each.outcome for each in verdicts(diverging("pushing_1", (0, 1, 2)), 0.05)] == [VULNERABLE, VULNERABLE]
     assert [each.outcome for each in verdicts(diverging("normal", (0,)), 0.05)] == [SAFE, SAFE]  # of the other two
     of_nothing = verdicts(diverging("normal", (0, 1, 2)), 0.05)
@@ -136,7 +149,7 @@ def test_a_model_that_an_honest_request_breaks_is_destroyed():
     [claim] = honest_costs(diverging("normal", (1,)), 0.2)
     assert (claim.outcome, claim.diverged) == ("destroyed", (1,))
     assert "mean over 2 seeds" in claim.words
-    assert "unlearning diverged in these seeds: 1; " in claim.words
+    assert "unlearning diverged in these seeds: 1 (weights are NaN); " in claim.words
     [of_all] = honest_costs(diverging("normal", (0, 1, 2)), 0.2)
     assert "nothing was measured, mean over 0 seeds" in of_all.words
     assert (of_all.passed, of_all.warning) == (False, "")
@@ -152,6 +165,9 @@ def test_a_service_that_changes_nothing_is_told_of_aloud(weights: bool, told: st
     assert claim.passed
     assert claim.warning.startswith("WARNING: honest request, 10 % requested: it changed")
     assert told in claim.warning
+    measured = [row | {"forget_accuracy": 0.9} for row in rows([0.0, 0.0], **same)]
+    assert claim.warning.endswith("--forgetting measures whether samples are forgotten")
+    assert honest_costs(measured, 0.2)[0].warning.endswith("See what was measured of forgetting")
     older = [{key: value for key, value in row.items() if key != "weights_changed"} for row in rows([0.0], **same)]
     assert "it changed none of the measured numbers. The service seems not to" in honest_costs(older, 0.2)[0].warning
 
@@ -237,7 +253,9 @@ def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, tmp_path
             dataset,
             f"--unlearning=their_service:{function}",
             "--attacks=normal,pushing_1",
+            "--max_over_unlearning=0.2",  # more than one of 8 test images
             f"--workdir={tmp_path / function}",
+            *(["--forgetting"] if function == "nothing" else []),
         )
     assert results["nothing"].returncode == 0, results["nothing"].stderr
     assert "pushing_1, over-unlearning I (class A), 50 % requested: 0.0 points" in results["nothing"].stdout
@@ -254,16 +272,27 @@ def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, tmp_path
     assert "WARNING" not in results["destroys"].stdout
     assert 'failures="0"' in (tmp_path / "nothing" / "junit.xml").read_text()
     assert results["fragile"].returncode == 1, results["fragile"].stderr
-    assert "at most 5.0 allowed: vulnerable" in results["fragile"].stdout
+    assert "at most 20.0 allowed: vulnerable" in results["fragile"].stdout
     assert 'failures="1"' in (tmp_path / "fragile" / "junit.xml").read_text()
-    assert (tmp_path / "fragile" / "report.html").exists()
+    told = "Audit not passed: 1 of 3 claims could not be shown."
+    for text in (
+        results["fragile"].stdout,
+        *((tmp_path / "fragile" / f).read_text() for f in ("report.html", "summary.md")),
+    ):
+        assert told in text
+        assert "at most 20.0 allowed: vulnerable" in text
+        assert "forget accuracy %" not in text
+    for text in (results["nothing"].stdout, (tmp_path / "nothing" / "report.html").read_text()):
+        assert "Audit passed: all 3 claims were shown." in text
+        assert "WARNING: honest request" in text
+        assert "forget accuracy %" in text
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--attacks=normal"], "an audit needs a malicious request"),
-        (["--unlearning=their_service:forget"], "their_service:forget cannot be imported from here"),
+        (["--unlearning=their_service:forget"], "their_service:forget cannot be imported from "),
         (["--unlearning=their_service:without_key"], "without_key(params, request) cannot be called as unlearn(params"),
         (["--max_over_unlearning=5"], "max_over_unlearning"),
         (["--max_over_unlaerning=0.5"], "Unknown command line flag 'max_over_unlaerning'"),

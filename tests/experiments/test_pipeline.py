@@ -155,7 +155,7 @@ def test_a_user_s_function_from_a_file_of_their_own(
     rows = by_attack(run)
     assert {row["unlearning"] for row in rows.values()} == {"their_service:forget"}
     assert all(row["per_class"] == rows["normal"]["per_class"] for row in rows.values())  # it looks at no image
-    with pytest.raises(ValueError, match="their_service:broken returned another tree than it was given: dict of"):
+    with pytest.raises(ValueError, match=r"their_service:broken returned a dict of .*; expected a Variables of"):
         pipeline.run(config(unlearning="their_service:broken", workdir=str(tmp_path / "broken")))
 
 
@@ -173,7 +173,10 @@ def test_a_user_s_function_from_a_file_of_their_own(
             {"unlearning": "sisa", "method_settings": "aggregation=median"},
             "aggregation is 'median'; expected one of mean, vote",
         ),
-        ({"unlearning": "no_such_module:forget"}, "no_such_module:forget cannot be imported from here: No module"),
+        (
+            {"unlearning": "no_such_module:forget"},
+            "no_such_module:forget cannot be imported from .* or PYTHONPATH: No module",
+        ),
         ({"unlearning": "os:path"}, "os:path is a module; expected unlearn"),
         ({"unlearning": "json:dumps"}, r"json:dumps\(obj, .* cannot be called as unlearn\(params, request, key"),
         ({"unlearning": "salun", "scope": "tail_"}, "scope 'tail_' matches no parameter; this model has: "),
@@ -185,11 +188,18 @@ def test_a_user_s_function_from_a_file_of_their_own(
         ({"class_b": "0"}, "--class_a=ant has to differ"),
         ({"target": "ANT"}, "--class_a=ant has to differ"),
         ({"model": "vgg16"}, "--model=vgg16: expected vgg, resnet or my_module:my_function"),
-        ({"model": "no_such_module:make"}, "--model=no_such_module:make cannot be imported from here: No module"),
-        ({"model": "json:make"}, "--model=json:make cannot be imported from here: .*no attribute 'make'"),
+        (
+            {"model": "no_such_module:make"},
+            "--model=no_such_module:make cannot be imported from .* or PYTHONPATH: No module",
+        ),
+        ({"model": "json:make"}, "--model=json:make cannot be imported from .* or PYTHONPATH: .*no attribute 'make'"),
         ({"blocks": 4}, "vgg with 4 blocks .* take fewer blocks"),
         ({"scope": "tail_"}, "scope 'tail_' matches no parameter; this model has: "),
-        ({"coordinates": 65}, "65 coordinates a step, but images of .* take fewer coordinates"),
+        (
+            {"coordinates": 65},
+            "--coordinates=65 --block_sizes=1: 65 coordinates a step, but images .* only 64: take fewer",
+        ),
+        ({"block_sizes": (3, 1)}, "--block_sizes=3,1: blocks of 3 pixels do not tile images of 8x8"),
         ({"dataset": "/nowhere/mine.npz"}, r"no file at /nowhere/mine\.npz"),
     ],
 )
@@ -197,8 +207,7 @@ def test_a_user_s_function_from_a_file_of_their_own(
 def test_settings_that_do_not_fit_are_found_before_anything_is_trained(
     config: MakeConfig, changes: dict, message: str, monkeypatch: pytest.MonkeyPatch
 ):
-    if "coordinates" not in changes:  # known once the search begins
-        monkeypatch.setattr(pipeline, "train_or_find", refuse)
+    monkeypatch.setattr(pipeline, "train_or_find", refuse)
     with pytest.raises((ValueError, OSError), match=message):
         pipeline.run(config(**changes))
 

@@ -1,0 +1,69 @@
+"""Did it forget? One group's numbers after each request, beside the victim's and a retrained model's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from overunlearn_jax.intervals import mean_interval
+from overunlearn_jax.reporting.summarise import NORMAL, by_attack
+from overunlearn_jax.reporting.table import Table
+from overunlearn_jax.reporting.wording import NOTHING, attack_name
+
+EXPLAINED = (
+    "Did it forget? Measured on the requested samples as they were before the attack. What forgetting aims at is the "
+    "model that was trained from scratch without them: the nearer, the better. Forget, retain and test are accuracies. "
+    "AUC and TPR say how well membership inference tells the samples from others of the class that no model has seen "
+    "(0.5 and 0.01: not at all). JS is the Jensen-Shannon distance to that model's predictions. Relearn steps: how "
+    "soon training on the samples brings their loss back to the victim's; few mean that the model still knows them."
+)
+
+
+class Measure(NamedTuple):
+    """A number of the rows; `key` with `_before` is the victim's, with `_retrained` the retrained model's."""
+
+    title: str
+    key: str
+    scale: float  # what it is multiplied by for a reader
+    places: int
+
+
+MEASURES = (
+    Measure("forget accuracy %", "forget_accuracy", 100, 1),
+    Measure("retain accuracy %", "retain_accuracy", 100, 1),
+    Measure("test accuracy %", "overall", 100, 1),
+    Measure("confidence AUC", "confidence_auc", 1, 3),
+    Measure("confidence TPR at 1 % FPR", "confidence_tpr_at_1_fpr", 1, 3),
+    Measure("LiRA AUC", "lira_auc", 1, 3),
+    Measure("LiRA TPR at 1 % FPR", "lira_tpr_at_1_fpr", 1, 3),
+    Measure("JS to retrained", "js_to_retrained", 1, 3),
+    Measure("relearn steps", "relearn_steps", 1, 1),
+)
+_TO_ITSELF = "js_to_retrained_retrained"  # 0 by construction
+
+
+def forgetting_table(rows: Sequence[Mapping[str, Any]]) -> Table | None:
+    """One line per request in one group's rows, then the retrained model and the victim; None where not measured.
+
+    Means over seeds with 95 % Student-t intervals. Raises ValueError as `summarise` does.
+    """
+    if not any("forget_accuracy" in row for row in rows):
+        return None
+    attacks = by_attack(rows)
+    first = attacks.get(NORMAL) or next(iter(attacks.values()))  # requests of one size share the forget set
+    known = [each for each in MEASURES if any(row.get(f"{each.key}_before") is not None for row in rows)]
+    lines = [(attack_name(attack), list(of_seed.values()), "") for attack, of_seed in attacks.items()]
+    lines.append(("(retrained)", list(first.values()), "_retrained"))
+    lines.append(("(the victim)", list(first.values()), "_before"))
+    return Table(
+        ("Model after", *(each.title for each in known)),
+        [(name, *(_cell(each, of_line, suffix) for each in known)) for name, of_line, suffix in lines],
+    )
+
+
+def _cell(measure: Measure, rows: Sequence[Mapping[str, Any]], suffix: str) -> str:
+    key = measure.key + suffix
+    values = [row[key] for row in rows if row.get(key) is not None]
+    if not values or key == _TO_ITSELF:
+        return NOTHING
+    found = mean_interval(values)
+    mean, low, high = (f"{measure.scale * number:.{measure.places}f}" for number in found[:3])
+    return mean if found.count < 2 else f"{mean} [{low}, {high}]"

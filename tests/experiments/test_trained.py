@@ -1,0 +1,108 @@
+"""A victim that was trained elsewhere."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import pipeline
+from experiments.config import Config
+from experiments.victims import build_model, train_or_find
+from overunlearn_jax import data
+from overunlearn_jax.evaluation import evaluate
+from overunlearn_jax.models import predict_fn
+from tests.experiments.running import MakeConfig, refuse, rows_of
+
+THEIRS = """
+import jax
+import numpy as np
+from overunlearn_jax.models import vgg
+
+def make(num_classes, image_shape):
+    return vgg(num_classes, image_shape, blocks=1, width=4, batch_norm_momentum=0.5)
+
+def load():
+    template = jax.eval_shape(make(3, (8, 8, 1)).init, jax.random.key(0))
+    with np.load(__file__.replace("their_models.py", "weights.npz")) as stored:
+        leaves = [stored[name] for name in stored]
+    return jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+def params_alone():
+    return load().params
+
+def not_finite():
+    return jax.tree.map(lambda leaf: leaf * np.nan, load())
+
+def fails():
+    return {}["weights"]
+"""
+
+
+@pytest.fixture
+def elsewhere(config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A run of weights that somebody else trained; nothing is trained in it."""
+    (tmp_path / "their_models.py").write_text(THEIRS)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = config(seeds=(0, 1), attacks=("normal", "pushing_1"))
+    splits = data.load(settings.dataset, seed=0)
+    victim = train_or_find(settings, splits, 0, jax.random.key(0))
+    keep(tmp_path, victim.variables)
+    monkeypatch.setattr("experiments.victims.fit", refuse)
+    return dataclasses.replace(settings, model="their_models:make", trained="their_models:load")
+
+
+def keep(folder: Path, variables: object) -> None:
+    np.savez(folder / "weights.npz", *map(np.asarray, jax.tree.leaves(variables)))
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_it_is_attacked_as_it_is_with_every_seed(elsewhere: Config, tmp_path: Path):
+    pipeline.run(elsewhere)
+    rows = rows_of(elsewhere)
+    assert {(row["seed"], row["attack"]) for row in rows} == {(s, a) for s in (0, 1) for a in elsewhere.attacks}
+    splits = data.load(elsewhere.dataset, seed=0)
+    victim = train_or_find(elsewhere, splits, 0, jax.random.key(5))
+    model = build_model(elsewhere, splits.spec)
+    alone = evaluate(predict_fn(model, victim.variables), splits.test, 3)
+    assert {row["overall_before"] for row in rows} == {alone.overall}
+    assert {row["model"] for row in rows} == {"their_models:make with the weights of their_models:load"}
+    assert any(row["class_a"] != row["class_a_before"] or row["weights_changed"] for row in rows)
+    keep(tmp_path, jax.tree.map(lambda leaf: leaf * 1.01, victim.variables))
+    with pytest.raises(ValueError, match="rows that were made before --trained=their_models:load changed"):
+        pipeline.run(elsewhere)
+    again = dataclasses.replace(elsewhere, workdir=str(tmp_path / "again"))
+    pipeline.run(again)
+    assert not {row["victim"] for row in rows_of(again)} & {row["victim"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (
+            "params_alone",
+            r"params_alone returned a dict of .*; expected a Variables of .*: what init of --model=their_mod",
+        ),
+        ("not_finite", "not_finite returned params/.* with NaN or infinity"),
+        ("fails", r"--trained=their_models:fails raised KeyError: 'weights'; it is called as load\(\)"),
+        ("nowhere", "--trained=their_models:nowhere cannot be imported"),
+    ],
+)
+def test_what_is_no_trained_model(elsewhere: Config, function: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        pipeline.run(dataclasses.replace(elsewhere, trained=f"their_models:{function}"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trained": "weights.npz"}, "--trained=weights.npz: expected my_module:my_function"),
+        ({"trained": "mine:load", "forgetting": True}, "--trained=mine:load with --forgetting: this trains models"),
+        ({"trained": "mine:load", "unlearning": "sisa"}, "with --unlearning=sisa: this trains models beside"),
+        ({"trained": "mine:load", "unlearning": "retrain"}, "with --unlearning=retrain: this trains models beside"),
+    ],
+)
+def test_what_does_not_go_together(changes: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        Config(**changes)
