@@ -59,16 +59,17 @@ def table(configs: dict[str, Config]) -> str:
 def _trainings(config: Config, *, new: bool) -> float:
     """How often as many images as a victim's training needs are trained on, for one seed; `new`: its victim, too."""
     sizes = len(config.fractions)
+    found = sizes * (2 if "blending" in config.attacks else 1)  # forget sets: blended images are near to other samples
     count = 0.0
     if new:
         count += 1 + config.forgetting * (sizes + config.shadows / len(config.seeds) * SHADOW_SHARE)
     if config.unlearning == "retrain":
-        count += sizes
-    if config.unlearning == "sisa":  # trained, and for each size of request again: hardly a slice is left untouched
+        count += found
+    if config.unlearning == "sisa":  # trained, and for each forget set again: hardly a slice is left untouched
         from experiments.sisa_victims import sisa_settings  # imports jax, which other dry runs do without
 
         settings, _ = sisa_settings(config)
-        count += (1 + sizes) * (settings.slices + 1) / 2 * settings.epochs / config.epochs
+        count += (1 + found) * (settings.slices + 1) / 2 * settings.epochs / config.epochs
     return count
 
 
