@@ -70,6 +70,7 @@ def _trainings(config: Config, *, new: bool) -> float:
 
         settings, _ = sisa_settings(config)
         count += (1 + found) * (settings.slices + 1) / 2 * settings.epochs / config.epochs
+        count += config.forgetting * sizes  # its victim predicts other samples rightly than the others'
     return count
 
 

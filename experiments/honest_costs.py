@@ -72,8 +72,8 @@ class HonestCost(NamedTuple):
         if self.changed_answers or not self.accuracies:
             return ""
         return (
-            f"WARNING: honest request, {self.variant}: {self._changes}. Nothing here shows that the service unlearns at "
-            "all what an honest user asks of it, and safe says only that a malicious one costs no more than nothing. "
+            f"WARNING: honest request, {self.variant}: {self._changes}. Nothing here shows that the service unlearns "
+            "what an honest user asks of it, and safe says only that a malicious one costs no more than nothing. "
             + ("See what was measured of forgetting" if self.forgetting else FORGETTING_TELLS)
         )
 
