@@ -10,14 +10,16 @@ from overunlearn_jax.attacks import ZooSettings, blend, push
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import load
 from overunlearn_jax.evaluation import evaluate
-from overunlearn_jax.models import Model, predict_fn, resnet, vgg
+from overunlearn_jax.models import Model, predict_fn, pure_model, resnet, vgg
 from overunlearn_jax.training import TrainSettings, fit
+from overunlearn_jax.types import Variables
 from overunlearn_jax.unlearn import fine_tuning, first_order
 
 __all__ = [
     "BlackBox",
     "Model",
     "TrainSettings",
+    "Variables",
     "ZooSettings",
     "blend",
     "evaluate",
@@ -26,6 +28,7 @@ __all__ = [
     "fit",
     "load",
     "predict_fn",
+    "pure_model",
     "push",
     "resnet",
     "vgg",

@@ -120,7 +120,7 @@ def user_method(name: str) -> UnlearnFn:
 
     `params` is the model's `Variables` (what is trained, and statistics); the function returns its own in the same
     form. `request` is a `Request`: images and labels as submitted. `retain` is a `Split` of the training data without
-    the samples that the submitted images are nearest to.
+    the samples that the submitted images are nearest to: `without(train, match_samples(images, train).rows)`.
 
     The function may change `params` and `request` in place: they are copies. The arrays of `retain` are too large to
     copy and can only be read.
@@ -156,7 +156,7 @@ def _copied(leaf: Any) -> Any:
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
-    view = array.view()
+    view = np.asarray(array).view()
     view.flags.writeable = False
     return view
 
