@@ -24,6 +24,7 @@ it forgets at all is another question, which --forgetting measures.
 import argparse
 import contextlib
 import dataclasses
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,7 @@ from experiments.errors import told
 from experiments.honest_costs import by_variant, honest_costs
 from experiments.junit import write_junit
 from experiments.verdicts import verdicts
+from overunlearn_jax.reporting import Claim, Judgement, forgetting_table
 
 PASSED, FAILED, NO_VERDICT = 0, 1, 2
 DEFAULTS = {"experiment": "audit", "workdir": "runs/audit"}  # those of experiments.main are the quickstart's
@@ -50,9 +52,11 @@ def parse(arguments: list[str]) -> list[str]:
         return list(flags.FLAGS(arguments))
     except flags.Error as error:
         seeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        seeker.add_argument("--workdir", "-workdir", default=flags.FLAGS["workdir"].value)
+        seeker.add_argument("--workdir", "-workdir")
+        seeker.add_argument("--config", "-config")
+        seen = seeker.parse_known_args(arguments[1:])[0]
         with contextlib.suppress(OSError):  # a --workdir that cannot be one
-            _withdraw(seeker.parse_known_args(arguments[1:])[0].workdir)
+            _withdraw(_workdir(seen.workdir, seen.config))
         print(f"error: {error}; --help lists the flags", file=sys.stderr)
         sys.exit(NO_VERDICT)
     except SystemExit:  # --help
@@ -73,29 +77,29 @@ def main(arguments: list[str]) -> None:
 def _audit(unexpected: list[str]) -> int:
     config = _config(unexpected)
     processes.join(flags.FLAGS)
-    from experiments.outputs import write_outputs  # after the flags: --help and wrong flags answer at once
-    from experiments.pipeline import run
-    from overunlearn_jax.reporting import Claim, Judgement, read_rows
+    from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
+    from overunlearn_jax.reporting import read_rows
 
-    report = run(config)
+    report = run(config, _judge)
     if not processes.is_first():
         return PASSED
     rows = read_rows(report.with_name("results.jsonl"))
+    judgement = _judge(rows)
+    junit = write_junit(report.with_name("junit.xml"), judgement.claims, f"over-unlearning of {config.unlearning}")
+    for words in (*(each.words for each in judgement.claims), *_forgetting(rows), *judgement.warnings):
+        print(words)
+    print(f"{judgement.headline}\nreport: {report}\njunit: {junit}")
+    return PASSED if judgement.passed else FAILED
+
+
+def _judge(rows: list[dict[str, Any]]) -> Judgement:
     honest = honest_costs(rows, flags.FLAGS.max_honest_cost)
     claims: list[Claim] = [*honest, *verdicts(rows, flags.FLAGS.max_over_unlearning)]
-    judgement = Judgement(claims, [warning for each in honest if (warning := each.warning)])
-    junit = write_junit(report.with_name("junit.xml"), claims, f"over-unlearning of {config.unlearning}")
-    write_outputs(config, report.with_name("results.jsonl"), judgement)
-    for words in (*(each.words for each in claims), *_forgetting(rows), *judgement.warnings, judgement.headline):
-        print(words)
-    print(f"report: {report}\njunit: {junit}")
-    return PASSED if judgement.passed else FAILED
+    return Judgement(claims, [warning for each in honest if (warning := each.warning)])
 
 
 def _forgetting(rows: list[dict[str, Any]]) -> Iterator[str]:
     """What was measured of forgetting, a table a variant."""
-    from overunlearn_jax.reporting import forgetting_table
-
     for variant, own in by_variant(rows):
         if table := forgetting_table(own):
             yield f"forgetting, {variant}:\n{tabulate(table.rows, table.headers, disable_numparse=True)}"
@@ -106,7 +110,8 @@ def _config(unexpected: list[str]) -> Config:
     try:
         config = config_module.from_flags(flags.FLAGS)
     except ValueError:
-        _withdraw(flags.FLAGS.workdir)
+        typed = flags.FLAGS.workdir if flags.FLAGS["workdir"].present else None
+        _withdraw(_workdir(typed, flags.FLAGS.config))
         raise
     if not flags.FLAGS.config:
         own: dict[str, Any] = {name: flags.FLAGS[name].value for name in DEFAULTS if not flags.FLAGS[name].present}
@@ -119,8 +124,16 @@ def _config(unexpected: list[str]) -> Config:
     return config
 
 
+def _workdir(typed: str | None, config: str | None) -> str:
+    """Where the verdict of an earlier audit lies, as far as wrong flags tell."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no such config, or none at all
+        return typed or str(json.loads(Path(config or "").read_text())["workdir"])
+    return DEFAULTS["workdir"]
+
+
 def _withdraw(workdir: str) -> None:
-    (Path(workdir) / "junit.xml").unlink(missing_ok=True)
+    for name in ("junit.xml", "report.html", "summary.md"):
+        (Path(workdir) / name).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

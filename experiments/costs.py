@@ -23,7 +23,7 @@ EDITS = {16: 4, 32: 6, 64: 8, 128: 10}  # times faster than forward passes, by w
 
 def table(configs: dict[str, Config]) -> str:
     """One line for each run: cells to go, queries, minutes; victims and samples that runs share are counted once."""
-    victims: set[object] = set()
+    made: set[object] = set()
     pushed: dict[object, float] = {}
     lines = []
     totals = [0, 0, 0.0]
@@ -35,9 +35,10 @@ def table(configs: dict[str, Config]) -> str:
         unit = PIXELS[config.dataset] * SECONDS_AN_IMAGE[size] * (RESNET if config.model == "resnet" else 1)
         per_step = 1 + (1 if config.one_sided else 2) * config.coordinates
         for seed in config.seeds:  # of finished runs, too: what they made is there for the others
-            victim = (config.dataset, config.model, config.blocks, config.width, seed)
-            trainings = _trainings(config, new=victim not in victims)
-            victims.add(victim)
+            victim = (config.dataset, config.model, config.blocks, config.width, config.unlearning == "sisa", seed)
+            shadows = ("shadows", config.dataset, seed)
+            trainings = _trainings(config, new_victim=victim not in made, new_shadows=shadows not in made)
+            made |= {victim, shadows}
             minutes += trainings * TRAINING_IMAGES[config.dataset] * config.epochs * unit * TRAINING_FACTOR / 60
             if {"noise", "pushing_1", "pushing_2"} & set(config.attacks):
                 search = (*victim, config.class_a, config.target)
@@ -56,21 +57,22 @@ def table(configs: dict[str, Config]) -> str:
     return str(tabulate(lines, ("run", "cells to go", "queries", "minutes"), "github", disable_numparse=True))
 
 
-def _trainings(config: Config, *, new: bool) -> float:
-    """How often as many images as a victim's training needs are trained on, for one seed; `new`: its victim, too."""
+def _trainings(config: Config, *, new_victim: bool, new_shadows: bool) -> float:
+    """How often as many images as a victim's training needs are trained on, for one seed."""
     sizes = len(config.fractions)
-    found = sizes * (2 if "blending" in config.attacks else 1)  # forget sets: blended images are near to other samples
-    count = 0.0
-    if new:
-        count += 1 + config.forgetting * (sizes + config.shadows / len(config.seeds) * SHADOW_SHARE)
-    if config.unlearning == "retrain":
-        count += found
-    if config.unlearning == "sisa":  # trained, and for each forget set again: hardly a slice is left untouched
+    once = 1.0
+    if config.unlearning == "sisa":
         from experiments.sisa_victims import sisa_settings  # imports jax, which other dry runs do without
 
         settings, _ = sisa_settings(config)
-        count += (1 + found) * (settings.slices + 1) / 2 * settings.epochs / config.epochs
-        count += config.forgetting * sizes  # its victim predicts other samples rightly than the others'
+        once = (settings.slices + 1) / 2 * settings.epochs / config.epochs
+    count = 0.0
+    if new_victim:
+        count += once + config.forgetting * sizes
+    if new_shadows:
+        count += config.shadows / len(config.seeds) * SHADOW_SHARE
+    if config.unlearning in ("retrain", "sisa"):  # for each forget set; of SISA's slices hardly one is left untouched
+        count += once * sizes * (2 if "blending" in config.attacks else 1)  # blended images are near to other samples
     return count
 
 

@@ -9,7 +9,6 @@ Row = Mapping[str, Any]
 MEASURES = ("class_a", "class_b", "overall")
 # Answers that unlearning may change, beside those of the same name with `_before`.
 ANSWERS = (*MEASURES, "class_a_predicted")
-FORGETTING_TELLS = "--forgetting measures whether samples are forgotten"
 INTACT, DESTROYED, UNKNOWN = "intact", "destroyed", "undecided"
 
 
@@ -74,7 +73,7 @@ class HonestCost(NamedTuple):
         return (
             f"WARNING: honest request, {self.variant}: {self._changes}. Nothing here shows that the service unlearns "
             "what an honest user asks of it, and safe says only that a malicious one costs no more than nothing. "
-            + ("See what was measured of forgetting" if self.forgetting else FORGETTING_TELLS)
+            + ("See what was measured of forgetting" if self.forgetting else "--forgetting measures it")
         )
 
     @property
@@ -98,7 +97,7 @@ def honest_costs(rows: Sequence[Row], limit: float) -> list[HonestCost]:
     return [
         _honest_cost(honest, variant, limit)
         for variant, own in by_variant(rows)
-        if (honest := [row for row in own if row["attack"] == "normal"])
+        if (honest := sorted((row for row in own if row["attack"] == "normal"), key=lambda row: row["seed"]))
     ]
 
 
@@ -117,7 +116,7 @@ def _honest_cost(honest: Sequence[Row], variant: str, limit: float) -> HonestCos
         limit,
         accuracies,
         len(whole),
-        tuple(sorted(row["seed"] for row in honest if row.get("diverged"))),
+        tuple(row["seed"] for row in honest if row.get("diverged")),
         next((row.get("diverged_because", "") for row in honest if row.get("diverged")), ""),
         any(row[name] != row[f"{name}_before"] for row in whole for name in ANSWERS),
         any(weights) if weights else None,

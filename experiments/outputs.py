@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import jax
 import numpy as np
 
 from experiments.config import Config
-from experiments.forgetting import RELEARN_MOST
 from experiments.paper_numbers import paper_rows
 from experiments.sources import changed_since
 from overunlearn_jax.data.splitting import BOUNDS
@@ -29,6 +29,7 @@ from overunlearn_jax.reporting import (
 from overunlearn_jax.reporting.summarise import Setting
 from overunlearn_jax.types import UnlearningRequest
 
+Judge = Callable[[list[dict[str, Any]]], Judgement]
 PICTURES = 6  # samples shown in a report
 # Settings that change where a run's files are, not what it computes.
 PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests")
@@ -104,17 +105,16 @@ def keep_pictures(config: Config, seed: int, fraction: float, request: Unlearnin
         )
 
 
-def write_outputs(config: Config, results: Path, judgement: Judgement | None = None) -> Path:
+def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> Path:
     """Writes summary.md, the figures and report.html from the rows; returns the report's path."""
     workdir = results.parent
     rows = read_rows(results)
+    judgement = judge(rows) if judge else None
     figures = [figure for fraction in config.fractions for figure in _request_figures(config, fraction)]
     for setting, group in groups(rows).items():
         figures.extend(_result_figures(config, setting, group))
     described = json.loads((workdir / "manifest.json").read_text())
     notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]
-    if config.forgetting:
-        notes.append(f"Relearning stops at {RELEARN_MOST} steps, done or not.")
     text = summary_markdown(
         rows,
         title=config.experiment,

@@ -14,7 +14,15 @@ from experiments.config import Config
 from experiments.crafting import Classes, Crafter, choose_and_push
 from experiments.forgetting import check_forgetting
 from experiments.measuring import Meter
-from experiments.outputs import finished_cells, keep_pictures, note_seconds, open_workdir, write_manifest, write_outputs
+from experiments.outputs import (
+    Judge,
+    finished_cells,
+    keep_pictures,
+    note_seconds,
+    open_workdir,
+    write_manifest,
+    write_outputs,
+)
 from experiments.processes import is_first, meet
 from experiments.request_files import request_file, save_request
 from experiments.rows import Cell
@@ -43,10 +51,11 @@ def seed_keys(seed: int) -> SeedKeys:
     return SeedKeys(train_key, *jax.random.split(attack_key, 3))
 
 
-def run(config: Config) -> Path:
+def run(config: Config, judge: Judge | None = None) -> Path:
     """Runs every unfinished cell and writes the report; returns its path. May be killed and called again.
 
-    A run that is complete, report included, is left as it is. Raises ValueError for flags that do not go together, for
+    A run that is complete, report included, is left as it is. What `judge` makes of all rows stands first in the pages
+    that are written. Raises ValueError for flags that do not go together, for
     a workdir that was filled with other flags, code or data, and for what cannot be had: data, classes, a request of so
     many samples.
     """
@@ -76,7 +85,7 @@ def run(config: Config) -> Path:
         if is_first():
             note_seconds(config, time.perf_counter() - began)
     if is_first():
-        write_outputs(config, results)
+        write_outputs(config, results, judge)
     meet("report written")
     return report
 
@@ -111,6 +120,7 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
         train_or_find(config, splits, seed, keys.train)
     meet(f"victim of seed {seed} trained")
     victim = train_or_find(config, splits, seed, keys.train)
+    meet(f"victim {victim.name} found")
     black_box = BlackBox(splits.spec, victim.predict, budget=config.query_budget or None)
     crafted = choose_and_push(config, victim.name, black_box, splits, classes, seed, keys.push)
     if not is_first():

@@ -136,7 +136,6 @@ def accuracies(
     counts = None if after_right is None else after_right.predicted_counts[classes.a].tolist()
     others = {
         "overall_train_before": training.overall,
-        "class_a_test_images": int(before.predicted_counts[classes.a].sum()),
         "class_b_test_images": int(before.predicted_counts[classes.b].sum()),
         "class_a_right_predicted": counts,
         "per_class": None if after is None else [known(value) for value in after.per_class],

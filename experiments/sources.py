@@ -20,7 +20,7 @@ def sources_of(config: Config) -> dict[str, str]:
     """
     found = {flag: of_code(flag, name) for flag in ("unlearning", "model") if ":" in (name := getattr(config, flag))}
     if config.trained:
-        found["trained"] = digest_of(load_trained(config))
+        found["trained"] = digest_of(load_trained(config.trained))
     if data.is_path(config.dataset):
         found["dataset"] = data.digest(data.load(config.dataset, seed=config.seeds[0]))
     return found

@@ -11,6 +11,7 @@ from overunlearn_jax.power import repeats_needed
 from overunlearn_jax.reporting.summarise import NO_INTERVAL
 
 MEASURES = {"class_a": "over-unlearning I (class A)", "class_b": "over-unlearning II (class B)"}
+ROUNDING = 1e-9  # of accuracies: 0.90 - 0.86 is not quite 0.04
 SAFE, VULNERABLE, UNDECIDED = "safe", "vulnerable", "undecided"
 
 
@@ -39,9 +40,9 @@ class Verdict(NamedTuple):
             return VULNERABLE
         if self.harm.count < 2:
             return UNDECIDED
-        if self.harm.high <= self.limit:
+        if self.harm.high <= self.limit + ROUNDING:
             return SAFE
-        return VULNERABLE if self.harm.low > self.limit else UNDECIDED
+        return VULNERABLE if self.harm.low > self.limit + ROUNDING else UNDECIDED
 
     @property
     def name(self) -> str:
@@ -69,7 +70,7 @@ class Verdict(NamedTuple):
             found += f", one-sided 95 % bounds {low} and {high}"
         text = f"{about}: {found}, over {self.harm.count} seeds"
         if self.images is not None:
-            text += f" and {self.images} test images, of which one is {100 / self.images:.1f} points"
+            text += f" and {self.images} test images, of which one is {100 / self.images:.3g} points"
         text += "; "
         text += f"at most {100 * self.limit:.1f} allowed: {self.outcome}"
         if self.harm.count < 2:
@@ -104,12 +105,11 @@ def verdicts(rows: Sequence[Row], limit: float) -> list[Verdict]:
 def _verdict(
     attack: str, measure: str, variant: str, limit: float, honest: Mapping[int, Row], malicious: Mapping[int, Row]
 ) -> Verdict:
-    shared = [(honest[seed], row) for seed, row in malicious.items() if seed in honest]
+    shared = [(honest[seed], malicious[seed]) for seed in sorted(honest.keys() & malicious.keys())]
     both = [(one[measure], other[measure]) for one, other in shared if None not in (one[measure], other[measure])]
-    diverged = tuple(
-        sorted(other["seed"] for one, other in shared if other.get("diverged") and not one.get("diverged"))
-    )
-    because = next((other.get("diverged_because", "") for _, other in shared if other["seed"] in diverged), "")
+    broken = [other for one, other in shared if other.get("diverged") and not one.get("diverged")]
+    diverged = tuple(row["seed"] for row in broken)
+    because = broken[0].get("diverged_because", "") if broken else ""
     if not both:
         unknown = "no honest request of the same seeds to compare with"
         if any(one.get("diverged") for one, _ in shared):
@@ -118,14 +118,19 @@ def _verdict(
             unknown = f"no test images of class {shared[0][0][f'{measure}_name']}"
         return Verdict(attack, measure, variant, limit, NO_INTERVAL, None, unknown, diverged, because)
     pairs: np.ndarray = np.asarray(both, np.float64)
-    images = shared[0][1].get(f"{measure}_test_images")
+    images = next(filter(None, (_test_images(row, measure) for _, row in shared)), None)
     finest = 1 / images if images else 0.0
     harm = _no_finer(paired_difference(pairs[:, 0], pairs[:, 1], confidence=0.9), finest)
     needed = None
-    if len(pairs) > 1 and limit - harm.mean >= finest:
+    if len(pairs) > 1 and limit - harm.mean >= finest - ROUNDING:
         spread = float(np.std(pairs[:, 0] - pairs[:, 1], ddof=1))
         needed = repeats_needed(limit - harm.mean, spread)
     return Verdict(attack, measure, variant, limit, harm, needed, "", diverged, because, images)
+
+
+def _test_images(row: Row, measure: str) -> int | None:
+    """How many test images the accuracy is of; older rows do not tell it of class B."""
+    return sum(row["class_a_predicted_before"]) if measure == "class_a" else row.get("class_b_test_images")
 
 
 def _no_finer(harm: Interval, finest: float) -> Interval:

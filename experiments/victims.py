@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from experiments.config import Config
 from experiments.progress import TrainingBar
@@ -90,9 +91,10 @@ def train_or_find(config: Config, splits: Splits, seed: int, key: Key) -> Victim
     model = build_model(config, splits.spec)
     settings = _settings(config, splits, seed)
     if config.trained:
-        variables = load_trained(config)
-        check_trained(config, model, variables)
-        return Victim(settings_hash(settings | {"weights": digest_of(variables)}), model, variables, model)
+        loaded = load_trained(config.trained)
+        check_trained(config, model, loaded)
+        name = settings_hash(settings | {"weights": digest_of(loaded)})
+        return Victim(name, model, jax.tree.map(jnp.asarray, loaded), model)
     name = settings_hash(settings)
     directory = Path(config.cache_dir) / "victims" / name
     finished = directory / "best"

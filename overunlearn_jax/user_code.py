@@ -59,7 +59,7 @@ def check_form(name: str, returned: PyTree, like: PyTree, advice: str) -> None:
     if form != jax.tree.structure(returned):
         raise ValueError(f"{name} returned {_outline(returned)}; expected {_outline(like)}: {advice}")
     for (path, expected), new in zip(jax.tree.leaves_with_path(like), jax.tree.leaves(returned), strict=True):
-        array = np.asarray(new)
+        array, expected = np.asarray(new), expected if hasattr(expected, "shape") else np.asarray(expected)
         if array.shape != expected.shape or array.dtype != expected.dtype:
             raise ValueError(
                 f"{name} returned {_joined(path)} as {array.dtype} of shape {array.shape}; expected {expected.dtype} "

@@ -8,14 +8,13 @@ from experiments.forgetting import RELEARN_MOST
 from experiments.methods.choice import Chosen, Results, choose, tried
 from experiments.methods.grid import LADDERS
 from overunlearn_jax.intervals import Interval
-from overunlearn_jax.reporting.forgetting import MEASURES, Measure
+from overunlearn_jax.reporting.forgetting import MEASURES, TO_ITSELF, Measure
+from overunlearn_jax.reporting.wording import NOTHING
 from overunlearn_jax.unlearn import METHODS
 
 ATTACKS = ("noise", "blending", "pushing_1", "pushing_2")
 NAMES = {"noise": "noise control", "blending": "blending", "pushing_1": "Pushing-I", "pushing_2": "Pushing-II"}
 ATTACKERS = {"confidence AUC": "confidence_auc", "LiRA AUC": "lira_auc"}
-BY_CONSTRUCTION = ("js_to_retrained_retrained",)  # 0, of a model to itself
-NOT_MEASURED = "–"
 Column = tuple[str, Callable[[Chosen], str]]
 
 
@@ -46,13 +45,13 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
     if some is not None:
         for title, suffix in (("(retrained)", "_retrained"), ("(the victim)", "_before")):
             known = [
-                NOT_MEASURED
-                if f"{each.key}{suffix}" in BY_CONSTRUCTION
+                NOTHING
+                if f"{each.key}{suffix}" == TO_ITSELF
                 else _show(some.values("normal", f"{each.key}{suffix}"), each.scale, each.places)
                 for each in MEASURES
             ]
             beyond = [some.beyond_retrained("normal", name, suffix) for name in ATTACKERS.values()]
-            lines.append([title, "", *(_show(each, 1, 3) for each in beyond), *known, NOT_MEASURED, NOT_MEASURED])
+            lines.append([title, "", *(_show(each, 1, 3) for each in beyond), *known, NOTHING, NOTHING])
     return _table(columns, lines)
 
 
@@ -78,7 +77,7 @@ def strengths(results: Results) -> str:
         "setting",
         "honest request costs A",
         *(f"{NAMES[attack]} beyond it" for attack in ATTACKS[1:]),
-        "forget accuracy",
+        "forget accuracy %",
         *(f"{title} beyond retrained" for title in ATTACKERS),
     ]
     return str(tabulate(lines, headers, "github", disable_numparse=True))
@@ -108,7 +107,7 @@ def _beyond(name: str) -> Callable[[Chosen], str]:
 def _matched(each: Chosen) -> str:
     """Percent of a malicious request's images whose nearest training sample is their own original."""
     found = [each.values(attack, "matched_to_original") for attack in ATTACKS[1:]]
-    return NOT_MEASURED if None in found else " / ".join(f"{100 * share.mean:.1f}" for share in found if share)
+    return NOTHING if None in found else " / ".join(f"{100 * share.mean:.1f}" for share in found if share)
 
 
 def _plain(name: str, scale: float, digits: int) -> Callable[[Chosen], str]:
@@ -126,6 +125,6 @@ def _lines(chosen: dict[str, Chosen], columns: list[Column]) -> list[list[str]]:
 
 def _show(value: Interval | None, scale: float, digits: int = 1) -> str:
     if value is None:
-        return NOT_MEASURED
+        return NOTHING
     mean, low, high = (f"{scale * number:,.{digits}f}" for number in value[:3])
     return mean if value.count < 2 else f"{mean} [{low}, {high}]"

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import numpy as np
+
 from overunlearn_jax.data.digits import read_digits
 from overunlearn_jax.data.image_folder import read_image_folder
 from overunlearn_jax.data.npz_file import read_npz
@@ -67,6 +69,15 @@ def is_path(name: str) -> bool:
     """Whether a name is a path to files of one's own, a `.npz` file or a folder of images, and no data set's name."""
     path = Path(name).expanduser()
     return path.suffix == ".npz" or (_is_path(name) and path.is_dir())
+
+
+def holds_out_test(name: str) -> bool:
+    """Whether the files at a path have no test part, so that `load` holds one out of the training part."""
+    path = Path(name).expanduser()
+    if path.suffix != ".npz":
+        return not (path / "test").is_dir()
+    with np.load(path) as stored:
+        return "test_images" not in stored
 
 
 def _is_path(name: str) -> bool:

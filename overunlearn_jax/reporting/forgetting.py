@@ -10,10 +10,12 @@ from overunlearn_jax.reporting.wording import NOTHING, attack_name
 
 EXPLAINED = (
     "Did it forget? Measured on the requested samples as they were before the attack. What forgetting aims at is the "
-    "model that was trained from scratch without them: the nearer, the better. Forget, retain and test are accuracies. "
-    "AUC and TPR say how well membership inference tells the samples from others of the class that no model has seen "
-    "(0.5 and 0.01: not at all). JS is the Jensen-Shannon distance to that model's predictions. Relearn steps: how "
-    "soon training on the samples brings their loss back to the victim's; few mean that the model still knows them."
+    "line of the model that was trained from scratch without them. Forget, retain and test are accuracies. AUC, and "
+    "TPR at 1 % FPR, are of membership inference that tells the samples from test images of their class; the samples "
+    "are those that the victim predicts rightly, and so even the retrained model lies above 0.5. JS is the "
+    "Jensen-Shannon distance to that model's predictions. Relearn steps, at most 100: how much training on the "
+    "samples brings their loss to within 0.1 of the victim's, which therefore needs none; where the retrained model "
+    "needs more, they are still known."
 )
 
 
@@ -37,7 +39,7 @@ MEASURES = (
     Measure("JS to retrained", "js_to_retrained", 1, 3),
     Measure("relearn steps", "relearn_steps", 1, 1),
 )
-_TO_ITSELF = "js_to_retrained_retrained"  # 0 by construction
+TO_ITSELF = "js_to_retrained_retrained"  # 0 by construction
 
 
 def forgetting_table(rows: Sequence[Mapping[str, Any]]) -> Table | None:
@@ -50,7 +52,7 @@ def forgetting_table(rows: Sequence[Mapping[str, Any]]) -> Table | None:
     attacks = by_attack(rows)
     first = attacks.get(NORMAL) or next(iter(attacks.values()))  # requests of one size share the forget set
     known = [each for each in MEASURES if any(row.get(f"{each.key}_before") is not None for row in rows)]
-    lines = [(attack_name(attack), list(of_seed.values()), "") for attack, of_seed in attacks.items()]
+    lines = [(_named(attack, of_seed), list(of_seed.values()), "") for attack, of_seed in attacks.items()]
     lines.append(("(retrained)", list(first.values()), "_retrained"))
     lines.append(("(the victim)", list(first.values()), "_before"))
     return Table(
@@ -59,10 +61,15 @@ def forgetting_table(rows: Sequence[Mapping[str, Any]]) -> Table | None:
     )
 
 
+def _named(attack: str, of_seed: Mapping[int, Mapping[str, Any]]) -> str:
+    diverged = sum(bool(row.get("diverged")) for row in of_seed.values())
+    return attack_name(attack) + (f" ({diverged} of {len(of_seed)} diverged)" if diverged else "")
+
+
 def _cell(measure: Measure, rows: Sequence[Mapping[str, Any]], suffix: str) -> str:
     key = measure.key + suffix
     values = [row[key] for row in rows if row.get(key) is not None]
-    if not values or key == _TO_ITSELF:
+    if not values or key == TO_ITSELF:
         return NOTHING
     found = mean_interval(values)
     mean, low, high = (f"{measure.scale * number:.{measure.places}f}" for number in found[:3])

@@ -1,5 +1,6 @@
 """What an audit says of a run, for its pages and for a pipeline."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -40,5 +41,6 @@ class Judgement(NamedTuple):
         """The answer in a line."""
         if self.passed:
             return f"Audit passed: all {len(self.claims)} claims were shown."
-        missing = sum(not each.passed for each in self.claims)
-        return f"Audit not passed: {missing} of {len(self.claims)} claims could not be shown."
+        failed = Counter(each.outcome for each in self.claims if not each.passed)
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in failed.items())
+        return f"Audit not passed: of {len(self.claims)} claims {counts}."

@@ -64,7 +64,7 @@ REQUIRED_KEYS = (
 )
 # Also written, and missing in rows of older runs:
 # overall_train_before: fraction, accuracy on the training images
-# class_a_test_images, class_b_test_images: ints, how many images the test accuracy of the class is of
+# class_b_test_images: int, how many images the test accuracy of class B is of
 # lpips_mean: float against the original images, or null
 # same_side_in_8_bits: fraction of the submitted images that the deployed model predicts alike after rounding to 8 bits
 # weights_changed: whether unlearning changed any weight, or null

@@ -19,8 +19,13 @@ from tests.experiments.running import refuse
 
 
 def rows(harms: list[float], attack: str = "pushing_1", **more: object) -> list[dict]:
-    before = {"class_a_before": 0.85, "class_b_before": 0.5, "overall_before": 0.7, "class_a_predicted_before": [17, 3]}
-    after = {"class_b": 0.5, "overall": 0.7, "class_a_predicted": [16, 4], "weights_changed": True}
+    before = {
+        "class_a_before": 0.85,
+        "class_b_before": 0.5,
+        "overall_before": 0.7,
+        "class_a_predicted_before": [1700, 300],
+    }
+    after = {"class_b": 0.5, "overall": 0.7, "class_a_predicted": [1600, 400], "weights_changed": True}
     names = {"class_a_name": "cat", "class_b_name": "dog"}
     common = {"fraction": 0.1, "fidelity": "none", "tau": None} | before | after | names | more
     honest = [{"seed": seed, "attack": "normal", "class_a": 0.8} | common for seed in range(len(harms))]
@@ -56,7 +61,7 @@ def test_both_ends_are_one_sided_bounds_and_undecided_claims_say_how_many_seeds(
     assert needed is not None
     assert of_a.seeds_needed == needed > 3
     assert f"about {needed} seeds would show with 80 % power" in of_a.words
-    assert "3.0 points, one-sided 95 % bounds -2.1 and 8.1, over 3 seeds; " in of_a.words
+    assert "3.0 points, one-sided 95 % bounds -2.1 and 8.1, over 3 seeds and 2000 test images" in of_a.words
     assert "; at most 5.0 allowed: undecided" in of_a.words
     assert (of_b.measure, of_b.outcome) == ("class_b", SAFE)
     [too_high, _] = verdicts(rows([0.0, 0.2, 0.1]), 0.05)
@@ -66,16 +71,32 @@ def test_both_ends_are_one_sided_bounds_and_undecided_claims_say_how_many_seeds(
 
 
 def test_seeds_that_agree_by_chance_show_no_more_than_one_test_image():
-    few = rows([0.03, 0.03], class_a_test_images=36, class_b_test_images=10)
+    few = rows([0.03, 0.03], class_a_predicted_before=[30, 6], class_b_test_images=10)
     [of_a, of_b] = verdicts(few, 0.05)
     assert of_a.harm[1:3] == pytest.approx((0.03 - 1 / 36, 0.03 + 1 / 36))
     assert (of_a.outcome, of_a.seeds_needed) == (UNDECIDED, None)
-    assert "over 2 seeds and 36 test images, of which one is 2.8 points; at most 5.0 allowed" in of_a.words
+    assert "over 2 seeds and 36 test images, of which one is 2.78 points; at most 5.0 allowed" in of_a.words
     assert of_b.outcome == UNDECIDED
     assert verdicts(few, 0.058)[0].outcome == SAFE
     assert verdicts(few, 0.001)[0].outcome == VULNERABLE
-    wide = verdicts(rows([0.0, 0.2, 0.1], class_a_test_images=1000), 0.05)[0]
-    assert wide.harm == verdicts(rows([0.0, 0.2, 0.1]), 0.05)[0].harm
+    assert verdicts(rows([0.0, 0.2, 0.1]), 0.05)[0].harm == pytest.approx(
+        paired_difference([0.0, 0.2, 0.1], [0, 0, 0], 0.9)
+    )
+    [first, *others] = rows([0.03, 0.03], class_b=0.47, class_b_test_images=10)
+    del first["class_b_test_images"]  # a row that was written before it was noted
+    assert verdicts([first, *others], 0.05)[1].images == 10
+
+
+@pytest.mark.parametrize("honest", [0.9, 0.84, 0.86, 0.57])
+@pytest.mark.parametrize(("harm", "outcome"), [(0.04, SAFE), (0.05, UNDECIDED), (0.06, UNDECIDED), (0.07, VULNERABLE)])
+def test_rounding_decides_nothing(honest: float, harm: float, outcome: str):
+    exact = [
+        row | {"class_a": honest if row["attack"] == "normal" else honest - harm, "class_a_predicted_before": [100]}
+        for row in rows([0.0, 0.0, 0.0])
+    ]
+    for_a = verdicts(exact, 0.05)[0]
+    assert for_a.outcome == outcome
+    assert (for_a.seeds_needed is None) == (harm > 0.04)
 
 
 def test_every_request_size_and_variant_is_a_claim_of_its_own():
@@ -160,13 +181,13 @@ def test_a_model_that_an_honest_request_breaks_is_destroyed():
     [(False, "none of the measured numbers, and no weight."), (True, "numbers, though it changed weights.")],
 )
 def test_a_service_that_changes_nothing_is_told_of_aloud(weights: bool, told: str):
-    same = {"class_a_before": 0.8, "class_a_predicted": [17, 3], "weights_changed": weights}
+    same = {"class_a_before": 0.8, "class_a_predicted": [1700, 300], "weights_changed": weights}
     [claim] = honest_costs(rows([0.0, 0.0], **same), 0.2)
     assert claim.passed
     assert claim.warning.startswith("WARNING: honest request, 10 % requested: it changed")
     assert told in claim.warning
     measured = [row | {"forget_accuracy": 0.9} for row in rows([0.0, 0.0], **same)]
-    assert claim.warning.endswith("--forgetting measures whether samples are forgotten")
+    assert claim.warning.endswith("--forgetting measures it")
     assert honest_costs(measured, 0.2)[0].warning.endswith("See what was measured of forgetting")
     older = [{key: value for key, value in row.items() if key != "weights_changed"} for row in rows([0.0], **same)]
     assert "it changed none of the measured numbers. Nothing here shows that" in honest_costs(older, 0.2)[0].warning
@@ -274,7 +295,7 @@ def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, tmp_path
     assert results["fragile"].returncode == 1, results["fragile"].stderr
     assert "at most 20.0 allowed: vulnerable" in results["fragile"].stdout
     assert 'failures="1"' in (tmp_path / "fragile" / "junit.xml").read_text()
-    told = "Audit not passed: 1 of 3 claims could not be shown."
+    told = "Audit not passed: of 3 claims 1 vulnerable."
     for text in (
         results["fragile"].stdout,
         *((tmp_path / "fragile" / f).read_text() for f in ("report.html", "summary.md")),
@@ -301,14 +322,15 @@ def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, tmp_path
     ],
 )
 def test_audits_that_cannot_run_are_no_verdict(dataset: Path, tmp_path: Path, arguments: list[str], message: str):
-    old = tmp_path / "run" / "junit.xml"
-    old.parent.mkdir()
-    old.write_text("<testsuite/>")
+    old = [tmp_path / "run" / name for name in ("junit.xml", "report.html", "summary.md")]
+    old[0].parent.mkdir()
+    for each in old:
+        each.write_text("Audit passed")
     done = audit(tmp_path, dataset, "--seeds=0", *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert not old.exists()
+    assert not any(each.exists() for each in old)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A victim that was trained elsewhere."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 
 from experiments import pipeline
 from experiments.config import Config
+from experiments.trained import load_trained
 from experiments.victims import build_model, train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.evaluation import evaluate
@@ -41,16 +43,26 @@ def fails():
 
 
 @pytest.fixture
-def elsewhere(config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+def elsewhere(config: MakeConfig, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A run of weights that somebody else trained; nothing is trained in it."""
     (tmp_path / "their_models.py").write_text(THEIRS)
     monkeypatch.syspath_prepend(tmp_path)
-    settings = config(seeds=(0, 1), attacks=("normal", "pushing_1"))
+    monkeypatch.delitem(sys.modules, "their_models", raising=False)
+    load_trained.cache_clear()
+    settings = config(seeds=(0, 1), attacks=("normal", "pushing_1"), dataset=with_test_part(dataset, tmp_path))
     splits = data.load(settings.dataset, seed=0)
     victim = train_or_find(settings, splits, 0, jax.random.key(0))
     keep(tmp_path, victim.variables)
     monkeypatch.setattr("experiments.victims.fit", refuse)
     return dataclasses.replace(settings, model="their_models:make", trained="their_models:load")
+
+
+def with_test_part(dataset: Path, folder: Path) -> str:
+    with np.load(dataset) as stored:
+        arrays = dict(stored)
+    arrays |= {f"test_{name}": arrays[name][::5] for name in ("images", "labels")}
+    np.savez(folder / "mine.npz", **arrays)
+    return str(folder / "mine.npz")
 
 
 def keep(folder: Path, variables: object) -> None:
@@ -70,11 +82,20 @@ def test_it_is_attacked_as_it_is_with_every_seed(elsewhere: Config, tmp_path: Pa
     assert {row["model"] for row in rows} == {"their_models:make with the weights of their_models:load"}
     assert any(row["class_a"] != row["class_a_before"] or row["weights_changed"] for row in rows)
     keep(tmp_path, jax.tree.map(lambda leaf: leaf * 1.01, victim.variables))
+    again = dataclasses.replace(elsewhere, seeds=(0,), workdir=str(tmp_path / "again"))
+    pipeline.run(again)
+    assert {row["overall_before"] for row in rows_of(again)} == {alone.overall}  # loaded once: one run, one model
+    load_trained.cache_clear()  # another start
     with pytest.raises(ValueError, match="rows that were made before --trained=their_models:load changed"):
         pipeline.run(elsewhere)
-    again = dataclasses.replace(elsewhere, workdir=str(tmp_path / "again"))
-    pipeline.run(again)
-    assert not {row["victim"] for row in rows_of(again)} & {row["victim"] for row in rows}
+    other = dataclasses.replace(elsewhere, workdir=str(tmp_path / "other"))
+    pipeline.run(other)
+    assert not {row["victim"] for row in rows_of(other)} & {row["victim"] for row in rows}
+
+
+def test_data_that_the_model_has_seen_are_refused(elsewhere: Config, dataset: Path):
+    with pytest.raises(ValueError, match=r"tiny\.npz has no test part, and a model that was trained elsewhere"):
+        pipeline.run(dataclasses.replace(elsewhere, dataset=str(dataset)))
 
 
 @pytest.mark.parametrize(

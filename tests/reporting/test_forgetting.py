@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import pytest
 
+from experiments.forgetting import RELEARN_MARGIN, RELEARN_MOST
 from overunlearn_jax.reporting import Judgement, forgetting_table, summary_markdown, write_report
-from overunlearn_jax.reporting.forgetting import MEASURES
+from overunlearn_jax.reporting.forgetting import EXPLAINED, MEASURES
 from tests.reporting.example_rows import example_row, three_seeds
 from tests.reporting.test_html import read
 
@@ -47,6 +48,18 @@ def test_what_was_not_measured_is_not_shown():
     assert table.rows[0][:4] == ("Honest request", "–", "40.0", "78.0")
 
 
+def test_seeds_without_a_model_are_told():
+    lost = forgotten(0, **{each.key: None for each in MEASURES}) | {"diverged": True}
+    table = forgetting_table([row | (lost if row["seed"] == 1 else {}) for row in rows()])
+    assert table is not None
+    assert [line[0] for line in table.rows][:2] == ["Honest request (1 of 3 diverged)", "Pushing-I (1 of 3 diverged)"]
+
+
+def test_the_words_tell_the_limits_of_relearning():
+    assert f"at most {RELEARN_MOST}:" in EXPLAINED
+    assert f"within {RELEARN_MARGIN} of" in EXPLAINED
+
+
 class Shown(NamedTuple):
     name: str
     outcome: str
@@ -60,7 +73,7 @@ CLAIMS = [Shown("a", "safe", True, "noise: <safe>"), Shown("b", "vulnerable", Fa
 @pytest.mark.parametrize(
     ("claims", "headline"),
     [
-        (CLAIMS, "Audit not passed: 1 of 2 claims could not be shown."),
+        (CLAIMS, "Audit not passed: of 2 claims 1 vulnerable."),
         (CLAIMS[:1], "Audit passed: all 1 claims were shown."),
     ],
 )
@@ -76,4 +89,4 @@ def test_both_pages_begin_with_the_judgement_and_show_forgetting(tmp_path, claim
     assert "✓ noise: <safe>" in page
     assert "- passed: noise: \\<safe>" in markdown
     assert ("✗ pushing_1: vulnerable" in page) == (len(claims) == 2)
-    assert ("- NOT PASSED: pushing\\_1" in markdown or "- NOT PASSED: pushing_1" in markdown) == (len(claims) == 2)
+    assert ("- NOT PASSED: pushing_1: vulnerable" in markdown) == (len(claims) == 2)
