@@ -1,5 +1,6 @@
 """One function for every data set: by name, by a path to an .npz file, or by a path to a folder of images."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 from overunlearn_jax.data.digits import read_digits
 from overunlearn_jax.data.image_folder import read_image_folder
 from overunlearn_jax.data.npz_file import read_npz
+from overunlearn_jax.data.source import Source
 from overunlearn_jax.data.splitting import make_splits
 from overunlearn_jax.data.tfds_builder import base_name
 from overunlearn_jax.data.tfds_sets import read_tfds
@@ -15,6 +17,7 @@ from overunlearn_jax.types import Splits
 
 BUILT_IN = ("digits", "cifar10", "cifar100", "stl10")
 STL10_MAX_TEST = 1000
+
 
 
 def load(name: str, *, data_dir: str | os.PathLike[str] | None = None, seed: int, download: bool = True) -> Splits:
@@ -61,8 +64,13 @@ def load(name: str, *, data_dir: str | os.PathLike[str] | None = None, seed: int
                 f"data set {name!r}: there is no directory at {path.absolute()}. Expected a folder of "
                 f"images, a file ending in .npz, or a name such as {', '.join(BUILT_IN)}."
             )
-    source = read_tfds(name, data_dir=data_dir, download=download, built_in=BUILT_IN)
+    source = _decoded(name, None if data_dir is None else os.fspath(data_dir), download)
     return make_splits(source, seed=seed, max_test=STL10_MAX_TEST if base_name(name) == "stl10" else None)
+
+
+@functools.lru_cache(maxsize=1)  # all seeds of a run split the same images: decoding CIFAR-10 takes 10 s of a core
+def _decoded(name: str, data_dir: str | None, download: bool) -> Source:
+    return read_tfds(name, data_dir=data_dir, download=download, built_in=BUILT_IN)
 
 
 def is_path(name: str) -> bool:
