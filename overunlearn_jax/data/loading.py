@@ -19,7 +19,6 @@ BUILT_IN = ("digits", "cifar10", "cifar100", "stl10")
 STL10_MAX_TEST = 1000
 
 
-
 def load(name: str, *, data_dir: str | os.PathLike[str] | None = None, seed: int, download: bool = True) -> Splits:
     """Loads an image classification data set into host memory.
 

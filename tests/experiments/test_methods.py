@@ -54,7 +54,7 @@ def test_every_method_is_in_the_grid_and_every_run_has_its_own_folder():
     assert set(LADDERS) == set(METHODS)
     folders = [run.folder for run in grid.all_runs()]
     assert len(set(folders)) == len(folders)
-    assert Run("salun", "learning_rate=0.003,steps=50") in runs_of("salun")
+    assert Run("salun", "learning_rate=3e-06,steps=50") in runs_of("salun")
     assert runs_of("retrain") == [Run("retrain", "")]
 
 
@@ -180,7 +180,7 @@ def test_tables_and_figure():
     harm = tables.harm(chosen)
     line = next(line for line in harm.splitlines() if line.startswith("| salun"))
     assert [part.strip() for part in line.split("|")[2:7]] == [
-        "learning_rate=0.0001,steps=50",
+        "learning_rate=3e-06,steps=50",
         "50.0 / 100.0 / 100.0",
         "90.0 [90.0, 90.0]",
         "86.0 [83.5, 88.5]",
