@@ -6,6 +6,7 @@ from experiments.methods.choice import Chosen
 from overunlearn_jax.intervals import Interval
 
 ATTACK = "pushing_2"
+MARKERS = "osD^vPX"  # with ten colours enough to tell the methods apart
 
 
 def draw(chosen: dict[str, Chosen]) -> Figure:
@@ -16,14 +17,23 @@ def draw(chosen: dict[str, Chosen]) -> Figure:
     """
     lira = any(each.values("normal", "lira_auc") for each in chosen.values())
     name, words = ("lira_auc", "LiRA") if lira else ("confidence_auc", "confidence attack")
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
     axes = figure.add_subplot()
-    for method, each in chosen.items():
+    for number, (method, each) in enumerate(chosen.items()):
         across, up = each.beyond_retrained("normal", name), each.harm(ATTACK, "class_a")
         if across is None or up is None:
             continue
-        axes.errorbar(across.mean, 100 * up.mean, _half(up, 100), _half(across, 1), marker="o", capsize=3, label=method)
-        axes.annotate(method, (across.mean, 100 * up.mean), xytext=(6, 4), textcoords="offset points", fontsize=8)
+        axes.errorbar(
+            across.mean,
+            100 * up.mean,
+            _half(up, 100),
+            _half(across, 1),
+            fmt=MARKERS[number % len(MARKERS)],
+            color=f"C{number % 10}",
+            capsize=3,
+            elinewidth=0.8,
+            label=method,
+        )
     axes.axhline(0, color="black", linewidth=0.8)
     axes.axvline(0, color="black", linewidth=0.8, linestyle=":")
     victims = [each.beyond_retrained("normal", name, "_before") for each in chosen.values()]
@@ -32,6 +42,7 @@ def draw(chosen: dict[str, Chosen]) -> Figure:
         axes.annotate("the victim", (victims[0].mean, 1), xycoords=("data", "axes fraction"), ha="center", fontsize=8)
     axes.set_xlabel(f"{words}'s AUC after an honest request, beyond the retrained model's (0: forgotten)")
     axes.set_ylabel("points of class A that Pushing-II costs beyond it")
+    figure.legend(loc="outside right upper", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
