@@ -24,23 +24,18 @@ it forgets at all is another question, which --forgetting measures.
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from absl import app, flags, logging
-from tabulate import tabulate
 
 from experiments import config as config_module
 from experiments import processes
 from experiments.config import Config
 from experiments.errors import told
-from experiments.honest_costs import by_variant, honest_costs
-from experiments.junit import write_junit
-from experiments.verdicts import verdicts
-from overunlearn_jax.reporting import Claim, Judgement, forgetting_table
 
 PASSED, FAILED, NO_VERDICT = 0, 1, 2
 DEFAULTS = {"experiment": "audit", "workdir": "runs/audit"}  # those of experiments.main are the quickstart's
@@ -77,32 +72,22 @@ def main(arguments: list[str]) -> None:
 def _audit(unexpected: list[str]) -> int:
     config = _config(unexpected)
     processes.join(flags.FLAGS)
-    from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
+    from experiments.judging import forgetting_tables, judge  # after the flags: --help and wrong flags answer at once
+    from experiments.junit import write_junit
+    from experiments.pipeline import run
     from overunlearn_jax.reporting import read_rows
 
-    report = run(config, _judge)
+    judge_fn = functools.partial(judge, most=flags.FLAGS.max_over_unlearning, most_honest=flags.FLAGS.max_honest_cost)
+    report = run(config, judge_fn)
     if not processes.is_first():
         return PASSED
     rows = read_rows(report.with_name("results.jsonl"))
-    judgement = _judge(rows)
+    judgement = judge_fn(rows)
     junit = write_junit(report.with_name("junit.xml"), judgement.claims, f"over-unlearning of {config.unlearning}")
-    for words in (*(each.words for each in judgement.claims), *_forgetting(rows), *judgement.warnings):
+    for words in (*(each.words for each in judgement.claims), *forgetting_tables(rows), *judgement.warnings):
         print(words)
     print(f"{judgement.headline}\nreport: {report}\njunit: {junit}")
     return PASSED if judgement.passed else FAILED
-
-
-def _judge(rows: list[dict[str, Any]]) -> Judgement:
-    honest = honest_costs(rows, flags.FLAGS.max_honest_cost)
-    claims: list[Claim] = [*honest, *verdicts(rows, flags.FLAGS.max_over_unlearning)]
-    return Judgement(claims, [warning for each in honest if (warning := each.warning)])
-
-
-def _forgetting(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """What was measured of forgetting, a table a variant."""
-    for variant, own in by_variant(rows):
-        if table := forgetting_table(own):
-            yield f"forgetting, {variant}:\n{tabulate(table.rows, table.headers, disable_numparse=True)}"
 
 
 def _config(unexpected: list[str]) -> Config:

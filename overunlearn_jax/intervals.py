@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 
 class Interval(NamedTuple):
@@ -46,7 +46,7 @@ def mean_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95
     if array.size == 1:
         return Interval(mean, float("nan"), float("nan"), 1)
     standard_error = float(array.std(ddof=1)) / np.sqrt(array.size)
-    half_width = float(stats.t.ppf(0.5 + confidence / 2, df=array.size - 1) * standard_error)
+    half_width = float(stdtrit(array.size - 1, 0.5 + confidence / 2) * standard_error)
     return Interval(mean, mean - half_width, mean + half_width, array.size)
 
 

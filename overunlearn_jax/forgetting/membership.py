@@ -11,7 +11,6 @@ al. (S&P 2022) rescale the same quantity to a logit and report the true-positive
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import roc_auc_score, roc_curve
 
 from overunlearn_jax.forgetting.checks import check_labels, check_probabilities
 from overunlearn_jax.types import Array, Labels, Probabilities
@@ -84,6 +83,8 @@ def membership(members_scores: Array | np.ndarray, others_scores: Array | np.nda
     Raises:
       ValueError: if either is empty, has another number of axes than one or is not finite.
     """
+    from sklearn.metrics import roc_auc_score, roc_curve  # it takes a second to import
+
     members = _check_scores("members_scores", members_scores)
     others = _check_scores("others_scores", others_scores)
     truth = np.repeat([1, 0], [len(members), len(others)])

@@ -357,7 +357,11 @@ def test_an_error_that_nobody_expected_is_no_verdict(monkeypatch: pytest.MonkeyP
     assert told.splitlines()[-1].startswith("error: CalledError")
 
 
-def test_help_is_no_verdict(tmp_path: Path, dataset: Path):
-    done = audit(tmp_path, dataset, "--help")
+def test_help_is_no_verdict_and_imports_no_jax():
+    command = [sys.executable, "-X", "importtime", "-m", "experiments.audit", "--help"]
+    done = subprocess.run(command, cwd=tiny.ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0
-    assert "--max_over_unlearning" in done.stdout.replace("[no]", "")
+    assert "--max_over_unlearning" in done.stdout
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert "absl.app" in imported
+    assert "jax" not in imported

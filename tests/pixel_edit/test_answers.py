@@ -51,7 +51,7 @@ def test_every_kind_of_layer(name):
     ("name", "shape"),
     [
         *(("vgg", shape) for shape in [(32, 32, 3), (8, 8, 1), (18, 26, 3)]),
-        *(("resnet", shape) for shape in [(32, 32, 3), (8, 8, 1), (13, 22, 3)]),
+        *(("resnet", shape) for shape in [(8, 8, 1), (13, 22, 3)]),
         ("deep vgg", (48, 48, 3)),
     ],
 )
