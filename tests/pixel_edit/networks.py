@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from overunlearn_jax.models import linen_model, predict_fn, resnet, vgg
 
@@ -119,7 +120,7 @@ NETWORKS = {
 def network(layers, image_shape):
     """A victim of these layers."""
     model = linen_model(Sequence(layers), image_shape)
-    return predict_fn(model, model.init(jax.random.key(0)))
+    return predict_fn(model, drawn(model))
 
 
 PACKAGE = {
@@ -130,9 +131,23 @@ PACKAGE = {
 
 
 def package_victim(name, image_shape):
-    """One of the package's own, with batch statistics other than those that it starts with."""
+    """One of the package's own."""
     model = PACKAGE[name](image_shape)
-    variables = model.init(jax.random.key(0))
-    keys = iter(jax.random.split(jax.random.key(1), 100))
-    state = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.uniform(next(keys), leaf.shape), variables.state)
-    return predict_fn(model, variables._replace(state=state))
+    return predict_fn(model, drawn(model))
+
+
+def drawn(model):
+    """Weights and statistics of a model's form, drawn without compiling its `init`, which takes seconds.
+
+    Matrices and kernels keep the size of what they multiply; scales and variances lie about 1, all else about 0.
+    """
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        if len(leaf.shape) > 1:
+            fan_in = np.prod(leaf.shape[:-1])
+            return jnp.asarray(rng.normal(0, np.sqrt(2 / fan_in), leaf.shape), leaf.dtype)
+        about = 1.0 if path[-1].key in ("scale", "var") else 0.0
+        return jnp.asarray(about + rng.uniform(-0.3, 0.3, leaf.shape), leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(model.init, jax.random.key(0)))
