@@ -9,11 +9,13 @@ confidence, to cost class A and class B no more than --max_over_unlearning beyon
 these seeds cannot tell, or the honest request alone costs more than --max_honest_cost of an accuracy, so that little
 is left to take. 2: the audit itself failed, by wrong flags or an error of the audited code, too, and there is no
 verdict. WORKDIR/junit.xml says it to a pipeline, WORKDIR/report.html to people. All flags of experiments.main apply;
-an audit that was killed goes on with the same command, unless the source file of --unlearning or --model or the data
-have changed: then it asks for another --workdir, or --force. Helpers that my_module imports are not seen.
+an audit that was killed goes on with the same command, unless the source file of --unlearning or --model, the weights
+of --trained or the data have changed: then it asks for another --workdir, or --force. Helpers that my_module imports
+are not seen.
 
 my_module lies in the current folder or on PYTHONPATH. Keep the functions of --unlearning and --model in two files: a
-change in the file of the model makes another victim, to be trained and pushed against anew.
+change in the file of the model makes another victim, to be trained and pushed against anew. A model that is deployed
+is not trained here: --trained=my_module:load returns its weights.
 
 Bounds are over seeds, of these test images, and never finer than one of them, however well a few seeds agree.
 

@@ -55,9 +55,8 @@ def run(config: Config, judge: Judge | None = None) -> Path:
     """Runs every unfinished cell and writes the report; returns its path. May be killed and called again.
 
     A run that is complete, report included, is left as it is. What `judge` makes of all rows stands first in the pages
-    that are written. Raises ValueError for flags that do not go together, for
-    a workdir that was filled with other flags, code or data, and for what cannot be had: data, classes, a request of so
-    many samples.
+    that are written. Raises ValueError for flags that do not go together, for a workdir that was filled with other
+    flags, code, weights or data, and for what cannot be had: data, classes, a request of so many samples.
     """
     if config.shadows and not config.forgetting:
         raise ValueError(f"--shadows={config.shadows} serve LiRA, a measure of forgetting: give --forgetting, too")

@@ -57,9 +57,10 @@ def write_report(
       OSError: if a figure cannot be read or the page cannot be written.
     """
     summary = summarise(rows)
-    settings = list(groups(rows))
+    grouped = groups(rows)
+    settings = list(grouped)
     sections = []
-    for setting, of_setting in groups(rows).items():
+    for setting, of_setting in grouped.items():
         of_group = [row for row in summary if row.setting == setting]
         sections.append(
             {

@@ -41,8 +41,9 @@ def summary_markdown(
     blocks.append(f"**{verdict(summary)}**")
     if command is not None:
         blocks.append(f"```\n{command}\n```")
-    settings = list(groups(rows))
-    for setting, of_setting in groups(rows).items():
+    grouped = groups(rows)
+    settings = list(grouped)
+    for setting, of_setting in grouped.items():
         of_group = [row for row in summary if row.setting == setting]
         blocks.append(f"## {_escaped(heading(setting, settings))}")
         blocks.append(_markdown_table(group_table(of_group, reference_rows)))
