@@ -1,8 +1,9 @@
 """Did the service forget? What membership inference, distance to a retrained model and relearning say of each cell.
 
-The forget set holds what the victim predicts rightly, as attackers choose it; the test samples that it is told from are
-not chosen. That alone makes it look more familiar to any model: what forgetting aims at is the retrained model's AUC,
-measured on the same samples, and not 0.5.
+The forget set holds what the victim predicts rightly, as attackers choose it. The test samples that it is told from are
+chosen by the same rule: all of the class, the victim is right on only some, and the choice alone would tell them apart.
+Being right means less of a sample that the victim was trained on. So what forgetting aims at is the retrained model's
+AUC on the same samples, and not 0.5.
 """
 
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 from experiments.config import Config
 from experiments.progress import TrainingBar
 from experiments.shadows import Shadows, train_or_find_shadows
+from experiments.shared import Shared
 from experiments.unlearning import retrained_folder
 from experiments.victims import Victim, train_settings
 from overunlearn_jax.batching import predict_in_batches
@@ -27,7 +29,7 @@ from overunlearn_jax.forgetting import (
     true_label_confidence,
 )
 from overunlearn_jax.models import Model, predict_fn
-from overunlearn_jax.types import Key, Split, Splits, UnlearningRequest, Variables
+from overunlearn_jax.types import Key, Probabilities, Split, Splits, UnlearningRequest, Variables
 from overunlearn_jax.unlearn import DivergedError, retrain, without
 
 RETAINED = 2000  # retained samples whose accuracy stands for all
@@ -41,15 +43,14 @@ class _Samples(NamedTuple):
 
     forget: Split  # the originals of the request
     retained: Split
-    others: Split  # test samples of class A: never seen, of the same class
+    others: Split  # test samples of class A that the victim predicts rightly: never seen, chosen as the forget set is
 
 
 class _Reference(NamedTuple):
     """What every model is compared with, for one forget set."""
 
     samples: _Samples
-    oracle: Variables  # trained from scratch without the originals
-    ideal: np.ndarray  # shape=(n, k): what it answers about them
+    ideal: np.ndarray  # shape=(n, k): what the retrained model answers about them
     target_loss: float  # nats: relearning is done where the victim's loss on them, and a margin, is reached again
 
 
@@ -65,45 +66,46 @@ def check_forgetting(config: Config, splits: Splits, class_a: int) -> None:
 class ForgettingMeter:
     """Measures of one seed's victim after each request, always beside the victim before and a retrained model."""
 
-    def __init__(self, config: Config, victim: Victim, splits: Splits, class_a: int, key: Key):
+    def __init__(self, config: Config, victim: Victim, splits: Splits, class_a: int, key: Key, shared: Shared):
         self._config, self._victim, self._splits = config, victim, splits
-        self._class_a, self._key = class_a, key
+        self._class_a, self._key, self._shared = class_a, key, shared
+        self._name = (victim.name, class_a, jax.random.key_data(key).tobytes(), config.shadows)  # what decides below
         of_class = splits.test.labels == class_a
-        self._others = Split(*(part[of_class] for part in splits.test))
-        self._shadows = train_or_find_shadows(config, splits, class_a) if config.shadows else None
-        # By the forget set, which requests of one size share: the reference, and the numbers it makes of others.
-        self._known: dict[bytes, tuple[_Reference, dict[str, Any]]] = {}
+        tested = Split(*(part[of_class] for part in splits.test))
+        self._right = np.flatnonzero(predict_in_batches(victim.predict, tested.images).argmax(-1) == class_a)
+        self._others = Split(*(part[self._right] for part in tested))
+        self._shadows = (
+            shared.once(("shadows", self._name), lambda: train_or_find_shadows(config, splits, class_a))
+            if config.shadows
+            else None
+        )
 
     def measure(self, request: UnlearningRequest, unlearned: Variables | None) -> dict[str, Any]:
         """The row's part on forgetting: the unlearned model's numbers, then those `_before` and `_retrained`.
 
         The first are null for None: unlearning diverged, and no model is left.
         """
-        name = request.original_ids.tobytes()
-        if name not in self._known:
-            reference = self._reference(request)
-            others = {
-                "before": (self._victim.model, self._victim.variables),
-                "retrained": (self._victim.architecture, reference.oracle),
-            }
-            numbers = {
-                f"{key}_{which}": value
-                for which, (model, variables) in others.items()
-                for key, value in self._of(model, variables, reference).items()
-            }
-            self._known[name] = reference, numbers | self._accuracies(reference.oracle)
-        reference, numbers = self._known[name]
+        forget_set = (self._name, request.original_ids.tobytes())  # requests of one size share it
+        reference, numbers = self._shared.once(forget_set, lambda: self._reference(request))
         if unlearned is None:
             return {key.removesuffix("_before"): None for key in numbers if key.endswith("_before")} | numbers
         return self._of(self._victim.model, unlearned, reference) | numbers
 
-    def _reference(self, request: UnlearningRequest) -> _Reference:
-        samples = self._samples(request)
+    def _reference(self, request: UnlearningRequest) -> tuple[_Reference, dict[str, Any]]:
+        """What to compare with, and what that makes of the victim itself and of the retrained model."""
+        samples, victim = self._samples(request), self._victim
         forget = samples.forget
         oracle = self._oracle(forget)
-        ideal = predict_in_batches(predict_fn(self._victim.architecture, oracle), forget.images)
-        loss = mean_loss(self._victim.model, self._victim.variables, forget.images, forget.labels)
-        return _Reference(samples, oracle, ideal, loss + RELEARN_MARGIN)
+        ideal = self._answers(victim.architecture, oracle, forget)
+        loss = mean_loss(victim.model, victim.variables, forget.images, forget.labels)
+        reference = _Reference(samples, ideal, loss + RELEARN_MARGIN)
+        others = {"before": (victim.model, victim.variables), "retrained": (victim.architecture, oracle)}
+        numbers = {
+            f"{key}_{which}": value
+            for which, (model, variables) in others.items()
+            for key, value in self._of(model, variables, reference).items()
+        }
+        return reference, numbers | self._accuracies(oracle)
 
     def _samples(self, request: UnlearningRequest) -> _Samples:
         forget = Split(request.original_images, request.original_labels, request.original_ids)
@@ -133,19 +135,31 @@ class ForgettingMeter:
 
     def _of(self, model: Model, variables: Variables, reference: _Reference) -> dict[str, Any]:
         samples = reference.samples
-        forget, retained, others = (predict_in_batches(predict_fn(model, variables), split.images) for split in samples)
-        known = true_label_confidence(forget, samples.forget.labels)
-        unknown = true_label_confidence(others, samples.others.labels)
+        forget, retained = (self._answers(model, variables, each) for each in (samples.forget, samples.retained))
         found: dict[str, Any] = {
             "forget_accuracy": float((forget.argmax(-1) == samples.forget.labels).mean()),
             "retain_accuracy": float((retained.argmax(-1) == samples.retained.labels).mean()),
             "js_to_retrained": float(js_distance(forget, reference.ideal).mean()),
             "relearn_steps": self._relearn(model, variables, reference),
         }
-        found |= _named("confidence", membership(known, unknown))
+        return found | self._membership(model, variables, samples, forget)
+
+    def _membership(
+        self, model: Model, variables: Variables, samples: _Samples, forget: Probabilities
+    ) -> dict[str, float | None]:
+        """How well the forget set is told from what was never seen; null where the victim is right on nothing there."""
+        attacks = ["confidence"] if self._shadows is None else ["confidence", "lira"]
+        if not len(samples.others.labels):
+            return {f"{attack}_{name}": None for attack in attacks for name in ("auc", "tpr_at_1_fpr")}
+        known = true_label_confidence(forget, samples.forget.labels)
+        unknown = true_label_confidence(self._answers(model, variables, samples.others), samples.others.labels)
+        found = _named("confidence", membership(known, unknown))
         if self._shadows is not None:
-            found |= _named("lira", _lira(self._shadows, samples.forget.ids, known, unknown))
+            found |= _named("lira", _lira(self._shadows, samples.forget.ids, self._right, known, unknown))
         return found
+
+    def _answers(self, model: Model, variables: Variables, split: Split) -> Probabilities:
+        return predict_in_batches(predict_fn(model, variables), split.images)
 
     def _accuracies(self, oracle: Variables) -> dict[str, float]:
         predict = predict_fn(self._victim.architecture, oracle)
@@ -171,17 +185,14 @@ class ForgettingMeter:
         return RELEARN_MOST if steps is None else steps
 
 
-def _lira(shadows: Shadows, ids: np.ndarray, known: np.ndarray, unknown: np.ndarray) -> Membership:
+def _lira(shadows: Shadows, ids: np.ndarray, tested: np.ndarray, known: np.ndarray, unknown: np.ndarray) -> Membership:
+    """Of the training samples `ids`, whose logits are `known`, beside those test samples of class A at `tested`."""
     place = {identity: column for column, identity in enumerate(shadows.train_ids.tolist())}
-    columns = [place[identity] for identity in ids.tolist()]
-    never = np.arange(len(shadows.train_ids), shadows.logits.shape[1])
-    scores = [
-        lira_scores(logits, shadows.logits[:, chosen], shadows.inside[:, chosen])
-        for logits, chosen in ((known, columns), (unknown, never))
-    ]
-    return membership(*scores)
+    columns = [*(place[identity] for identity in ids.tolist()), *(len(shadows.train_ids) + tested)]
+    scores = lira_scores(np.concatenate([known, unknown]), shadows.logits[:, columns], shadows.inside[:, columns])
+    return membership(*np.split(scores, [len(known)]))
 
 
-def _named(attack: str, found: Membership) -> dict[str, Any]:
+def _named(attack: str, found: Membership) -> dict[str, float | None]:
     rate = None if np.isnan(found.tpr_at_1_fpr) else found.tpr_at_1_fpr
     return {f"{attack}_auc": found.auc, f"{attack}_tpr_at_1_fpr": rate}

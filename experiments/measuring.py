@@ -10,6 +10,7 @@ from experiments.config import Config
 from experiments.crafting import Classes, Crafted
 from experiments.forgetting import ForgettingMeter
 from experiments.rows import Cell, accuracies, describe_request, describe_settings, perceptual
+from experiments.shared import Shared
 from experiments.unlearning import Unlearned
 from experiments.victims import Victim
 from overunlearn_jax.evaluation import evaluate, evaluate_all, rightly_predicted
@@ -20,13 +21,14 @@ from overunlearn_jax.types import Key, Metrics, PredictFn, Split, Splits, Unlear
 class Meter:
     """Measures one seed's victim: at first as it is, then as each request leaves it."""
 
-    def __init__(self, config: Config, victim: Victim, splits: Splits, classes: Classes, key: Key):
+    def __init__(self, config: Config, victim: Victim, splits: Splits, classes: Classes, key: Key, shared: Shared):
         self._config, self._victim, self._splits, self._classes = config, victim, splits, classes
-        self._forgetting = ForgettingMeter(config, victim, splits, classes.a, key) if config.forgetting else None
+        self._forgetting = (
+            ForgettingMeter(config, victim, splits, classes.a, key, shared) if config.forgetting else None
+        )
         self._distances = perceptual(config, splits.spec)
-        self._before = evaluate(victim.predict, splits.test, splits.spec.num_classes)
-        self._training = evaluate(victim.predict, splits.train, splits.spec.num_classes)
-        self._right = rightly_predicted(victim.predict, splits.test, classes.a)
+        named = (victim.name, classes.a)
+        self._before, self._training, self._right = shared.once(named, lambda: _at_first(victim, splits, classes.a))
 
     def rows(
         self, cells: Sequence[Cell], crafted: Crafted, count: int, request: UnlearningRequest, unlearned: Unlearned
@@ -64,3 +66,9 @@ class Meter:
 
     def _forgotten(self, request: UnlearningRequest, variables: Variables | None) -> dict[str, Any]:
         return self._forgetting.measure(request, variables) if self._forgetting else {}
+
+
+def _at_first(victim: Victim, splits: Splits, class_a: int) -> tuple[Metrics, Metrics, Split]:
+    """The victim's metrics on test and training data, and the test samples of class A that it predicts rightly."""
+    test, training = (evaluate(victim.predict, split, splits.spec.num_classes) for split in (splits.test, splits.train))
+    return test, training, rightly_predicted(victim.predict, splits.test, class_a)

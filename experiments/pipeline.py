@@ -27,6 +27,7 @@ from experiments.processes import is_first, meet
 from experiments.request_files import request_file, save_request
 from experiments.rows import Cell
 from experiments.searches import check_search
+from experiments.shared import Shared
 from experiments.sources import sources_of
 from experiments.unlearning import Unlearner, check_method, variants
 from experiments.victims import train_or_find
@@ -51,12 +52,13 @@ def seed_keys(seed: int) -> SeedKeys:
     return SeedKeys(train_key, *jax.random.split(attack_key, 3))
 
 
-def run(config: Config, judge: Judge | None = None) -> Path:
+def run(config: Config, judge: Judge | None = None, shared: Shared | None = None) -> Path:
     """Runs every unfinished cell and writes the report; returns its path. May be killed and called again.
 
     A run that is complete, report included, is left as it is. What `judge` makes of all rows stands first in the pages
-    that are written. Raises ValueError for flags that do not go together, for a workdir that was filled with other
-    flags, code, weights or data, and for what cannot be had: data, classes, a request of so many samples.
+    that are written. Runs that are given the same `shared` measure a victim once. Raises ValueError for flags that do
+    not go together, for a workdir that was filled with other flags, code, weights or data, and for what cannot be had:
+    data, classes, a request of so many samples.
     """
     if config.shadows and not config.forgetting:
         raise ValueError(f"--shadows={config.shadows} serve LiRA, a measure of forgetting: give --forgetting, too")
@@ -80,7 +82,7 @@ def run(config: Config, judge: Judge | None = None) -> Path:
         write_manifest(config, sources)
     for seed in unfinished:
         began = time.perf_counter()
-        _run_seed(config, seed, cells[seed], finished, results)
+        _run_seed(config, seed, cells[seed], finished, results, shared or Shared())
         if is_first():
             note_seconds(config, time.perf_counter() - began)
     if is_first():
@@ -110,7 +112,7 @@ def _is_saved(config: Config, cell: Cell) -> bool:
     return not config.save_requests or request_file(Path(config.workdir), cell.request).exists()
 
 
-def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], results: Path) -> None:
+def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], results: Path, shared: Shared) -> None:
     keys = seed_keys(seed)
     splits = data.load(config.dataset, data_dir=config.data_dir or None, seed=seed)
     classes = Classes.of(config, splits.spec)
@@ -126,7 +128,7 @@ def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], 
         return
     crafter = Crafter(config, black_box, splits, classes, crafted, seed, keys.noise)
     unlearner = Unlearner(config, victim, splits)
-    meter = Meter(config, victim, splits, classes, keys.unlearn)
+    meter = Meter(config, victim, splits, classes, keys.unlearn, shared)
 
     for (fraction, attack), group in itertools.groupby(cells, key=lambda cell: (cell.fraction, cell.attack)):
         count = data.request_size(splits.train, classes.a, fraction)

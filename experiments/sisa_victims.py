@@ -59,8 +59,8 @@ class SisaVictim(NamedTuple):
         Raises ValueError for a wrong request, and without retained data.
         """
         del key  # Unused: the service's own decides.
-        check_request(model, variables, images, labels)
-        rows = np.flatnonzero(~np.isin(self.train.ids, retained("sisa", retain).ids))
+        classes = check_request(model, variables, images, labels)
+        rows = np.flatnonzero(~np.isin(self.train.ids, retained("sisa", retain, classes).ids))
         name = hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
         folder = self.directory / f"without_{name}"
         with SlicesBar("sisa, at most", self.settings, len(self.train.labels)) as bar:

@@ -18,7 +18,7 @@ import optax
 from overunlearn_jax import checkpoint
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.models import Model
-from overunlearn_jax.types import Array, Images, Key, Labels, PyTree, Split, Splits, Variables
+from overunlearn_jax.types import Array, DivergedError, Images, Key, Labels, PyTree, Split, Splits, Variables
 
 
 class TrainSettings(NamedTuple):
@@ -118,8 +118,8 @@ def fit(
     With a `directory`, every finished epoch is kept there (one Orbax checkpoint, replaced by the next) together with
     `metrics.jsonl` (one line an epoch). Called again after a kill, training goes on from the last complete epoch and
     ends with the same weights as an undisturbed run. A directory belongs to one model, data set, key and settings:
-    that is the caller's to keep. Raises checkpoint.CheckpointError for a damaged checkpoint and ValueError for settings
-    below their least value or a validation loss that is not finite.
+    that is the caller's to keep. Raises checkpoint.CheckpointError for a damaged checkpoint, ValueError for settings
+    below their least value, and DivergedError for a validation loss that is not finite.
     """
     for name in ("batch_size", "epochs", "patience"):
         if getattr(settings, name) < 1:
@@ -158,7 +158,7 @@ def fit(
                 on_step(Progress(epoch, settings.epochs, step, steps, batch_size, loss, *validation))
         validation = validate(state.variables)
         if not np.isfinite(validation[0]):
-            raise ValueError(
+            raise DivergedError(
                 f"the validation loss became {validation[0]} in epoch {epoch + 1}: training diverged with learning "
                 f"rate {settings.learning_rate}; take a smaller one"
             )

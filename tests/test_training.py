@@ -18,7 +18,7 @@ import pytest
 from overunlearn_jax import checkpoint
 from overunlearn_jax.models import Model, pure_model
 from overunlearn_jax.training import TrainSettings, TrainState, fit, make_train_step, make_validation
-from overunlearn_jax.types import Bounds, DatasetSpec, Split, Splits, Variables
+from overunlearn_jax.types import Bounds, DatasetSpec, DivergedError, Split, Splits, Variables
 
 CLASSES = 3
 SETTINGS = TrainSettings(learning_rate=0.05, batch_size=8, epochs=8, patience=8)
@@ -325,7 +325,7 @@ def test_an_epoch_goes_once_through_the_shuffled_samples_in_whole_batches():
 
 @pytest.mark.parametrize("rate", [1e38, float("nan")])
 def test_a_loss_that_is_no_number_is_refused(tmp_path, rate):
-    with pytest.raises(ValueError, match=r"epoch 1: training diverged with learning rate"):
+    with pytest.raises(DivergedError, match=r"epoch 1: training diverged with learning rate"):
         fit(_softmax_regression(), _splits(), TrainSettings(rate, 8, 3), jax.random.key(0), directory=tmp_path)
     assert not list(tmp_path.iterdir())
 

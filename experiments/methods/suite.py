@@ -40,13 +40,15 @@ def run(configs: dict[str, Config], scale: str, command: str) -> Pages:
     """Makes the runs and writes the page after each."""
     from experiments.methods.page import write  # these import jax, which --help does without
     from experiments.pipeline import run as run_one
+    from experiments.shared import Shared
 
+    shared = Shared()
     folder = Path(next(iter(configs.values())).workdir).parent
     pages = Pages(folder / "methods.md", folder / "methods.md")
     for number, (name, config) in enumerate(configs.items(), start=1):
         if is_first():
             print(f"[{number}/{len(configs)}] {name}", flush=True)
-        run_one(config)
+        run_one(config, shared=shared)
         if is_first():
             write(folder, pages.text, f"Unlearning methods and malicious requests, scale {scale}", command)
     return pages

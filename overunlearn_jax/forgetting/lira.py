@@ -13,6 +13,8 @@ An unlearned model is neither kind. For U-LiRA (Hayes et al. 2024), the attack a
 of models that were trained on a sample and then unlearned it as those "inside".
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from overunlearn_jax.types import Array
@@ -35,14 +37,16 @@ def lira_scores(
     sample should score as one never seen: compare the two by `membership`.
 
     The means are each sample's own. A variance shared by all samples is the mean of the squared deviations from those
-    means, once for "in" and once for "out" (the authors' code takes the spread about one common mean instead, which
-    also counts how samples differ). Sums of squares are divided by their degrees of freedom.
+    means, one for "in" and "out" together, as in the authors' code (which takes the spread about a common mean, and so
+    counts how samples differ, too). The score is then linear in x: a model that is neither kind, such as one that lost
+    the class, is not judged by which tail is thinner. Sums of squares are divided by their degrees of freedom.
 
     Args:
       target_logits: shape=(n,), `true_label_confidence` of the model under attack.
       shadow_logits: shape=(s, n), the same of the shadow models.
       inside: shape=(s, n), dtype=bool: which shadow model was trained on which sample.
       shared_variance: one variance for all samples; None: as in the paper, where there are fewer than 64 shadow models.
+        Give all samples that are to be compared in one call then: of another set it would be another scale.
       offline: use only the models that did not see the sample. Scores are then the standard deviations by which x lies
         above their mean: the order of the paper's 1 - Pr[Z > x], which would round to 1 for all clear members.
 
@@ -69,16 +73,26 @@ def lira_scores(
     if not (np.isfinite(target).all() and np.isfinite(shadows).all()):
         raise ValueError("logits hold NaN or infinity; `true_label_confidence` gives finite ones")
     shared = len(shadows) < SHADOWS_FOR_OWN_VARIANCE if shared_variance is None else shared_variance
-    mean_out, sd_out = _fit("not trained on", shadows, ~inside, shared)
+    groups = [_fit("not trained on", shadows, ~inside)]
+    if not offline:
+        groups.append(_fit("trained on", shadows, inside))
+    deviations = _shared_deviations(groups) if shared else [_own_deviations(group) for group in groups]
+    lengths = [(target - group.means) / deviation for group, deviation in zip(groups, deviations, strict=True)]
     if offline:
-        return (target - mean_out) / sd_out
-    mean_in, sd_in = _fit("trained on", shadows, inside, shared)
-    squares = ((target - mean_out) / sd_out) ** 2 - ((target - mean_in) / sd_in) ** 2
-    return squares / 2 + np.log(sd_out / sd_in)
+        return np.asarray(lengths[0])
+    return np.asarray((lengths[0] ** 2 - lengths[1] ** 2) / 2 + np.log(deviations[0] / deviations[1]))
 
 
-def _fit(name: str, logits: np.ndarray, chosen: np.ndarray, shared: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation, each of shape (n,), of the chosen logits of each sample."""
+class _Group(NamedTuple):
+    """What the shadow models of one kind answer about each sample."""
+
+    name: str
+    means: np.ndarray  # shape=(n,)
+    squares: np.ndarray  # shape=(n,): sum of squared deviations from the mean
+    free: np.ndarray  # shape=(n,): degrees of freedom of that sum
+
+
+def _fit(name: str, logits: np.ndarray, chosen: np.ndarray) -> _Group:
     counts = chosen.sum(0)
     if counts.min() < LEAST_EACH:
         raise ValueError(
@@ -86,13 +100,28 @@ def _fit(name: str, logits: np.ndarray, chosen: np.ndarray, shared: bool) -> tup
             f"{LEAST_EACH}: train more, on `shadow_subsets`"
         )
     means = logits.sum(0, where=chosen) / counts
-    squares = ((logits - means) ** 2).sum(0, where=chosen)
-    variances = np.full_like(means, squares.sum() / (counts - 1).sum()) if shared else squares / (counts - 1)
-    deviations = np.sqrt(variances)
-    alike = deviations <= np.finfo(np.float32).eps * np.maximum(np.abs(means), 1)
+    return _Group(name, means, ((logits - means) ** 2).sum(0, where=chosen), counts - 1)
+
+
+def _shared_deviations(groups: list[_Group]) -> list[np.ndarray]:
+    variance = sum(group.squares.sum() for group in groups) / sum(group.free.sum() for group in groups)
+    largest = max(np.abs(group.means).max() for group in groups)
+    if _is_nothing(np.sqrt(variance), largest):
+        raise ValueError("the shadow models all answer alike: no Gaussian fits; give each its own key and subset")
+    return [np.full_like(group.means, np.sqrt(variance)) for group in groups]
+
+
+def _own_deviations(group: _Group) -> np.ndarray:
+    deviations = np.sqrt(group.squares / group.free)
+    alike = _is_nothing(deviations, np.abs(group.means))
     if alike.any():
         raise ValueError(
-            f"the shadow models {name} sample {alike.argmax()} all answer alike: no Gaussian fits; "
-            + ("give each its own key and subset" if shared else "take shared_variance=True")
+            f"the shadow models {group.name} sample {alike.argmax()} all answer alike: no Gaussian fits; "
+            "take shared_variance=True"
         )
-    return means, deviations
+    return np.asarray(deviations)
+
+
+def _is_nothing(deviation: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Whether a deviation is no more than float32's rounding of answers of that size."""
+    return np.asarray(deviation <= np.finfo(np.float32).eps * np.maximum(size, 1))

@@ -69,34 +69,44 @@ def check_settings(method: str, **settings: float | Array) -> None:
 
 
 def check_request(model: Model, variables: Variables, images: Images, labels: Labels) -> int:
-    """Returns the number of classes k that the model knows.
+    """Returns the number of classes k that the model has a logit for.
 
     Raises ValueError for an empty request, images that are not finite, or labels that the model has no logit for.
     """
-    images, labels = np.asarray(images), np.asarray(labels)
+    images = np.asarray(images)
     if len(images) == 0:
         raise ValueError("the request is empty: there is nothing to unlearn")
-    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"labels are {labels.dtype} of shape {labels.shape}; expected {len(images)} integers, one an image"
-        )
-    if not np.isfinite(images).all():
-        raise ValueError("the request's images hold NaN or infinity; expected numbers inside the data set's bounds")
     logits = jax.eval_shape(lambda first: _logits(model.apply, variables, first), images[:1])
-    if labels.min() < 0 or labels.max() >= logits.shape[-1]:
-        raise ValueError(f"labels lie in {labels.min()} ... {labels.max()}; expected 0 ... {logits.shape[-1] - 1}")
-    return int(logits.shape[-1])
+    classes = int(logits.shape[-1])
+    _check_samples("the request's", images, labels, classes)
+    return classes
 
 
-def retained(method: str, retain: Split | None) -> Split:
-    """The retained data that a method cannot do without. Raises ValueError where there is none."""
+def retained(method: str, retain: Split | None, classes: int) -> Split:
+    """The retained data that a method cannot do without, of a model that knows so many classes.
+
+    Raises ValueError where there is none, for images that are not finite, or labels that the model has no logit for.
+    """
     if retain is None or len(retain.labels) == 0:
         raise ValueError(
             f"{method} needs retained training data, and was given none: pass retain=Split(images, labels, ids) of "
             "what the service still holds, or use a method that needs the request alone (first_order, "
             "gradient_ascent, fine_tuning)"
         )
+    _check_samples("the retained", retain.images, retain.labels, classes)
     return retain
+
+
+def _check_samples(whose: str, images: Images, labels: Labels, classes: int) -> None:
+    images, labels = np.asarray(images), np.asarray(labels)
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"{whose} labels are {labels.dtype} of shape {labels.shape}; expected {len(images)} integers, one an image"
+        )
+    if not np.isfinite(images).all():
+        raise ValueError(f"{whose} images hold NaN or infinity; expected numbers inside the data set's bounds")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"{whose} labels lie in {labels.min()} ... {labels.max()}; expected 0 ... {classes - 1}")
 
 
 def finite(method: str, variables: Variables, advice: str) -> Variables:

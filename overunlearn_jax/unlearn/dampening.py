@@ -6,7 +6,12 @@ says: the diagonal of the empirical Fisher information.
 The paper compares with the importance to all n training samples, computed before any request; here it is that to the
 retained ones alone. A mean over all is the retained mean but for the share m / n of the m that were submitted, so the
 paper's alpha chooses the weights that alpha * (1 - m / n) / (1 - alpha * m / n) chooses here: 11 in place of 10 where a
-hundredth is forgotten, and nearly the same for a smaller share. (From alpha = n / m on, the paper's chooses none.)
+hundredth is forgotten, and nearly the same for a smaller share. (From alpha = n / m on, the paper's chooses none.) For
+the same reason the paper's factor of a weight is at least lambda * m / n, where it can be 0 here.
+
+The authors' public code squares the gradient of a batch's mean loss, not each sample's as their equation does. The
+gradients of a request of one class point the same way more than those of mixed batches, so their ratios are larger, and
+an alpha from there touches fewer weights here.
 """
 
 from functools import partial
@@ -15,11 +20,12 @@ import jax
 import jax.numpy as jnp
 
 from overunlearn_jax.models import Model
-from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Split, Variables
+from overunlearn_jax.types import Array, DivergedError, Images, Key, Labels, Params, PyTree, Split, Variables
 from overunlearn_jax.unlearn.call import UnlearnFn, check_request, check_settings, retained
 from overunlearn_jax.unlearn.descent import Apply, Batch, batches, cross_entropy
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
 from overunlearn_jax.unlearn.work import count_gradients
+from overunlearn_jax.user_code import not_finite
 
 CHUNK = 16  # samples whose gradients are in memory together
 
@@ -38,19 +44,21 @@ def selective_dampening(
       scope: the parameters that may shrink, see `partition`.
 
     Raises ValueError for numbers that are not positive. The method raises ValueError for a wrong request or without
-    retained data; it cannot diverge.
+    retained data, and DivergedError where a sample's gradient is not finite.
     """
     check_settings("selective_dampening", selection=selection, dampening=dampening, retain_samples=retain_samples)
 
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
-        check_request(model, variables, images, labels)
-        held = retained("selective_dampening", retain)
+        classes = check_request(model, variables, images, labels)
+        held = retained("selective_dampening", retain, classes)
         [drawn] = batches(key, held.images, held.labels, retain_samples, 1)
         selected, rest = partition_params(variables.params, scope)
         to_request = importance(model, variables, Batch(images, labels), scope=scope)
         to_retained = importance(model, variables, drawn, scope=scope)
+        if not_finite((to_request, to_retained)):  # no weight would look important, and none would shrink
+            raise DivergedError("selective_dampening: a gradient is not finite; the model has no slope at some sample")
 
         def shrunk(weight: Array, request: Array, stays: Array) -> Array:
             factor = jnp.minimum(1.0, dampening * stays / jnp.where(request > 0, request, 1.0))

@@ -1,7 +1,8 @@
 """SGD on an objective of submitted and retained batches: the loop that several unlearning methods share.
 
 The network predicts as when deployed: stored batch statistics, no dropout. A request is one class, and statistics taken
-from it would harm every other class whatever the method.
+from it would harm every other class whatever the method. Retained batches, which are mixed, go the same way, so that
+one loss is climbed and descended; the authors' codes of SCRUB and SalUn use training mode.
 """
 
 from collections.abc import Callable, Iterator

@@ -42,15 +42,15 @@ def retrain(
       on_step: told of each training step.
 
     The method raises ValueError for a wrong request, without retained data (there is nothing to train on), and where
-    `fit` does; CheckpointError for a damaged checkpoint.
+    `fit` does, DivergedError among it; CheckpointError for a damaged checkpoint.
     """
 
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
         del variables  # Unused: nothing of the trained model may reach the new one.
-        held = retained("retrain", retain)
-        check_request(model, _blank(model, key), images, labels)
+        classes = check_request(model, _blank(model, key), images, labels)
+        held = retained("retrain", retain, classes)
         nothing = Split(*(part[:0] for part in validation))
         splits = Splits(spec, held, validation, test=nothing)
         folder = None if directory is None else Path(directory) / _name(splits, settings, key)

@@ -34,7 +34,7 @@ def fine_tuning(
     `scope` are trained, but the batch statistics of every layer follow the samples.
 
     Raises ValueError for fewer than two classes and settings out of range. The method raises ValueError for a wrong
-    request, and DivergedError.
+    request or a model of another number of classes, and DivergedError.
     """
     check_settings("fine_tuning", learning_rate=learning_rate, batch_size=batch_size, epochs=epochs)
     if num_classes < 2:
@@ -44,7 +44,9 @@ def fine_tuning(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
         del retain  # Unused: the request alone decides.
-        check_request(model, variables, images, labels)
+        classes = check_request(model, variables, images, labels)
+        if classes != num_classes:
+            raise ValueError(f"num_classes is {num_classes}; expected {classes}, one for each logit of the model")
         count = len(images)
         label_key, order_key, dropout_key = jax.random.split(key, 3)
         wrong = random_other_labels(label_key, jnp.asarray(labels), num_classes)

@@ -121,4 +121,5 @@ def gradient_difference(
         replacement = 0.0 if others is None else jnp.sum(losses(params, others))
         return replacement - jnp.sum(losses(params, images))
 
-    return jax.grad(objective)(selected)
+    with jax.default_matmul_precision("highest"):
+        return jax.grad(objective)(selected)

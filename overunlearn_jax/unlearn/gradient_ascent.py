@@ -1,8 +1,9 @@
 """Gradient ascent with a bound: climb the loss of the submitted samples, each until it is as high as a guess's.
 
-The oldest approximate method (Graves, Nagisetty and Ganesh, AAAI 2021; Thudi et al., EuroS&P 2022); it needs the
-request alone. Without a bound the loss has no top and the model is soon destroyed; here a sample whose loss has passed
-the bound pushes no more.
+The negative gradient that Golatkar, Achille and Soatto, CVPR 2020, compare with, and the first step of Thudi et al.,
+EuroS&P 2022; it needs the request alone. Without a bound the loss has no top and the model is soon destroyed. The bound
+is this package's: a sample whose loss has passed it pushes no more. Momentum carries the weights on for a while, by up
+to nine times the last step where all samples have passed.
 """
 
 import math

@@ -67,8 +67,8 @@ def influence(
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
-        check_request(model, variables, images, labels)
-        held = retained("influence", retain)
+        classes = check_request(model, variables, images, labels)
+        held = retained("influence", retain, classes)
         selected, rest = partition_params(variables.params, scope)
         target = _gradient_sum(model, selected, rest, variables.state, images, labels, batch_size)
         [drawn] = batches(key, held.images, held.labels, hessian_samples, 1)

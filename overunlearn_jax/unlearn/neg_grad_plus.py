@@ -37,8 +37,8 @@ def neg_grad_plus(
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
-        check_request(model, variables, images, labels)
-        held = retained("neg_grad_plus", retain)
+        classes = check_request(model, variables, images, labels)
+        held = retained("neg_grad_plus", retain, classes)
         keys = jax.random.split(key)
         stays = Batch(held.images, held.labels)
         plan = pairs(keys[0], Batch(images, labels), keys[1], stays, batch_size, steps)

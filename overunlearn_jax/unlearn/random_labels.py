@@ -40,7 +40,7 @@ def random_labels(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
         classes = check_request(model, variables, images, labels)
-        held = retained("random_labels", retain)
+        held = retained("random_labels", retain, classes)
         after = learn_wrong_labels(
             model,
             variables,

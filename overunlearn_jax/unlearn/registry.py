@@ -49,7 +49,7 @@ class Method(NamedTuple):
 METHODS = {
     "first_order": Method(first_order, False, "one gradient step, Warnecke et al., NDSS 2023"),
     "fine_tuning": Method(fine_tuning, False, "training on the request under random labels, as in the paper"),
-    "gradient_ascent": Method(gradient_ascent, False, "ascent with a bound, Graves et al., AAAI 2021"),
+    "gradient_ascent": Method(gradient_ascent, False, "the negative gradient of Golatkar et al., CVPR 2020, bounded"),
     "influence": Method(influence, True, "a Newton step, Guo et al., ICML 2020"),
     "neg_grad_plus": Method(neg_grad_plus, True, "ascent beside descent, Kurmanji et al., NeurIPS 2023"),
     "random_labels": Method(random_labels, True, "random labels beside retained data, Golatkar et al., CVPR 2020"),
@@ -64,7 +64,8 @@ METHODS = {
 def build(name: str, service: Service, settings: Mapping[str, str]) -> UnlearnFn:
     """The method `name` of METHODS, or the user's `my_module:my_function`, with settings such as {"steps": "50"}.
 
-    Raises ValueError for a name that is neither, and for a setting that the method does not have or cannot read.
+    Raises ValueError for a name that is neither, for a setting that the method does not have or cannot read, and where
+    one is not given that has no default.
     """
     if ":" in name:
         if settings:
@@ -86,6 +87,11 @@ def build(name: str, service: Service, settings: Mapping[str, str]) -> UnlearnFn
     unknown = sorted(settings.keys() - own.keys())
     if unknown:
         raise ValueError(f"{name} has no setting {', '.join(unknown)}; expected some of {', '.join(own)}")
+    missing = [key for key, default in own.items() if default is inspect.Parameter.empty and key not in settings]
+    if missing:
+        raise ValueError(
+            f"{name} needs the setting {', '.join(missing)}, which has no default: give {missing[0]}=NUMBER"
+        )
     given = {key: provided[key] for key in parameters if key in provided}
     return METHODS[name].make(**given, **{key: _read(name, key, text, own[key]) for key, text in settings.items()})
 

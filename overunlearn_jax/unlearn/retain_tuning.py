@@ -1,7 +1,7 @@
 """Fine-tuning on the retain set: go on training on what stays, and let the rest fade.
 
 The plainest baseline of the field (as in Golatkar, Achille and Soatto, CVPR 2020). The request only says what to leave
-out.
+out. Batch statistics stay as they are, as in every method that uses `descend`.
 """
 
 from overunlearn_jax.models import Model
@@ -23,8 +23,8 @@ def retain_tuning(
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
-        check_request(model, variables, images, labels)
-        held = retained("retain_tuning", retain)
+        classes = check_request(model, variables, images, labels)
+        held = retained("retain_tuning", retain, classes)
         plan = (Step(NOTHING, batch) for batch in batches(key, held.images, held.labels, batch_size, steps))
         result = descend(_objective, model, variables, plan, learning_rate=learning_rate, scope=scope)
         return finite("retain_tuning", result, f"take a smaller learning_rate than {learning_rate}")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from overunlearn_jax.models import Model
-from overunlearn_jax.types import Array, Images, Key, Labels, Params, PyTree, Split, Variables
+from overunlearn_jax.types import Array, DivergedError, Images, Key, Labels, Params, PyTree, Split, Variables
 from overunlearn_jax.unlearn.call import UnlearnFn, check_request, check_settings, finite, retained
 from overunlearn_jax.unlearn.descent import Apply, Batch, cross_entropy
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
@@ -45,7 +45,7 @@ def salun(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
         classes = check_request(model, variables, images, labels)
-        held = retained("salun", retain)
+        held = retained("salun", retain, classes)
         after = learn_wrong_labels(
             model,
             variables,
@@ -67,7 +67,10 @@ def salun(
 def saliency_mask(
     model: Model, variables: Variables, images: Images, labels: Labels, *, share: float, scope: str = "all"
 ) -> Params:
-    """True for the `share` of all weights in `scope` where the sum of the samples' gradients is largest in size."""
+    """True for the `share` of all weights in `scope` where the sum of the samples' gradients is largest in size.
+
+    Raises DivergedError where that sum is not finite.
+    """
     selected, rest = partition_params(variables.params, scope)
     total = jax.tree.map(jnp.zeros_like, selected)
     count_gradients(len(labels))
@@ -75,6 +78,8 @@ def saliency_mask(
         batch = Batch(images[start : start + 256], labels[start : start + 256])
         total = jax.tree.map(jnp.add, total, _gradient(model.apply, selected, rest, variables.state, batch))
     sizes = np.concatenate([np.abs(np.asarray(leaf)).ravel() for leaf in jax.tree.leaves(total)])
+    if not np.isfinite(sizes).all():  # they would sort as the least salient, and never move
+        raise DivergedError("salun: a gradient of the request is not finite; the model has no slope at some sample")
     moving = round(share * len(sizes))
     moves = np.zeros(len(sizes), bool)
     moves[np.argsort(-sizes, kind="stable")[:moving]] = True

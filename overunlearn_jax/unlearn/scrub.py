@@ -7,6 +7,7 @@ climb, so the first ascent would be lost.
 """
 
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +36,8 @@ def scrub(
       ascents: how many of the first rounds end with one pass of ascent over the request; fewer than `rounds`.
       retain_steps: retained batches in each round.
       learning_rate: of SGD with momentum 0.9, which starts anew in each phase.
-      batch_size: samples a batch; all of a smaller request.
+      batch_size: samples a batch, at most: those of an ascent share the request out evenly, and leave out fewer samples
+        than there are batches.
       scope: the parameters that move, see `partition`.
 
     Raises ValueError for as many ascents as rounds and settings out of range. The method raises ValueError for a wrong
@@ -56,11 +58,12 @@ def scrub(
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
     ) -> Variables:
-        check_request(model, variables, images, labels)
-        held = retained("scrub", retain)
+        classes = check_request(model, variables, images, labels)
+        held = retained("scrub", retain, classes)
         submitted_key, retained_key = jax.random.split(key)
-        passes = len(labels) // min(batch_size, len(labels))
-        submitted = batches(submitted_key, images, labels, batch_size, ascents * passes)
+        passes = math.ceil(len(labels) / batch_size)
+        size = len(labels) // passes
+        submitted = batches(submitted_key, images, labels, size, ascents * passes)
         stays = batches(retained_key, held.images, held.labels, batch_size, rounds * retain_steps)
         student = variables
         for number in range(rounds):

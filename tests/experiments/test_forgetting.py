@@ -8,12 +8,13 @@ import pytest
 
 from experiments import forgetting, pipeline, shadows
 from experiments.forgetting import RELEARN_MOST, ForgettingMeter, _lira
+from experiments.shared import Shared
 from overunlearn_jax import data
-from overunlearn_jax.evaluation import evaluate
+from overunlearn_jax.evaluation import evaluate, rightly_predicted
 from overunlearn_jax.forgetting import lira_scores, membership, true_label_confidence
 from overunlearn_jax.models import predict_fn
 from overunlearn_jax.types import DivergedError
-from tests.experiments.running import MakeConfig, by_attack, ready, refuse
+from tests.experiments.running import CalledError, MakeConfig, by_attack, ready, refuse
 
 MEASURES = {
     "forget_accuracy",
@@ -72,10 +73,15 @@ def test_every_row_says_whether_the_request_was_forgotten(config: MakeConfig, mo
 def test_the_meter_beside_its_parts(config: MakeConfig):
     settings = config(forgetting=True, attacks=("normal", "pushing_1"))
     run = ready(settings)
-    meter = ForgettingMeter(settings, run.victim, run.splits, 0, pipeline.seed_keys(0).unlearn)
+    test = run.splits.test
+    labels = np.where(np.arange(len(test.labels)) == test.labels.argmax(), 0, test.labels)  # on one it is now wrong
+    test = test._replace(labels=labels)
+    splits = run.splits._replace(test=test)
+    meter = ForgettingMeter(settings, run.victim, splits, 0, pipeline.seed_keys(0).unlearn, Shared())
     request = run.crafter.craft("pushing_1", run.count)
     found = meter.measure(request, run.victim.variables)
-    others = run.splits.test.images[run.splits.test.labels == 0]
+    others = rightly_predicted(run.victim.predict, test, 0).images
+    assert len(others) == (labels == 0).sum() - 1
     scores = [
         true_label_confidence(run.victim.predict(images), np.zeros(len(images), int))
         for images in (request.original_images, others)
@@ -84,10 +90,31 @@ def test_the_meter_beside_its_parts(config: MakeConfig):
     assert found["confidence_auc"] == found["confidence_auc_before"]
     assert found["forget_accuracy"] == 1.0  # of the originals, not of what was submitted
     assert "lira_auc" not in found
-    reference, _ = meter._known[request.original_ids.tobytes()]
-    retrained = evaluate(predict_fn(run.victim.architecture, reference.oracle), run.splits.test, 3)
+    oracle = meter._oracle(meter._samples(request).forget)  # found on disk
+    retrained = evaluate(predict_fn(run.victim.architecture, oracle), test, 3)
     assert found["overall_retrained"] == retrained.overall
     assert found["class_a_retrained"] == retrained.per_class[0]
+    # where it is right on no test sample, there is nothing to tell the forget set from
+    wrong = splits._replace(test=test._replace(labels=(run.splits.test.labels + 1) % 3))
+    found = ForgettingMeter(settings, run.victim, wrong, 0, pipeline.seed_keys(0).unlearn, Shared()).measure(
+        request, None
+    )
+    assert found["confidence_auc_before"] is found["confidence_auc_retrained"] is None
+
+
+def test_meters_that_share_measure_the_victim_and_the_retrained_model_once(config: MakeConfig, monkeypatch):
+    settings = config(forgetting=True, attacks=("normal", "pushing_1"))
+    run = ready(settings)
+    request, shared = run.crafter.craft("normal", run.count), Shared()
+    keys = pipeline.seed_keys(0)
+    first = ForgettingMeter(settings, run.victim, run.splits, 0, keys.unlearn, shared)
+    found = first.measure(request, run.victim.variables)
+    monkeypatch.setattr(forgetting, "retrain", refuse)
+    second = ForgettingMeter(settings, run.victim, run.splits, 0, keys.unlearn, shared)
+    assert second.measure(request, run.victim.variables) == found
+    other = ForgettingMeter(settings, run.victim, run.splits, 0, keys.push, shared)  # another oracle
+    with pytest.raises(CalledError):
+        other.measure(request, run.victim.variables)
 
 
 def test_relearning_that_never_ends_or_blows_up_counts_as_the_most(config: MakeConfig, monkeypatch):
@@ -100,7 +127,7 @@ def test_relearning_that_never_ends_or_blows_up_counts_as_the_most(config: MakeC
 
     for relearn in (diverge, lambda *_, **__: None):
         monkeypatch.setattr(forgetting, "relearn_steps", relearn)
-        meter = ForgettingMeter(settings, run.victim, run.splits, 0, pipeline.seed_keys(0).unlearn)
+        meter = ForgettingMeter(settings, run.victim, run.splits, 0, pipeline.seed_keys(0).unlearn, Shared())
         assert meter.measure(request, run.victim.variables)["relearn_steps"] == RELEARN_MOST
 
 
@@ -109,12 +136,20 @@ def test_lira_judges_each_sample_by_what_shadow_models_say_of_that_one():
     inside = np.array([[1, 0, 1, 0, 1], [0, 1, 0, 1, 0], [1, 1, 0, 0, 1], [0, 0, 1, 1, 0]], bool)
     logits = draws.normal(size=(4, 5)) + 10 * np.arange(5)  # every sample has a level of its own
     made = shadows.Shadows(np.array([30, 10, 20]), logits, inside)  # three to train, then two never seen
-    known, unknown = np.array([11.0, 1.0]), np.array([29.0, 41.0])
-    expected = membership(
-        lira_scores(known, logits[:, [1, 0]], inside[:, [1, 0]]),
-        lira_scores(unknown, logits[:, [3, 4]], inside[:, [3, 4]]),
-    )
-    np.testing.assert_equal(_lira(made, np.array([10, 30]), known, unknown), expected)
+    known, unknown = np.array([11.0, 1.0]), np.array([41.0])
+    columns = [1, 0, 4]  # the first of the two that were never seen is not asked about
+    scores = lira_scores(np.array([11.0, 1.0, 41.0]), logits[:, columns], inside[:, columns])
+    expected = membership(scores[:2], scores[2:])
+    np.testing.assert_equal(_lira(made, np.array([10, 30]), np.array([1]), known, unknown), expected)
+
+
+def test_lira_is_blind_to_how_much_the_shadow_models_of_either_set_differ():
+    # models with a sample answer 2 in the mean, those without it 0; those of the first two samples scatter more
+    inside = np.repeat([[True], [False]], 2, axis=0).repeat(4, axis=1)
+    scatter = np.array([[1], [-1], [1], [-1]]) * np.array([3.0, 3.0, 1.0, 1.0])
+    made = shadows.Shadows(np.array([10, 20]), 2.0 * inside + scatter, inside)
+    target = np.array([0.5, 1.5])  # the same on both sides
+    assert _lira(made, np.array([10, 20]), np.array([0, 1]), target, target).auc == 0.5
 
 
 def test_shadow_models_have_seen_half_of_the_pool_whatever_the_split(config: MakeConfig):

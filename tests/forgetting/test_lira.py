@@ -28,9 +28,10 @@ def _made_up(seed, shadows=8, count=30):
 def _slow(target, logits, inside, shared):
     """One sample at a time, in the words of the definition."""
     groups = [[logits[mask[:, sample], sample] for sample in range(len(target))] for mask in (inside, ~inside)]
+    both = groups[0] + groups[1]
+    pooled = np.sqrt(sum(((x - x.mean()) ** 2).sum() for x in both) / sum(len(x) - 1 for x in both))
     likelihoods = []
     for group in groups:
-        pooled = np.sqrt(sum(((x - x.mean()) ** 2).sum() for x in group) / sum(len(x) - 1 for x in group))
         likelihoods.append(
             [norm.logpdf(t, x.mean(), pooled if shared else x.std(ddof=1)) for t, x in zip(target, group, strict=True)]
         )
@@ -82,6 +83,20 @@ def test_the_score_changes_sign_with_the_hypotheses_and_grows_towards_the_member
     assert (at_in > at_out).all()
 
 
+def test_a_model_that_is_neither_kind_is_not_judged_by_tails():
+    # members have wider shadow models outside than inside; a destroyed model is far below all of them on both sets
+    rng = np.random.default_rng(9)
+    count = 2000
+    inside = shadow_subsets(jax.random.key(9), count, 8)
+    logits = 2.0 * inside + np.where(inside, 0.5, 1.5) * rng.normal(size=inside.shape)
+    destroyed = np.where(np.arange(count) < count // 2, -80.0, -60.0) + rng.normal(size=count)
+    scores = lira_scores(destroyed, logits, inside)
+    gaps = np.mean(logits, 0, where=inside) - np.mean(logits, 0, where=~inside)
+    middle = (np.mean(logits, 0, where=inside) + np.mean(logits, 0, where=~inside)) / 2
+    np.testing.assert_allclose(scores / scores.std(), (v := (destroyed - middle) * gaps) / v.std(), rtol=1e-9)
+    assert (scores[gaps > 0] < 0).all()  # farther from members than from others, whatever the spreads
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_offline_is_the_papers_order_without_its_saturation(shared):
     target, logits, inside = _made_up(5)
@@ -129,7 +144,7 @@ def test_difficulty_hides_members_from_confidence_but_not_from_lira():
         (lambda t, x, i: (t, x, i & (np.arange(30) != 4)), r"sample 4 was trained on by 0 of 8 .* at least 2"),
         (lambda t, x, i: (t, x, i | (np.arange(30) == 5)), r"sample 5 was not trained on by 0 of 8"),
         (lambda t, x, i: (t, x[:2], i[:2]), r"by 1 of 2 shadow models; expected at least 2"),
-        (lambda t, x, i: (t, np.where(i, 0.1, x), i), "all answer alike: no Gaussian fits; give each its own key"),
+        (lambda t, x, i: (t, np.where(i, 0.1, 0.2), i), "all answer alike: no Gaussian fits; give each its own key"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):

@@ -166,6 +166,13 @@ def test_a_second_request_is_not_traced_again():
     assert len(traces) == of_one_request > 0
 
 
+def test_another_number_of_classes_than_the_model_s_is_refused():
+    model = small_model()
+    variables = model.init(jax.random.key(0))
+    with pytest.raises(ValueError, match=f"num_classes is 100; expected {CLASSES}, one for each logit"):
+        fine_tuning(num_classes=100)(model, variables, *request(1, 6), KEY)
+
+
 def test_an_empty_request_is_refused():
     model = small_model()
     variables = Variables(*model.init(jax.random.key(0)))

@@ -14,7 +14,7 @@ from overunlearn_jax.types import Split, Variables
 from overunlearn_jax.unlearn import DivergedError, influence, merge_params, partition_params
 from overunlearn_jax.unlearn.descent import Batch
 from overunlearn_jax.unlearn.inverse_hessian import conjugate_gradients, damped_product, lissa
-from tests.unlearn.small_model import assert_same_tree, cross_entropy, request, small_model, softmax_regression
+from tests.unlearn.small_model import cross_entropy, request, small_model, softmax_regression
 
 KEY = jax.random.key(2)
 
@@ -40,6 +40,16 @@ def test_conjugate_gradients_solve_the_equations():
     assert few.residual == pytest.approx(np.linalg.norm(left) / np.linalg.norm(target), rel=1e-3)
     zero = conjugate_gradients(product_with(matrix), {"x": jnp.zeros(12)})
     assert (zero.iterations, zero.residual) == (0, 0.0)
+
+
+def test_the_residual_of_conjugate_gradients_is_the_true_one_where_float32_drifts():
+    directions, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(60, 60)))
+    matrix = (directions * np.geomspace(0.01, 3e4, 60)) @ directions.T
+    target = np.random.default_rng(3).normal(size=60)
+    found = conjugate_gradients(product_with(matrix), {"x": jnp.asarray(target, jnp.float32)}, iterations=1000)
+    left = target - matrix @ np.asarray(found.value["x"], np.float64)
+    assert found.residual == pytest.approx(np.linalg.norm(left) / np.linalg.norm(target), rel=0.2)
+    assert found.iterations == 1000 or found.residual > 1e-2  # not what the recursion ended at
 
 
 def test_conjugate_gradients_refuse_negative_curvature():
@@ -202,7 +212,7 @@ def test_one_newton_step_from_the_optimum_is_almost_the_retrained_optimum():
     assert np.linalg.norm(ours - oracle) < 0.2 * np.linalg.norm(whole - oracle)
 
 
-def test_too_little_damping_is_an_error_and_the_weights_stay():
+def test_too_little_damping_is_an_error():
     model = small_model()
     variables = model.init(KEY)
     held = Split(*request(1, 40), np.arange(40))
@@ -212,4 +222,3 @@ def test_too_little_damping_is_an_error_and_the_weights_stay():
         influence(damping=0.1, solver="lissa", lissa_scale=0.01, scope="all")(
             model, variables, *request(0, 6), KEY, held
         )
-    assert_same_tree(variables, model.init(KEY))

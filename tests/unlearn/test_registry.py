@@ -62,6 +62,7 @@ def test_settings_reach_the_method():
         ("forget", {}, "unlearning is 'forget'; expected my_module:my_function or one of first_order"),
         ("salun", {"shares": "0.5"}, "salun has no setting shares; expected some of share, learning_rate, steps"),
         ("salun", {"steps": "0.5"}, "salun cannot read steps=0.5: expected int, as in 100"),
+        ("first_order", {"scope": "all"}, "first_order needs the setting tau, which has no default: give tau=NUMBER"),
         ("retrain", {"directory": "x"}, "retrain has no setting directory"),
         ("json:loads", {"steps": "1"}, "json:loads takes no settings from here"),
     ],

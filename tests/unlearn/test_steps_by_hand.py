@@ -1,5 +1,7 @@
 """Each method's steps beside a loop over samples written out by hand, and where two methods have to be the same one."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ import scipy.special
 from overunlearn_jax import unlearn
 from overunlearn_jax.types import Split
 from overunlearn_jax.unlearn import importance, saliency_mask
-from overunlearn_jax.unlearn.descent import MOMENTUM, Batch, batches
+from overunlearn_jax.unlearn.descent import MOMENTUM, NOTHING, Batch, batches
 from overunlearn_jax.unlearn.scrub import distance_to_teacher
 from tests.unlearn.small_model import CLASSES, assert_same_tree, request, softmax_regression
 
@@ -165,6 +167,19 @@ def test_one_ascent_of_scrub():
 
     theirs = sgd(sgd(sgd(KERNEL, down, 1), climb, 1), down, 1)
     np.testing.assert_allclose(kernel_after(method), theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_an_ascent_of_scrub_goes_over_all_of_a_request_that_is_no_multiple_of_the_batch(monkeypatch):
+    climbed = []
+
+    def seen(objective, model, variables, steps, *rest, **settings):
+        climbed.extend(len(step.submitted.labels) for step in steps if step.retained is NOTHING)
+        return variables
+
+    monkeypatch.setattr(importlib.import_module("overunlearn_jax.unlearn.scrub"), "descend", seen)
+    method = unlearn.scrub(rounds=2, ascents=1, retain_steps=1, batch_size=7)  # of 12: not 7 and none of the other 5
+    method(MODEL, VARIABLES, *SUBMITTED, KEY, HELD)
+    assert climbed == [6, 6]
 
 
 def test_scrub_leaves_the_teacher_on_the_request_and_stays_near_it_elsewhere():

@@ -83,8 +83,9 @@ def forget(
     The guarantee is for a request that does not depend on the models. Who chooses samples by what the service answers
     also chooses by the assignment (Gupta et al., "Adaptive Machine Unlearning", NeurIPS 2021).
 
-    With the `directory` of `fit_sisa`, weights that have seen a forgotten sample are deleted from it before anything is
-    trained; after a kill, the same call goes on where it was.
+    With the `directory` of `fit_sisa`, weights of these settings and this key that have seen a forgotten sample are
+    deleted from it before anything is trained; after a kill, the same call goes on where it was. What the directory
+    holds of other keys or settings stays: forget with each.
 
     Raises ValueError for no rows or rows outside the split, for a `sisa` of other settings or samples, where nothing
     would be left of a shard, and where training diverged; CheckpointError for a damaged checkpoint.
