@@ -29,7 +29,7 @@ from overunlearn_jax.forgetting import (
     true_label_confidence,
 )
 from overunlearn_jax.models import Model, predict_fn
-from overunlearn_jax.types import Key, Probabilities, Split, Splits, UnlearningRequest, Variables
+from overunlearn_jax.types import Key, Split, Splits, UnlearningRequest, Variables
 from overunlearn_jax.unlearn import DivergedError, retrain, without
 
 RETAINED = 2000  # retained samples whose accuracy stands for all
@@ -145,7 +145,7 @@ class ForgettingMeter:
         return found | self._membership(model, variables, samples, forget)
 
     def _membership(
-        self, model: Model, variables: Variables, samples: _Samples, forget: Probabilities
+        self, model: Model, variables: Variables, samples: _Samples, forget: np.ndarray
     ) -> dict[str, float | None]:
         """How well the forget set is told from what was never seen; null where the victim is right on nothing there."""
         attacks = ["confidence"] if self._shadows is None else ["confidence", "lira"]
@@ -158,7 +158,7 @@ class ForgettingMeter:
             found |= _named("lira", _lira(self._shadows, samples.forget.ids, self._right, known, unknown))
         return found
 
-    def _answers(self, model: Model, variables: Variables, split: Split) -> Probabilities:
+    def _answers(self, model: Model, variables: Variables, split: Split) -> np.ndarray:
         return predict_in_batches(predict_fn(model, variables), split.images)
 
     def _accuracies(self, oracle: Variables) -> dict[str, float]:

@@ -98,12 +98,27 @@ def tried(results: Results, method: str) -> list[Chosen]:
 def choose(results: Results, method: str) -> Chosen | None:
     """The strongest setting whose honest request costs class A at most what the paper's cost, in the mean over seeds.
 
-    The weakest where each costs more; None where nothing has run. Chosen on honest requests alone, it favours no
-    attack.
+    The weakest where each costs more; None where nothing has run. Chosen on honest requests alone, it favours no attack
+    over another; the seeds and test images are those of the harm.
     """
     found = tried(results, method)
     fitting = [each for each in found if each.fits]
     return fitting[-1] if fitting else found[0] if found else None
+
+
+def of_each_victim(chosen: Mapping[str, Chosen]) -> list[tuple[str, Chosen]]:
+    """One of the methods of each victim, and whose victim it is in words: "" for the first method's.
+
+    Most methods unlearn the same victims; SISA's are trained by shards, and have retrained models of their own.
+    """
+    methods: dict[str | None, list[str]] = {}
+    for method, each in chosen.items():
+        honest = each.of("normal")
+        methods.setdefault(honest[min(honest)].get("victim") if honest else None, []).append(method)
+    return [
+        ("" if number == 0 else f" of {' and '.join(names)}", chosen[names[0]])
+        for number, names in enumerate(methods.values())
+    ]
 
 
 def _is_cheap(honest: Sequence[Row]) -> bool:

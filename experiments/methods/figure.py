@@ -1,12 +1,15 @@
 """One picture of the grid: what the attack harms, over how well the method forgets."""
 
+from typing import Any
+
 from matplotlib.figure import Figure
 
-from experiments.methods.choice import Chosen
+from experiments.methods.choice import Chosen, of_each_victim
 from overunlearn_jax.intervals import Interval
 
 ATTACK = "pushing_2"
 MARKERS = "osD^vPX"  # with ten colours enough to tell the methods apart
+LINES = ("-", "--", "-.")
 
 
 def draw(chosen: dict[str, Chosen]) -> Figure:
@@ -21,7 +24,13 @@ def draw(chosen: dict[str, Chosen]) -> Figure:
     axes = figure.add_subplot()
     for number, (method, each) in enumerate(chosen.items()):
         across, up = each.beyond_retrained("normal", name), each.harm(ATTACK, "class_a")
+        lost = ", ".join(map(str, each.diverged(ATTACK)))
+        style: dict[str, Any] = {
+            "color": f"C{number % 10}",
+            "label": f"{method}, diverged ({lost})" if lost else method,
+        }
         if across is None or up is None:
+            axes.plot([], [], MARKERS[number % len(MARKERS)], **style)
             continue
         axes.errorbar(
             across.mean,
@@ -29,19 +38,17 @@ def draw(chosen: dict[str, Chosen]) -> Figure:
             _half(up, 100),
             _half(across, 1),
             fmt=MARKERS[number % len(MARKERS)],
-            color=f"C{number % 10}",
             capsize=3,
             elinewidth=0.8,
-            label=method,
+            **style,
         )
     axes.axhline(0, color="black", linewidth=0.8)
     axes.axvline(0, color="black", linewidth=0.8, linestyle=":")
-    victims = [each.beyond_retrained("normal", name, "_before") for each in chosen.values()]
-    if victims and victims[0]:
-        axes.axvline(victims[0].mean, color="#D55E00", linewidth=0.8, linestyle=":")
-        axes.annotate("the victim", (victims[0].mean, 1), xycoords=("data", "axes fraction"), ha="center", fontsize=8)
+    for number, (whose, each) in enumerate(of_each_victim(chosen)):
+        if victim := each.beyond_retrained("normal", name, "_before"):
+            axes.axvline(victim.mean, color="#D55E00", linestyle=LINES[number % len(LINES)], label=f"the victim{whose}")
     axes.set_xlabel(f"{words}'s AUC after an honest request, beyond the retrained model's (0: forgotten)")
-    axes.set_ylabel("points of class A that Pushing-II costs beyond it")
+    axes.set_ylabel("points of class A that Pushing-II takes beyond the honest request")
     figure.legend(loc="outside right upper", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -2,7 +2,8 @@
 
 python -m experiments.methods.from_rows --rows=experiments/results/methods
 
-With --collect=RUNS the finished runs of that folder (runs/methods_cpu) are copied to --rows first.
+With --collect=RUNS the rows in that folder (runs/methods_cpu) are copied to --rows first; the page says which runs are
+not finished.
 """
 
 from pathlib import Path

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from tabulate import tabulate
 
 from experiments.forgetting import RELEARN_MOST
-from experiments.methods.choice import Chosen, Results, choose, tried
+from experiments.methods.choice import Chosen, Results, choose, of_each_victim, tried
 from experiments.methods.grid import LADDERS
 from overunlearn_jax.intervals import Interval
 from overunlearn_jax.reporting.forgetting import MEASURES, TO_ITSELF, Measure
@@ -22,9 +22,9 @@ def harm(chosen: dict[str, Chosen]) -> str:
     """Over-unlearning I (class A) and II (class B), in points beyond the honest request."""
     columns: list[Column] = [
         ("setting", lambda each: each.setting + ("" if each.fits else " (none tried is gentler)")),
-        ("originals found, blending / I / II", _matched),
-        ("class A before", lambda each: _show(each.values("normal", "class_a_before"), 100)),
-        ("honest", lambda each: _show(each.values("normal", "class_a"), 100)),
+        ("originals found %, blending / I / II", _matched),
+        ("class A before %", lambda each: _show(each.values("normal", "class_a_before"), 100)),
+        ("after honest %", lambda each: _or_diverged(each, "normal", each.values("normal", "class_a"))),
         *((f"A, {NAMES[attack]}", _harm(attack, "class_a")) for attack in ATTACKS),
         *((f"B, {NAMES[attack]}", _harm(attack, "class_b")) for attack in ATTACKS[1:]),
     ]
@@ -32,7 +32,7 @@ def harm(chosen: dict[str, Chosen]) -> str:
 
 
 def forgetting(chosen: dict[str, Chosen]) -> str:
-    """Whether an honest request is forgotten: the numbers of the retrained model and of the victim come last."""
+    """Whether an honest request is forgotten: the numbers of the retrained models and of the victims come last."""
     columns: list[Column] = [
         ("needs", lambda each: _needs(each.run.method)),
         *((f"{title} beyond retrained", _beyond(name)) for title, name in ATTACKERS.items()),
@@ -41,9 +41,8 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
         ("seconds", lambda each: _show(each.seconds(), 1)),
     ]
     lines = _lines(chosen, columns)
-    some = next(iter(chosen.values()), None)
-    if some is not None:
-        for title, suffix in (("(retrained)", "_retrained"), ("(the victim)", "_before")):
+    for whose, some in of_each_victim(chosen):
+        for title, suffix in (("retrained", "_retrained"), ("the victim", "_before")):
             known = [
                 NOTHING
                 if f"{each.key}{suffix}" == TO_ITSELF
@@ -51,7 +50,7 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
                 for each in MEASURES
             ]
             beyond = [some.beyond_retrained("normal", name, suffix) for name in ATTACKERS.values()]
-            lines.append([title, "", *(_show(each, 1, 3) for each in beyond), *known, NOTHING, NOTHING])
+            lines.append([f"({title}{whose})", "", *(_show(each, 1, 3) for each in beyond), *known, NOTHING, NOTHING])
     return _table(columns, lines)
 
 
@@ -97,7 +96,7 @@ def _needs(method: str) -> str:
 
 
 def _harm(attack: str, name: str) -> Callable[[Chosen], str]:
-    return lambda each: _show(each.harm(attack, name), 100)
+    return lambda each: _or_diverged(each, attack, each.harm(attack, name))
 
 
 def _beyond(name: str) -> Callable[[Chosen], str]:

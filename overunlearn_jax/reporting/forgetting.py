@@ -10,12 +10,15 @@ from overunlearn_jax.reporting.wording import NOTHING, attack_name
 
 EXPLAINED = (
     "Did it forget? Measured on the requested samples as they were before the attack. What forgetting aims at is the "
-    "line of the model that was trained from scratch without them. Forget, retain and test are accuracies. AUC, and "
-    "TPR at 1 % FPR, are of membership inference that tells the samples from test images of their class; the samples "
-    "are those that the victim predicts rightly, and so even the retrained model lies above 0.5. JS is the "
-    "Jensen-Shannon distance to that model's predictions. Relearn steps, at most 100: how much training on the "
-    "samples brings their loss to within 0.1 of the victim's, which therefore needs none; where the retrained model "
-    "needs more, they are still known."
+    "line of the model that was trained from scratch without them. Forget, retain, test and class A are accuracies: on "
+    "these samples, on up to 2,000 retained ones, on all test samples and on those of the requested class. AUC is how "
+    "often an attacker ranks a requested sample above a test sample of its class: by the model's confidence in the "
+    "label, or by LiRA, which compares that with what models answer that were trained with and without the sample. "
+    "TPR at 1 % FPR is the share of them that is found where 1 % of the test samples are mistaken for them; by chance "
+    "0.01. Both sets hold only what the victim predicts rightly; of samples that it was trained on that says less, so "
+    "the retrained model need not lie at 0.5. JS is the Jensen-Shannon distance to that model's predictions. Relearn "
+    "steps, at most 100: how much training on the samples brings their loss to within 0.1 of the victim's, which "
+    "therefore needs none; where the retrained model needs more, they are still known."
 )
 
 
@@ -32,6 +35,7 @@ MEASURES = (
     Measure("forget accuracy %", "forget_accuracy", 100, 1),
     Measure("retain accuracy %", "retain_accuracy", 100, 1),
     Measure("test accuracy %", "overall", 100, 1),
+    Measure("class A accuracy %", "class_a", 100, 1),
     Measure("confidence AUC", "confidence_auc", 1, 3),
     Measure("confidence TPR at 1 % FPR", "confidence_tpr_at_1_fpr", 1, 3),
     Measure("LiRA AUC", "lira_auc", 1, 3),

@@ -26,10 +26,12 @@ def rows(honest: float, pushed: float, tau: float | None = None, **more: float) 
     return [
         {
             "seed": seed,
+            "victim": f"of seed {seed}",
             "attack": attack,
             "tau": tau,
             "class_a_before": 0.9,
             "class_a": (honest if attack in ("normal", "noise") else pushed) + seed / 100,
+            "class_a_retrained": 0.77,
             "class_b": 0.5 - seed / 100 * (attack == "blending"),
             "overall": 0.8,
             "confidence_auc": 0.6,
@@ -176,7 +178,9 @@ def test_every_strength_is_shown_and_what_diverged_said():
 
 
 def test_tables_and_figure():
-    chosen = {name: choose({runs_of(name)[0].folder: rows(0.85, 0.5)}, name) for name in ("retrain", "sisa", "salun")}
+    chosen = {name: choose({runs_of(name)[0].folder: rows(0.85, 0.5)}, name) for name in ("retrain", "salun")}
+    own = [row | {"victim": f"shards of {row['seed']}", "confidence_auc_before": 0.8} for row in rows(0.85, 0.5)]
+    chosen["sisa"] = choose({runs_of("sisa")[0].folder: own}, "sisa")
     harm = tables.harm(chosen)
     line = next(line for line in harm.splitlines() if line.startswith("| salun"))
     assert [part.strip() for part in line.split("|")[2:7]] == [
@@ -194,21 +198,56 @@ def test_tables_and_figure():
         "sisa",
         "(retrained)",
         "(the victim)",
+        "(retrained of sisa)",
+        "(the victim of sisa)",
     ]
-    *_, of_salun, _, _, retrained, victim = forgetting.splitlines()
-    assert [part.strip() for part in of_salun.split("|")[3:5]] == ["0.100 [0.100, 0.100]", "–"]
-    assert "0.500 [0.500, 0.500]" in retrained
-    assert "0.000" not in retrained.split("|")[11]  # its distance to itself is no measurement
-    assert "0.700 [0.700, 0.700]" in victim
-    assert "0.200 [0.200, 0.200]" in victim
+    of_salun, of_retrain, _, retrained, victim, _, sharded = cells(forgetting)
+    assert of_salun["confidence AUC beyond retrained"] == "0.100 [0.100, 0.100]"
+    assert of_salun["LiRA AUC beyond retrained"] == "–"
+    assert of_retrain["JS to retrained"] == "0.100 [0.100, 0.100]"
+    assert retrained["confidence AUC"] == "0.500 [0.500, 0.500]"
+    assert retrained["class A accuracy %"] == "77.0 [77.0, 77.0]"
+    assert retrained["JS to retrained"] == "–"  # to itself: no measurement
+    assert victim["confidence AUC"] == "0.700 [0.700, 0.700]"
+    assert victim["JS to retrained"] == "0.200 [0.200, 0.200]"
+    assert sharded["confidence AUC"] == "0.800 [0.800, 0.800]"
     drawn = figure.draw(chosen)
     [axes] = drawn.axes
-    assert [text.get_text() for text in axes.texts] == ["the victim"]
-    assert [text.get_text() for text in drawn.legends[0].texts] == ["retrain", "sisa", "salun"]
+    assert {text.get_text() for text in drawn.legends[0].texts} == {
+        "retrain",
+        "salun",
+        "sisa",
+        "the victim",
+        "the victim of sisa",
+    }
+    lines = {line.get_label(): line.get_xdata()[0] for line in axes.lines if line.get_label().startswith("the victim")}
+    assert lines == pytest.approx({"the victim": 0.2, "the victim of sisa": 0.3})
     points = [bars.lines[0] for bars in axes.containers]
     assert [p.get_xdata()[0] for p in points] == pytest.approx([0.1] * 3)
     assert [p.get_ydata()[0] for p in points] == pytest.approx([35.0] * 3)
     assert "confidence attack" in axes.get_xlabel()
+
+
+def test_seeds_in_which_an_attack_left_no_model_are_told_beside_the_harm_of_the_others():
+    half = [
+        row | ({"class_a": None, "class_b": None} if row["seed"] == 2 and row["attack"] == "pushing_2" else {})
+        for row in rows(0.85, 0.5)
+    ]
+    none = [row | ({"class_a": None, "class_b": None} if row["attack"] == "pushing_2" else {}) for row in half]
+    chosen = {name: choose({runs_of(name)[0].folder: each}, name) for name, each in (("salun", half), ("scrub", none))}
+    of_salun, of_scrub = cells(tables.harm(chosen))
+    assert of_salun["A, Pushing-II"] == "35.0 [35.0, 35.0], diverged (2)"
+    assert of_salun["B, Pushing-II"] == "0.0 [0.0, 0.0], diverged (2)"
+    assert of_salun["A, Pushing-I"] == "35.0 [35.0, 35.0]"
+    assert of_scrub["A, Pushing-II"] == "diverged (0, 1, 2)"
+    labels = [text.get_text() for text in figure.draw(chosen).legends[0].texts]
+    assert {"salun, diverged (2)", "scrub, diverged (0, 1, 2)"} <= set(labels)
+
+
+def cells(table: str) -> list[dict[str, str]]:
+    """The lines of a table by its headers."""
+    header, _, *lines = ([part.strip() for part in line.split("|")[1:-1]] for line in table.splitlines())
+    return [dict(zip(header, line, strict=True)) for line in lines]
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -229,8 +268,10 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
     assert "the command" in text
     assert "| gradient_ascent | learning_rate=" in text
     assert "- gradient_ascent_learning_rate_0.1_steps_2: 1 x cpu" in text
-    retrain = next(line for line in text.splitlines() if line.startswith("| retrain") and "retained" not in line)
-    assert [part.strip() for part in retrain.split("|")][9:11] == ["0.0", "0.0"] or "0.0 [0.0, 0.0]" in retrain
+    of_ascent, of_retrain = cells(text[text.index("| method") : text.index("![Harm")].strip())
+    assert of_retrain["originals found %, blending / I / II"].endswith("100.0 / 100.0")
+    assert of_retrain["A, Pushing-I"] == of_retrain["A, Pushing-II"] == "0.0"  # of one seed
+    assert of_ascent["A, Pushing-I"] != "0.0"
     rows_folder = tmp_path / "rows"
     page.collect(pages.text.parent, rows_folder)
     page.write(rows_folder, rows_folder.with_suffix(".md"), "title", "another")
