@@ -2,8 +2,9 @@
 
 The forget set holds what the victim predicts rightly, as attackers choose it. The test samples that it is told from are
 chosen by the same rule: all of the class, the victim is right on only some, and the choice alone would tell them apart.
-Being right means less of a sample that the victim was trained on. So what forgetting aims at is the retrained model's
-AUC on the same samples, and not 0.5.
+Only samples whose push failed are missing besides; rows count them as `failed`. Being right says less of how easy a
+sample is where the victim was trained on it. So what forgetting aims at is the retrained model's AUC on the same
+samples, and not 0.5.
 """
 
 from typing import Any, NamedTuple

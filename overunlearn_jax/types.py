@@ -97,4 +97,4 @@ class Metrics(NamedTuple):
 
 
 class DivergedError(ValueError):
-    """Training or unlearning blew up: the model is left as it was, and the message says which setting to change."""
+    """Training or unlearning blew up: the model is left as it was; the message says why, and what may help."""

@@ -111,14 +111,26 @@ def of_each_victim(chosen: Mapping[str, Chosen]) -> list[tuple[str, Chosen]]:
 
     Most methods unlearn the same victims; SISA's are trained by shards, and have retrained models of their own.
     """
-    methods: dict[str | None, list[str]] = {}
+    groups: list[list[str]] = []
     for method, each in chosen.items():
-        honest = each.of("normal")
-        methods.setdefault(honest[min(honest)].get("victim") if honest else None, []).append(method)
+        own = next((group for group in groups if _have_a_victim_in_common(chosen[group[0]], each)), None)
+        if own is None:
+            groups.append([method])
+        else:
+            own.append(method)
     return [
-        ("" if number == 0 else f" of {' and '.join(names)}", chosen[names[0]])
-        for number, names in enumerate(methods.values())
+        (f" of {' and '.join(group)}" if number else "", max((chosen[name] for name in group), key=_seeds))
+        for number, group in enumerate(groups)
     ]
+
+
+def _have_a_victim_in_common(first: Chosen, second: Chosen) -> bool:
+    rows, others = first.of("normal"), second.of("normal")
+    return any(rows[seed]["victim"] == others[seed]["victim"] for seed in rows.keys() & others.keys())
+
+
+def _seeds(each: Chosen) -> int:
+    return len(each.of("normal"))
 
 
 def _is_cheap(honest: Sequence[Row]) -> bool:

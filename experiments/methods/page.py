@@ -1,11 +1,13 @@
 """The grid's page, from the rows of its runs."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.config import ATTACKS
 from experiments.methods import figure, tables
-from experiments.methods.choice import Row, choose
+from experiments.methods.choice import Results, Row, choose
 from experiments.methods.grid import LADDERS, all_runs
 from experiments.pictures import save_figure
 from experiments.suites import copy_rows, read_findings
@@ -17,32 +19,39 @@ EXPLAINED = (
     "Mean over seeds [95 % Student-t interval]; a number alone is one seed's. Each method stands at its strongest "
     "setting, of those tried, whose honest request costs class A no more than the paper's 6.1 points in the mean: "
     "chosen on honest requests alone, and so for no attack and against none, but on the same test images and seeds. "
-    "first_order is the reading that the package calls `corrected`. *diverged*: the seeds in which the method ended "
-    "without a finite model, which it says."
+    "first_order is the reading that the package calls `corrected`. *diverged*: the seeds in which the method gave "
+    "up, or left a model whose answers are not finite."
 )
 HARM = (
     "Points that a malicious request takes beyond the honest one of the same samples; below 0 it takes less. A method "
     "that holds training data takes the training samples that are nearest to the submitted images out of what it "
-    "retains. Retraining, SISA and retain_tuning make no other use of the images. Where all that is found are the "
-    "originals, they do exactly what they do for an honest request: their 0.0 is then no measurement but a consequence."
+    "retains. Retraining, SISA and retain_tuning make no other use of the images. Where the samples found are exactly "
+    "the originals, they do exactly what they do for an honest request: their 0.0 is then no measurement but a "
+    "consequence."
 )
 BESIDE = (
     "*Beyond retrained* is the difference from the retrained model, paired over seeds: 0 is what forgetting aims at. "
-    "LiRA's shadow models are single networks, trained on random halves of the data and of the test airplanes, and so "
-    "is the retrained model, also beside SISA's ensemble: what tells an ensemble from a network counts there, too. JS "
-    "of `retrain`, a second retraining by other random numbers, is what chance makes of it. Seconds are those of "
-    "unlearning without compiling; retraining and SISA, where one request does the work, compile in theirs."
+    "LiRA's shadow models are single networks, each trained on a random half of the data and of the test airplanes. "
+    "The retrained model is a single network, too, also beside SISA's ensemble; so for SISA *beyond retrained* and JS "
+    "hold the difference between an ensemble and one network as well. JS of `retrain`, a second retraining by other "
+    "random numbers, is what chance makes of it. Seconds are those of unlearning without compiling; retraining and "
+    "SISA, where one request does the work, compile in theirs."
 )
+ROUNDING = 1e-3  # of an AUC, between devices
 STRENGTHS = "From weak to strong; in bold the one of the tables above. Points of class A."
 
 
 def write(folder: Path, page: Path, title: str, command: str) -> Path:
-    """Writes the page of the runs in `folder`; its figure goes beside them."""
+    """Writes the page of the runs in `folder`; its figure goes beside them.
+
+    Raises ValueError for runs that measured the same victim differently.
+    """
     paths = {each.folder: folder / each.folder / "results.jsonl" for each in all_runs()}
     results = {name: read_rows(path) for name, path in paths.items() if path.exists()}
+    _check_measured_alike(results)
     chosen = {method: found for method in LADDERS if (found := choose(results, method))}
     picture = save_figure(figure.draw(chosen), folder / "methods.png")
-    findings = read_findings(folder)  # by "about", "harm" and "forgetting"
+    findings = read_findings(folder)  # by "about", "harm", "forgetting" and "strengths"
     blocks = [
         f"# {title}",
         f"```\n{command}\n```",
@@ -70,12 +79,35 @@ def write(folder: Path, page: Path, title: str, command: str) -> Path:
 
 def _made(folder: Path, name: str, rows: Sequence[Row]) -> str:
     made = json.loads((folder / name / "manifest.json").read_text())
-    seeds = ", ".join(map(str, sorted({row["seed"] for row in rows})))
-    planned = ", ".join(map(str, made["seeds"]))
-    missing = "" if seeds == planned else f" of {planned}: not finished"
+    finished, planned = _finished(rows), sorted(made["seeds"])
+    seeds = ", ".join(map(str, finished)) or "none"
+    missing = "" if finished == planned else f" finished, of {', '.join(map(str, planned))}"
     return (
         f"- {name}: {made['device']}, {made['cpu']}, seeds {seeds}{missing}, {made.get('seconds', 0) / 60:,.1f} minutes"
     )
+
+
+def _finished(rows: Sequence[Row]) -> list[int]:
+    """The seeds that have a row for every request at every rate."""
+    found = {(row["seed"], row["attack"], row["tau"]) for row in rows}
+    cells = list(itertools.product(ATTACKS, {row["tau"] for row in rows}))
+    return [seed for seed in sorted({row["seed"] for row in rows}) if found >= {(seed, *cell) for cell in cells}]
+
+
+def _check_measured_alike(results: Results) -> None:
+    """Raises ValueError where two runs say different things of the same victim."""
+    known: dict[str, tuple[float, str]] = {}
+    for name, rows in results.items():
+        for row in rows:
+            if (found := row.get("confidence_auc_before")) is None:
+                continue
+            told, where = known.setdefault(row["victim"], (found, name))
+            if abs(told - found) > ROUNDING:
+                raise ValueError(
+                    f"the confidence AUC of the victim {row['victim']} is {told:.4f} in {where} and {found:.4f} in "
+                    f"{name}: they were measured in different ways, as by different versions; delete the older run's "
+                    "folder and make it again"
+                )
 
 
 def collect(runs: Path, rows: Path) -> None:

@@ -37,9 +37,10 @@ def lira_scores(
     sample should score as one never seen: compare the two by `membership`.
 
     The means are each sample's own. A variance shared by all samples is the mean of the squared deviations from those
-    means, one for "in" and "out" together, as in the authors' code (which takes the spread about a common mean, and so
-    counts how samples differ, too). The score is then linear in x: a model that is neither kind, such as one that lost
-    the class, is not judged by which tail is thinner. Sums of squares are divided by their degrees of freedom.
+    means, one for "in" and "out" together. (The authors' code, too, uses one for both: the spread of all answers "in"
+    about a common mean, which also counts how samples differ.) The score is then linear in x: a model that is neither
+    kind, such as one that lost the class, is not judged by which tail is thinner. Sums of squares are divided by their
+    degrees of freedom.
 
     Args:
       target_logits: shape=(n,), `true_label_confidence` of the model under attack.

@@ -24,9 +24,10 @@ class Membership(NamedTuple):
     """How well a score tells samples asked about ("members") from samples never seen ("others").
 
     `auc` is the probability that a random member scores higher than a random other sample, ties counted half.
-    0.5 is what forgetting aims at: this score cannot tell them apart. Above 0.5 the members are remembered. Below 0.5
-    they look stranger than data never seen: forgetting itself is visible (the "Streisand effect", Golatkar et al.,
-    CVPR 2020), and an attacker who turns the score round gains from it just the same.
+    0.5: this score cannot tell them apart. What forgetting aims at is the AUC of a model that was retrained without the
+    members, on the same samples; that is 0.5 where both sets were chosen alike for it, too. Above it the members are
+    remembered. Below it they look stranger than to a model that never saw them: forgetting itself is visible (the
+    "Streisand effect", Golatkar et al., CVPR 2020), and an attacker who turns the score round gains from it.
 
     `tpr_at_1_fpr` is the share of members found by the lowest threshold that at most 1 % of the others reach; samples
     of equal score pass it together. 0.01 is chance, higher is worse. It does not see the Streisand effect: negate the
@@ -72,9 +73,10 @@ def true_label_confidence(probabilities: Probabilities | np.ndarray, labels: Lab
 def membership(members_scores: Array | np.ndarray, others_scores: Array | np.ndarray) -> Membership:
     """How well a score, high for members, tells one set of samples from another. See `Membership` for the directions.
 
-    The others have to come from the distribution of the members, class by class (test samples of the same classes,
-    say): what else tells the two sets apart counts as memory here. AUC has a standard error of about
-    sqrt((m + o + 1) / (12 m o)) for m members and o others near 0.5: 0.03 for 200 each, 0.006 for 4,000 each.
+    The others have to come from the distribution of the members, class by class, and be chosen by the same rule (test
+    samples of the same classes, say): what else tells the two sets apart counts as memory here. AUC has a standard
+    error of about sqrt((m + o + 1) / (12 m o)) for m members and o others near 0.5: 0.03 for 200 each, 0.006 for 4,000
+    each.
 
     Args:
       members_scores: shape=(m,), the forget set's scores, from `true_label_confidence` or `lira_scores`.

@@ -10,15 +10,16 @@ from overunlearn_jax.reporting.wording import NOTHING, attack_name
 
 EXPLAINED = (
     "Did it forget? Measured on the requested samples as they were before the attack. What forgetting aims at is the "
-    "line of the model that was trained from scratch without them. Forget, retain, test and class A are accuracies: on "
-    "these samples, on up to 2,000 retained ones, on all test samples and on those of the requested class. AUC is how "
-    "often an attacker ranks a requested sample above a test sample of its class: by the model's confidence in the "
-    "label, or by LiRA, which compares that with what models answer that were trained with and without the sample. "
-    "TPR at 1 % FPR is the share of them that is found where 1 % of the test samples are mistaken for them; by chance "
-    "0.01. Both sets hold only what the victim predicts rightly; of samples that it was trained on that says less, so "
-    "the retrained model need not lie at 0.5. JS is the Jensen-Shannon distance to that model's predictions. Relearn "
-    "steps, at most 100: how much training on the samples brings their loss to within 0.1 of the victim's, which "
-    "therefore needs none; where the retrained model needs more, they are still known."
+    "line of the model that was trained from scratch without them. Forget, retain, test and class A are accuracies: "
+    "on these samples, on up to 2,000 retained ones, on all test samples and on those of the requested class. AUC is "
+    "how often an attacker ranks a requested sample above a test sample of its class: by the model's confidence in "
+    "the label, or by LiRA, which compares that with what models answer that were trained with and without the "
+    "sample. TPR at 1 % FPR is the share of them that is found where 1 % of the test samples are mistaken for them; "
+    "by chance 0.01. Both sets hold only what the victim predicts rightly, and where requests are pushed, the "
+    "requested ones only what could be pushed. Being right about a sample that it was trained on says less of how "
+    "easy that sample is, so the retrained model's AUC need not be 0.5. JS is the Jensen-Shannon distance to that "
+    "model's predictions. Relearn steps, at most 100: how much training on the samples brings their loss to within "
+    "0.1 of the victim's, which therefore needs none; where the retrained model needs more, they are still known."
 )
 
 

@@ -148,7 +148,7 @@ def test_lira_is_blind_to_how_much_the_shadow_models_of_either_set_differ():
     inside = np.repeat([[True], [False]], 2, axis=0).repeat(4, axis=1)
     scatter = np.array([[1], [-1], [1], [-1]]) * np.array([3.0, 3.0, 1.0, 1.0])
     made = shadows.Shadows(np.array([10, 20]), 2.0 * inside + scatter, inside)
-    target = np.array([0.5, 1.5])  # the same on both sides
+    target = np.array([1.5, 1.6])  # the same on both sides, and above the middle of 0 and 2
     assert _lira(made, np.array([10, 20]), np.array([0, 1]), target, target).auc == 0.5
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from experiments import measuring
 from experiments.config import METHODS, Config
 from experiments.costs import SHADOW_SHARE, table
 from experiments.methods import figure, grid, page, suite, tables
-from experiments.methods.choice import choose
+from experiments.methods.choice import Chosen, choose, of_each_victim
 from experiments.methods.grid import LADDERS, Ladder, Run, runs_of
 from overunlearn_jax.intervals import mean_interval, paired_difference
 from tests.experiments import tiny
@@ -250,6 +251,44 @@ def cells(table: str) -> list[dict[str, str]]:
     return [dict(zip(header, line, strict=True)) for line in lines]
 
 
+def test_methods_are_grouped_by_the_victims_that_they_share_whatever_seeds_they_have():
+    def of(method: str, *seeds: int) -> Chosen:
+        kept = [row for row in rows(0.85, 0.5) if row["seed"] in seeds]
+        found = choose({runs_of(method)[0].folder: kept}, method)
+        assert found is not None
+        return found
+
+    chosen = {"first_order": of("first_order", 0), "retrain": of("retrain", 0, 1, 2), "salun": of("salun", 1, 2)}
+    assert of_each_victim({name: chosen[name] for name in ("retrain", "salun")}) == [("", chosen["retrain"])]
+    assert of_each_victim({name: chosen[name] for name in ("first_order", "retrain")}) == [("", chosen["retrain"])]
+    apart = {name: chosen[name] for name in ("first_order", "salun")}
+    assert of_each_victim(apart) == [("", chosen["first_order"]), (" of salun", chosen["salun"])]
+
+
+def test_runs_that_measured_one_victim_differently_are_not_shown_together(tmp_path: Path):
+    for name, auc in (("retrain", 0.6), ("sisa_shards_3_slices_3_epochs_8", 0.7)):
+        kept_run(tmp_path, name, rows(0.85, 0.5, confidence_auc_before=auc))
+    with pytest.raises(ValueError, match=r"victim of seed 0 is 0\.6000 in retrain and 0\.7000 in sisa.*make it again"):
+        page.write(tmp_path, tmp_path / "methods.md", "title", "command")
+
+
+def test_the_page_tells_which_seeds_are_finished(tmp_path: Path):
+    made = rows(0.85, 0.5)
+    kept_run(tmp_path, "retrain", made[:-1])
+    text = page.write(tmp_path, tmp_path / "methods.md", "title", "command").read_text()
+    assert "- retrain: 1 x cpu, a CPU, seeds 0, 1 finished, of 0, 1, 2, 0.0 minutes" in text
+    kept_run(tmp_path, "retrain", made)
+    text = page.write(tmp_path, tmp_path / "methods.md", "title", "command").read_text()
+    assert "- retrain: 1 x cpu, a CPU, seeds 0, 1, 2, 0.0 minutes" in text
+
+
+def kept_run(folder: Path, name: str, made: list[dict]) -> None:
+    """The files of a run."""
+    (folder / name).mkdir(exist_ok=True, parents=True)
+    (folder / name / "results.jsonl").write_text("".join(json.dumps(example_row() | row) + "\n" for row in made))
+    (folder / name / "manifest.json").write_text(json.dumps({"seeds": [2, 0, 1], "device": "1 x cpu", "cpu": "a CPU"}))
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_the_grid_from_start_to_end_and_from_its_rows(
     config: MakeConfig, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -263,7 +302,13 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
     base = dataclasses.replace(config(), experiment="methods")
     given = {name: tiny.SETTINGS[name] for name in ("batch_norm_momentum", "batch_size", "coordinates", "step_size")}
     given |= {"shadows": 0, "blocks": 1, "learning_rate": 3e-3}
+    measured: list[str] = []
+    at_first = measuring._at_first
+    monkeypatch.setattr(
+        measuring, "_at_first", lambda victim, *rest: measured.append(victim.name) or at_first(victim, *rest)
+    )
     pages = suite.run(suite.plan("cpu", base, given), "cpu", "the command")
+    assert len(measured) == 1  # three runs share the victim
     text = pages.text.read_text()
     assert "the command" in text
     assert "| gradient_ascent | learning_rate=" in text
@@ -288,11 +333,7 @@ def from_rows(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_page_is_made_from_collected_rows_and_what_was_found(tmp_path: Path):
-    run = tmp_path / "runs" / "retrain"
-    run.mkdir(parents=True)
-    written = [example_row() | row for row in rows(0.85, 0.5)]
-    (run / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in written))
-    (run / "manifest.json").write_text(json.dumps({"seeds": [0, 1, 2], "device": "1 x cpu", "cpu": "a CPU"}))
+    kept_run(tmp_path / "runs", "retrain", rows(0.85, 0.5))
     kept = tmp_path / "kept"
     kept.mkdir()
     (kept / "findings.toml").write_text('about = ["Of the machine."]\nharm = ["Nothing is lost."]\n')
