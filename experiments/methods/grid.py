@@ -16,13 +16,13 @@ class Ladder(NamedTuple):
 
 
 TAUS = (2e-5, 5e-5, 7e-5, 1e-4, 2e-4)
-RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+RATES = (3e-4, 1e-3, 3e-3)
 LADDERS = {
     "first_order": Ladder(),  # its strengths are --taus, in one run
     "influence": Ladder("damping", (3.0, 1.0, 0.3, 0.1), "hessian_samples=512,iterations=30"),
-    "gradient_ascent": Ladder("learning_rate", (1e-5, 3e-5, 1e-4, 3e-4), "steps=20"),
-    "fine_tuning": Ladder("learning_rate", (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)),
-    "random_labels": Ladder("learning_rate", (1e-6, 3e-6, 1e-5, 1e-4), "steps=50"),
+    "gradient_ascent": Ladder("learning_rate", (1e-5, 3e-5, 1e-4), "steps=20"),
+    "fine_tuning": Ladder("learning_rate", (1e-4, 1e-3, 3e-3, 1e-2)),
+    "random_labels": Ladder("learning_rate", (1e-6, 3e-6, 1e-5), "steps=50"),
     "salun": Ladder("learning_rate", (1e-6, 3e-6, 1e-5, 3e-5), "steps=50"),
     "neg_grad_plus": Ladder("learning_rate", RATES, "steps=50"),
     "scrub": Ladder("learning_rate", RATES),
