@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from experiments.methods.grid import Run, runs_of
 from experiments.paper.cells import HONEST_COST
 from overunlearn_jax.intervals import Interval, mean_interval, paired_difference
+from overunlearn_jax.reporting.wording import NOTHING
 
 Row = Mapping[str, Any]
 Results = Mapping[str, Sequence[Row]]  # rows by the run's folder
@@ -80,8 +81,8 @@ class Chosen(NamedTuple):
 
     @property
     def setting(self) -> str:
-        """What was picked, in words."""
-        return f"tau={self.tau:g}" if self.tau is not None else self.run.settings
+        """What was picked, in words; "–" for a method that has no strengths."""
+        return f"tau={self.tau:g}" if self.tau is not None else self.run.settings or NOTHING
 
 
 def tried(results: Results, method: str) -> list[Chosen]:
