@@ -99,10 +99,12 @@ def tried(results: Results, method: str) -> list[Chosen]:
 def choose(results: Results, method: str) -> Chosen | None:
     """The strongest setting whose honest request costs class A at most what the paper's cost, in the mean over seeds.
 
-    The weakest where each costs more; None where nothing has run. Chosen on honest requests alone, it favours no attack
-    over another; the seeds and test images are those of the harm.
+    The weakest where each costs more; None where nothing has run. A strength whose run is not finished is left out
+    beside others. Chosen on honest requests alone, it favours no attack over another; the seeds and test images are
+    those of the harm.
     """
     found = tried(results, method)
+    found = [each for each in found if len(each.rows) == max(len(other.rows) for other in found)]
     fitting = [each for each in found if each.fits]
     return fitting[-1] if fitting else found[0] if found else None
 

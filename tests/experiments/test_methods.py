@@ -113,6 +113,9 @@ def test_the_strongest_setting_whose_honest_request_is_cheap_enough_is_chosen():
     assert (swept.tau, swept.setting) == (2e-4, "tau=0.0002")
     assert len(swept.rows) == 15
     assert choose({}, "salun") is None
+    begun = choose({weak.folder: rows(0.89, 0.8), middle.folder: rows(0.85, 0.5)[:7]}, "salun")
+    assert begun is not None
+    assert begun.run == weak
     alone = choose({"retrain": rows(0.85, 0.5)}, "retrain")
     assert alone is not None
     assert alone.setting == "–"
