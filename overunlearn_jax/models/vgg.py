@@ -3,6 +3,7 @@
 import flax.linen as nn
 
 from overunlearn_jax.models.base import Model, linen_model
+from overunlearn_jax.models.pooling import max_pool_2x2
 from overunlearn_jax.types import Array
 
 DROPOUT_RATES = (0.1, 0.1, 0.2)  # of the first blocks; deeper blocks repeat the last
@@ -31,7 +32,8 @@ class VGG(nn.Module):
                 name = f"block_{block}_{layer}"
                 x = nn.Conv(self.width, (3, 3), kernel_init=he_uniform, name=f"{name}_conv")(x)
                 x = batch_norm(f"{name}_norm")(nn.relu(x))
-            x = nn.max_pool(x, (2, 2), strides=(2, 2))
+            # One number, two ways: predictions are asked with single pixels changed, and `pixel_edit` knows the first.
+            x = max_pool_2x2(x) if train else nn.max_pool(x, (2, 2), strides=(2, 2))
             rate = DROPOUT_RATES[min(block, len(DROPOUT_RATES) - 1)]
             x = nn.Dropout(rate, deterministic=not train)(x)
         x = x.reshape(x.shape[0], -1)
