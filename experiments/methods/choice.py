@@ -1,6 +1,6 @@
 """Which strength of a method stands in the tables, and its numbers over seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from experiments.methods.grid import Run, runs_of
@@ -10,6 +10,14 @@ from overunlearn_jax.reporting.wording import NOTHING
 
 Row = Mapping[str, Any]
 Results = Mapping[str, Sequence[Row]]  # rows by the run's folder
+
+
+def victim_of(row: Row) -> Hashable:
+    """What tells a victim from others: its name, and how well it predicts.
+
+    The name stands for settings and data. Trained again on another machine these give other weights.
+    """
+    return row["victim"], row["overall_before"], row["overall_train_before"]
 
 
 class Chosen(NamedTuple):
@@ -112,7 +120,8 @@ def choose(results: Results, method: str) -> Chosen | None:
 def of_each_victim(chosen: Mapping[str, Chosen]) -> list[tuple[str, Chosen]]:
     """One of the methods of each victim, and whose victim it is in words: "" for the first method's.
 
-    Most methods unlearn the same victims; SISA's are trained by shards, and have retrained models of their own.
+    Most methods unlearn the same victims; SISA's are trained by shards, and have retrained models of their own. So have
+    those that were trained again on another machine.
     """
     groups: list[list[str]] = []
     for method, each in chosen.items():
@@ -129,7 +138,7 @@ def of_each_victim(chosen: Mapping[str, Chosen]) -> list[tuple[str, Chosen]]:
 
 def _have_a_victim_in_common(first: Chosen, second: Chosen) -> bool:
     rows, others = first.of("normal"), second.of("normal")
-    return any(rows[seed]["victim"] == others[seed]["victim"] for seed in rows.keys() & others.keys())
+    return any(victim_of(rows[seed]) == victim_of(others[seed]) for seed in rows.keys() & others.keys())
 
 
 def _seeds(each: Chosen) -> int:

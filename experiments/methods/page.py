@@ -2,12 +2,12 @@
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 from experiments.config import ATTACKS
 from experiments.methods import figure, tables
-from experiments.methods.choice import Results, Row, choose
+from experiments.methods.choice import Results, Row, choose, victim_of
 from experiments.methods.grid import LADDERS, all_runs
 from experiments.pictures import save_figure
 from experiments.suites import copy_rows, read_findings
@@ -96,12 +96,12 @@ def _finished(rows: Sequence[Row]) -> list[int]:
 
 def _check_measured_alike(results: Results) -> None:
     """Raises ValueError where two runs say different things of the same victim."""
-    known: dict[str, tuple[float, str]] = {}
+    known: dict[Hashable, tuple[float, str]] = {}
     for name, rows in results.items():
         for row in rows:
             if (found := row.get("confidence_auc_before")) is None:
                 continue
-            told, where = known.setdefault(row["victim"], (found, name))
+            told, where = known.setdefault(victim_of(row), (found, name))
             if abs(told - found) > ROUNDING:
                 raise ValueError(
                     f"the confidence AUC of the victim {row['victim']} is {told:.4f} in {where} and {found:.4f} in "

@@ -35,6 +35,8 @@ def rows(honest: float, pushed: float, tau: float | None = None, **more: float) 
             "class_a_retrained": 0.77,
             "class_b": 0.5 - seed / 100 * (attack == "blending"),
             "overall": 0.8,
+            "overall_before": 0.82,
+            "overall_train_before": 0.88,
             "confidence_auc": 0.6,
             "confidence_auc_before": 0.7,
             "confidence_auc_retrained": 0.5,
@@ -269,6 +271,9 @@ def test_methods_are_grouped_by_the_victims_that_they_share_whatever_seeds_they_
     assert of_each_victim({name: chosen[name] for name in ("first_order", "retrain")}) == [("", chosen["retrain"])]
     apart = {name: chosen[name] for name in ("first_order", "salun")}
     assert of_each_victim(apart) == [("", chosen["first_order"]), (" of salun", chosen["salun"])]
+    elsewhere = [row | {"overall_before": 0.83} for row in chosen["retrain"].rows]  # the same settings, other weights
+    again = {"first_order": chosen["first_order"], "retrain": chosen["retrain"]._replace(rows=elsewhere)}
+    assert [whose for whose, _ in of_each_victim(again)] == ["", " of retrain"]
 
 
 def test_runs_that_measured_one_victim_differently_are_not_shown_together(tmp_path: Path):
@@ -276,6 +281,8 @@ def test_runs_that_measured_one_victim_differently_are_not_shown_together(tmp_pa
         kept_run(tmp_path, name, rows(0.85, 0.5, confidence_auc_before=auc))
     with pytest.raises(ValueError, match=r"victim of seed 0 is 0\.6000 in retrain and 0\.7000 in sisa.*make it again"):
         page.write(tmp_path, tmp_path / "methods.md", "title", "command")
+    kept_run(tmp_path, "retrain", rows(0.85, 0.5, confidence_auc_before=0.6, overall_train_before=0.89))  # another one
+    assert page.write(tmp_path, tmp_path / "methods.md", "title", "command").exists()
 
 
 def test_the_page_tells_which_seeds_are_finished(tmp_path: Path):
