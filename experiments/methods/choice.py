@@ -112,7 +112,8 @@ def choose(results: Results, method: str) -> Chosen | None:
     those of the harm.
     """
     found = tried(results, method)
-    found = [each for each in found if len(each.rows) == max(len(other.rows) for other in found)]
+    finished = max((len(each.rows) for each in found), default=0)
+    found = [each for each in found if len(each.rows) == finished]
     fitting = [each for each in found if each.fits]
     return fitting[-1] if fitting else found[0] if found else None
 
