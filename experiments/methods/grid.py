@@ -23,7 +23,7 @@ LADDERS = {
     "gradient_ascent": Ladder("learning_rate", (1e-5, 3e-5, 1e-4), "steps=20"),
     "fine_tuning": Ladder("learning_rate", (1e-4, 1e-3, 3e-3, 1e-2)),
     "random_labels": Ladder("learning_rate", (1e-6, 3e-6, 1e-5), "steps=50"),
-    "salun": Ladder("learning_rate", (1e-6, 3e-6, 1e-5, 3e-5), "steps=50"),
+    "salun": Ladder("learning_rate", (1e-6, 3e-6), "steps=50"),
     "neg_grad_plus": Ladder("learning_rate", RATES, "steps=50"),
     "scrub": Ladder("learning_rate", RATES),
     "selective_dampening": Ladder("selection", (50.0, 20.0, 10.0, 5.0), "retain_samples=2000"),
