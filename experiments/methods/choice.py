@@ -118,23 +118,27 @@ def choose(results: Results, method: str) -> Chosen | None:
     return fitting[-1] if fitting else found[0] if found else None
 
 
-def of_each_victim(chosen: Mapping[str, Chosen]) -> list[tuple[str, Chosen]]:
-    """One of the methods of each victim, and whose victim it is in words: "" for the first method's.
+class Group(NamedTuple):
+    """Methods that unlearn the same victims."""
 
-    Most methods unlearn the same victims; SISA's are trained by shards, and have retrained models of their own. So have
-    those that were trained again on another machine.
+    methods: list[str]
+    most_seeds: Chosen  # one of them, to read from its rows what they say of the victims and retrained models
+
+
+def groups(chosen: Mapping[str, Chosen]) -> list[Group]:
+    """The methods by the victims that they unlearn; the pages number these from 1.
+
+    SISA's are trained by shards, and have retrained models of their own. So have those that were trained again on
+    another machine.
     """
-    groups: list[list[str]] = []
+    found: list[list[str]] = []
     for method, each in chosen.items():
-        own = next((group for group in groups if _have_a_victim_in_common(chosen[group[0]], each)), None)
+        own = next((names for names in found if _have_a_victim_in_common(chosen[names[0]], each)), None)
         if own is None:
-            groups.append([method])
+            found.append([method])
         else:
             own.append(method)
-    return [
-        (f" of {' and '.join(group)}" if number else "", max((chosen[name] for name in group), key=_seeds))
-        for number, group in enumerate(groups)
-    ]
+    return [Group(names, max((chosen[name] for name in names), key=_seeds)) for names in found]
 
 
 def _have_a_victim_in_common(first: Chosen, second: Chosen) -> bool:

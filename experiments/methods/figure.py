@@ -4,7 +4,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.methods.choice import Chosen, of_each_victim
+from experiments.methods.choice import Chosen, groups
 from overunlearn_jax.intervals import Interval
 
 ATTACK = "pushing_2"
@@ -44,9 +44,11 @@ def draw(chosen: dict[str, Chosen]) -> Figure:
         )
     axes.axhline(0, color="black", linewidth=0.8)
     axes.axvline(0, color="black", linewidth=0.8, linestyle=":")
-    for number, (whose, each) in enumerate(of_each_victim(chosen)):
+    for number, (_, each) in enumerate(groups(chosen)):
         if victim := each.beyond_retrained("normal", name, "_before"):
-            axes.axvline(victim.mean, color="#D55E00", linestyle=LINES[number % len(LINES)], label=f"the victim{whose}")
+            axes.axvline(
+                victim.mean, color="#D55E00", linestyle=LINES[number % len(LINES)], label=f"victims {number + 1}"
+            )
     axes.set_xlabel(f"{words}'s AUC after an honest request, beyond the retrained model's (0: forgotten)")
     axes.set_ylabel("points of class A that Pushing-II takes beyond the honest request")
     figure.legend(loc="outside right upper", frameon=False)

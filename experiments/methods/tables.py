@@ -5,7 +5,7 @@ from collections.abc import Callable
 from tabulate import tabulate
 
 from experiments.forgetting import RELEARN_MOST
-from experiments.methods.choice import Chosen, Results, choose, of_each_victim, tried
+from experiments.methods.choice import Chosen, Results, choose, groups, tried
 from experiments.methods.grid import LADDERS
 from overunlearn_jax.intervals import Interval
 from overunlearn_jax.reporting.forgetting import MEASURES, TO_ITSELF, Measure
@@ -21,6 +21,7 @@ Column = tuple[str, Callable[[Chosen], str]]
 def harm(chosen: dict[str, Chosen]) -> str:
     """Over-unlearning I (class A) and II (class B), in points beyond the honest request."""
     columns: list[Column] = [
+        ("victims", _victims(chosen)),
         ("setting", lambda each: each.setting + ("" if each.fits else " (none tried is gentler)")),
         ("originals found %, blending / I / II", _matched),
         ("class A before %", lambda each: _show(each.values("normal", "class_a_before"), 100)),
@@ -34,6 +35,7 @@ def harm(chosen: dict[str, Chosen]) -> str:
 def forgetting(chosen: dict[str, Chosen]) -> str:
     """Whether an honest request is forgotten: the numbers of the retrained models and of the victims come last."""
     columns: list[Column] = [
+        ("victims", _victims(chosen)),
         ("needs", lambda each: _needs(each.run.method)),
         *((f"{title} beyond retrained", _beyond(name)) for title, name in ATTACKERS.items()),
         *((_title(each), _plain(each.key, each.scale, each.places)) for each in MEASURES),
@@ -41,7 +43,7 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
         ("seconds", lambda each: _show(each.seconds(), 1)),
     ]
     lines = _lines(chosen, columns)
-    for whose, some in of_each_victim(chosen):
+    for number, (_, some) in enumerate(groups(chosen), start=1):
         for title, suffix in (("retrained", "_retrained"), ("the victim", "_before")):
             known = [
                 NOTHING
@@ -49,8 +51,8 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
                 else _show(some.values("normal", f"{each.key}{suffix}"), each.scale, each.places)
                 for each in MEASURES
             ]
-            beyond = [some.beyond_retrained("normal", name, suffix) for name in ATTACKERS.values()]
-            lines.append([f"({title}{whose})", "", *(_show(each, 1, 3) for each in beyond), *known, NOTHING, NOTHING])
+            beyond = [_show(some.beyond_retrained("normal", name, suffix), 1, 3) for name in ATTACKERS.values()]
+            lines.append([f"({title})", str(number), "", *beyond, *known, NOTHING, NOTHING])
     return _table(columns, lines)
 
 
@@ -89,6 +91,11 @@ def _or_diverged(each: Chosen, attack: str, value: Interval | None) -> str:
 
 def _title(measure: Measure) -> str:
     return measure.title + (f" ({RELEARN_MOST}: or never)" if measure.key == "relearn_steps" else "")
+
+
+def _victims(chosen: dict[str, Chosen]) -> Callable[[Chosen], str]:
+    numbers = {name: str(number) for number, group in enumerate(groups(chosen), start=1) for name in group.methods}
+    return lambda each: numbers[each.run.method]
 
 
 def _needs(method: str) -> str:

@@ -12,7 +12,7 @@ from experiments import measuring
 from experiments.config import METHODS, Config
 from experiments.costs import SHADOW_SHARE, table
 from experiments.methods import figure, grid, page, suite, tables
-from experiments.methods.choice import Chosen, choose, of_each_victim
+from experiments.methods.choice import Chosen, choose, groups
 from experiments.methods.grid import LADDERS, Ladder, Run, runs_of
 from overunlearn_jax.intervals import mean_interval, paired_difference
 from tests.experiments import tiny
@@ -97,25 +97,25 @@ def test_the_cost_of_training_again_is_told(tmp_path: Path):
 
 
 def test_the_strongest_setting_whose_honest_request_is_cheap_enough_is_chosen():
-    weak, middle, strong, strongest = runs_of("salun")
+    weak, middle, strong, strongest = runs_of("fine_tuning")
     results = {
         weak.folder: rows(0.89, 0.8),
         middle.folder: rows(0.85, 0.5),
         strong.folder: rows(0.70, 0.1),
         strongest.folder: rows(0.5, 0.0),
     }
-    found = choose(results, "salun")
+    found = choose(results, "fine_tuning")
     assert found is not None
     assert (found.run, found.fits) == (middle, True)
-    dear = choose({weak.folder: rows(0.7, 0.5), middle.folder: rows(0.6, 0.5)}, "salun")
+    dear = choose({weak.folder: rows(0.7, 0.5), middle.folder: rows(0.6, 0.5)}, "fine_tuning")
     assert dear is not None
     assert (dear.run, dear.fits) == (weak, False)
     swept = choose({"first_order": rows(0.88, 0.5, 1e-4) + rows(0.85, 0.4, 2e-4) + rows(0.5, 0.1, 3e-4)}, "first_order")
     assert swept is not None
     assert (swept.tau, swept.setting) == (2e-4, "tau=0.0002")
     assert len(swept.rows) == 15
-    assert choose({}, "salun") is None
-    begun = choose({weak.folder: rows(0.89, 0.8), middle.folder: rows(0.85, 0.5)[:7]}, "salun")
+    assert choose({}, "fine_tuning") is None
+    begun = choose({weak.folder: rows(0.89, 0.8), middle.folder: rows(0.85, 0.5)[:7]}, "fine_tuning")
     assert begun is not None
     assert begun.run == weak
     alone = choose({"retrain": rows(0.85, 0.5)}, "retrain")
@@ -172,14 +172,14 @@ def test_a_strength_at_which_an_honest_request_diverged_is_not_chosen():
 
 
 def test_every_strength_is_shown_and_what_diverged_said():
-    gentle, strong, strongest = runs_of("salun")[:3]
+    gentle, strong, strongest = runs_of("random_labels")
     broken = [row | dict.fromkeys(("class_a", "class_b", "overall")) for row in rows(0.85, 0.5)]
     half = [
         row | ({"class_a": None} if row["seed"] == 2 and row["attack"] == "pushing_2" else {}) for row in rows(0.7, 0.5)
     ]
     text = tables.strengths({gentle.folder: rows(0.85, 0.5), strong.folder: half, strongest.folder: broken})
     lines = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
-    assert [line[0] for line in lines] == ["**salun**", "salun", "salun"]
+    assert [line[0] for line in lines] == ["**random_labels**", "random_labels", "random_labels"]
     assert lines[0][2:6] == ["4.0 [1.5, 6.5]", *["35.0 [35.0, 35.0]"] * 3]
     assert lines[1][5] == "20.0 [20.0, 20.0], diverged (2)"
     assert lines[2][2:6] == ["diverged (0, 1, 2)"] * 4
@@ -192,7 +192,8 @@ def test_tables_and_figure():
     chosen["sisa"] = choose({runs_of("sisa")[0].folder: own}, "sisa")
     harm = tables.harm(chosen)
     line = next(line for line in harm.splitlines() if line.startswith("| salun"))
-    assert [part.strip() for part in line.split("|")[2:7]] == [
+    assert [part.strip() for part in line.split("|")[2:8]] == [
+        "1",
         "learning_rate=1e-06,steps=50",
         "50.0 / 100.0 / 100.0",
         "90.0 [90.0, 90.0]",
@@ -207,10 +208,11 @@ def test_tables_and_figure():
         "sisa",
         "(retrained)",
         "(the victim)",
-        "(retrained of sisa)",
-        "(the victim of sisa)",
+        "(retrained)",
+        "(the victim)",
     ]
     of_salun, of_retrain, _, retrained, victim, _, sharded = cells(forgetting)
+    assert [line["victims"] for line in cells(forgetting)] == ["1", "1", "2", "1", "1", "2", "2"]
     assert of_salun["confidence AUC beyond retrained"] == "0.100 [0.100, 0.100]"
     assert of_salun["LiRA AUC beyond retrained"] == "–"
     assert of_retrain["JS to retrained"] == "0.100 [0.100, 0.100]"
@@ -226,11 +228,11 @@ def test_tables_and_figure():
         "retrain",
         "salun",
         "sisa",
-        "the victim",
-        "the victim of sisa",
+        "victims 1",
+        "victims 2",
     }
-    lines = {line.get_label(): line.get_xdata()[0] for line in axes.lines if line.get_label().startswith("the victim")}
-    assert lines == pytest.approx({"the victim": 0.2, "the victim of sisa": 0.3})
+    lines = {line.get_label(): line.get_xdata()[0] for line in axes.lines if line.get_label().startswith("victims")}
+    assert lines == pytest.approx({"victims 1": 0.2, "victims 2": 0.3})
     points = [bars.lines[0] for bars in axes.containers]
     assert [p.get_xdata()[0] for p in points] == pytest.approx([0.1] * 3)
     assert [p.get_ydata()[0] for p in points] == pytest.approx([35.0] * 3)
@@ -267,13 +269,13 @@ def test_methods_are_grouped_by_the_victims_that_they_share_whatever_seeds_they_
         return found
 
     chosen = {"first_order": of("first_order", 0), "retrain": of("retrain", 0, 1, 2), "salun": of("salun", 1, 2)}
-    assert of_each_victim({name: chosen[name] for name in ("retrain", "salun")}) == [("", chosen["retrain"])]
-    assert of_each_victim({name: chosen[name] for name in ("first_order", "retrain")}) == [("", chosen["retrain"])]
+    for names in (["retrain", "salun"], ["first_order", "retrain"]):
+        assert groups({name: chosen[name] for name in names}) == [(names, chosen["retrain"])]
     apart = {name: chosen[name] for name in ("first_order", "salun")}
-    assert of_each_victim(apart) == [("", chosen["first_order"]), (" of salun", chosen["salun"])]
+    assert groups(apart) == [(["first_order"], chosen["first_order"]), (["salun"], chosen["salun"])]
     elsewhere = [row | {"overall_before": 0.83} for row in chosen["retrain"].rows]  # the same settings, other weights
     again = {"first_order": chosen["first_order"], "retrain": chosen["retrain"]._replace(rows=elsewhere)}
-    assert [whose for whose, _ in of_each_victim(again)] == ["", " of retrain"]
+    assert [group.methods for group in groups(again)] == [["first_order"], ["retrain"]]
 
 
 def test_runs_that_measured_one_victim_differently_are_not_shown_together(tmp_path: Path):
@@ -324,7 +326,7 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
     assert len(measured) == 1  # three runs share the victim
     text = pages.text.read_text()
     assert "the command" in text
-    assert "| gradient_ascent | learning_rate=" in text
+    assert "| gradient_ascent | 1 | learning_rate=" in text
     assert "- gradient_ascent_learning_rate_0.1_steps_2: 1 x cpu" in text
     of_ascent, of_retrain = cells(text[text.index("| method") : text.index("![Harm")].strip())
     assert of_retrain["originals found %, blending / I / II"].endswith("100.0 / 100.0")
