@@ -133,7 +133,7 @@ def groups(chosen: Mapping[str, Chosen]) -> list[Group]:
     """
     found: list[list[str]] = []
     for method, each in chosen.items():
-        own = next((names for names in found if _have_a_victim_in_common(chosen[names[0]], each)), None)
+        own = next((names for names in found if share_a_victim(chosen[names[0]], each)), None)
         if own is None:
             found.append([method])
         else:
@@ -141,7 +141,8 @@ def groups(chosen: Mapping[str, Chosen]) -> list[Group]:
     return [Group(names, max((chosen[name] for name in names), key=_seeds)) for names in found]
 
 
-def _have_a_victim_in_common(first: Chosen, second: Chosen) -> bool:
+def share_a_victim(first: Chosen, second: Chosen) -> bool:
+    """Whether both unlearn the same network in some seed."""
     rows, others = first.of("normal"), second.of("normal")
     return any(victim_of(rows[seed]) == victim_of(others[seed]) for seed in rows.keys() & others.keys())
 

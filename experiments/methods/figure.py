@@ -46,9 +46,8 @@ def draw(chosen: dict[str, Chosen]) -> Figure:
     axes.axvline(0, color="black", linewidth=0.8, linestyle=":")
     for number, (_, each) in enumerate(groups(chosen)):
         if victim := each.beyond_retrained("normal", name, "_before"):
-            axes.axvline(
-                victim.mean, color="#D55E00", linestyle=LINES[number % len(LINES)], label=f"victims {number + 1}"
-            )
+            label = f"before it, victims {number + 1}"
+            axes.axvline(victim.mean, color="#D55E00", linestyle=LINES[number % len(LINES)], label=label)
     axes.set_xlabel(f"{words}'s AUC after an honest request, beyond the retrained model's (0: forgotten)")
     axes.set_ylabel("points of class A that Pushing-II takes beyond the honest request")
     figure.legend(loc="outside right upper", frameon=False)

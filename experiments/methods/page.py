@@ -20,7 +20,8 @@ EXPLAINED = (
     "setting, of those tried, whose honest request costs class A no more than the paper's 6.1 points in the mean: "
     "chosen on honest requests alone, and so for no attack and against none, but on the same test images and seeds. "
     "first_order is the reading that the package calls `corrected`. *Victims*: methods of one number unlearn the same "
-    "networks. *diverged*: the seeds in which the method gave up, or left a model whose answers are not finite."
+    "networks, one of two numbers those of each in some seeds. *diverged*: the seeds in which the method gave up, or "
+    "left a model whose answers are not finite."
 )
 HARM = (
     "Points that a malicious request takes beyond the honest one of the same samples; below 0 it takes less. A method "

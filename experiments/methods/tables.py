@@ -5,7 +5,7 @@ from collections.abc import Callable
 from tabulate import tabulate
 
 from experiments.forgetting import RELEARN_MOST
-from experiments.methods.choice import Chosen, Results, choose, groups, tried
+from experiments.methods.choice import Chosen, Results, choose, groups, share_a_victim, tried
 from experiments.methods.grid import LADDERS
 from overunlearn_jax.intervals import Interval
 from overunlearn_jax.reporting.forgetting import MEASURES, TO_ITSELF, Measure
@@ -94,8 +94,18 @@ def _title(measure: Measure) -> str:
 
 
 def _victims(chosen: dict[str, Chosen]) -> Callable[[Chosen], str]:
-    numbers = {name: str(number) for number, group in enumerate(groups(chosen), start=1) for name in group.methods}
-    return lambda each: numbers[each.run.method]
+    """The numbers of the victims that a method unlearns: several where its seeds were not all made on one machine."""
+    numbered = list(enumerate(groups(chosen), start=1))
+
+    def numbers(each: Chosen) -> str:
+        own = [
+            str(number)
+            for number, group in numbered
+            if each.run.method in group.methods or share_a_victim(each, group.most_seeds)
+        ]
+        return ", ".join(own)
+
+    return numbers
 
 
 def _needs(method: str) -> str:

@@ -228,11 +228,11 @@ def test_tables_and_figure():
         "retrain",
         "salun",
         "sisa",
-        "victims 1",
-        "victims 2",
+        "before it, victims 1",
+        "before it, victims 2",
     }
-    lines = {line.get_label(): line.get_xdata()[0] for line in axes.lines if line.get_label().startswith("victims")}
-    assert lines == pytest.approx({"victims 1": 0.2, "victims 2": 0.3})
+    lines = {line.get_label(): line.get_xdata()[0] for line in axes.lines if line.get_label().startswith("before")}
+    assert lines == pytest.approx({"before it, victims 1": 0.2, "before it, victims 2": 0.3})
     points = [bars.lines[0] for bars in axes.containers]
     assert [p.get_xdata()[0] for p in points] == pytest.approx([0.1] * 3)
     assert [p.get_ydata()[0] for p in points] == pytest.approx([35.0] * 3)
@@ -276,6 +276,13 @@ def test_methods_are_grouped_by_the_victims_that_they_share_whatever_seeds_they_
     elsewhere = [row | {"overall_before": 0.83} for row in chosen["retrain"].rows]  # the same settings, other weights
     again = {"first_order": chosen["first_order"], "retrain": chosen["retrain"]._replace(rows=elsewhere)}
     assert [group.methods for group in groups(again)] == [["first_order"], ["retrain"]]
+    mixed = [row | ({"overall_before": 0.83} if row["seed"] == 2 else {}) for row in chosen["retrain"].rows]
+    in_part = {
+        "first_order": of("first_order", 0, 1, 2),
+        "retrain": chosen["retrain"]._replace(rows=mixed),
+        "salun": of("salun", 2)._replace(rows=[row for row in mixed if row["seed"] == 2]),
+    }
+    assert [line["victims"] for line in cells(tables.harm(in_part))] == ["1", "2", "1, 2"]
 
 
 def test_runs_that_measured_one_victim_differently_are_not_shown_together(tmp_path: Path):
