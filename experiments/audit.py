@@ -35,9 +35,9 @@ from typing import Any
 from absl import app, flags, logging
 
 from experiments import config as config_module
-from experiments import processes
 from experiments.config import Config
-from experiments.errors import told
+from experiments.run import processes
+from experiments.run.errors import describe_error
 
 PASSED, FAILED, NO_VERDICT = 0, 1, 2
 DEFAULTS = {"experiment": "audit", "workdir": "runs/audit"}  # those of experiments.main are the quickstart's
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
     try:
         status = _audit(arguments[1:])
     except (Exception, SystemExit) as error:  # whatever ends an audit, it is no verdict
-        print(told(error), file=sys.stderr)
+        print(describe_error(error), file=sys.stderr)
         status = NO_VERDICT
     sys.exit(status)
 
@@ -74,9 +74,12 @@ def main(arguments: list[str]) -> None:
 def _audit(unexpected: list[str]) -> int:
     config = _config(unexpected)
     processes.join(flags.FLAGS)
-    from experiments.judging import forgetting_tables, judge  # after the flags: --help and wrong flags answer at once
-    from experiments.junit import write_junit
     from experiments.pipeline import run
+    from overunlearn_jax.audit.judging import (  # after the flags: --help and wrong flags answer at once
+        forgetting_tables,
+        judge,
+    )
+    from overunlearn_jax.audit.junit import write_junit
     from overunlearn_jax.reporting import read_rows
 
     judge_fn = functools.partial(judge, most=flags.FLAGS.max_over_unlearning, most_honest=flags.FLAGS.max_honest_cost)

@@ -15,12 +15,12 @@ import sys
 from absl import app, flags, logging
 
 from experiments import config as config_module
-from experiments import processes
 from experiments.config import Config
-from experiments.errors import EXPECTED, told
 from experiments.methods import suite as methods_suite
 from experiments.paper import suite
-from experiments.suites import Pages
+from experiments.run import processes
+from experiments.run.errors import EXPECTED, describe_error
+from experiments.suites.places import Pages
 
 
 def main(arguments: list[str]) -> None:
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
         processes.join(flags.FLAGS)
         pages = _run(config)
     except EXPECTED as error:
-        print(told(error), file=sys.stderr)
+        print(describe_error(error), file=sys.stderr)
         sys.exit(1)
     if processes.is_first():
         print(pages.text.read_text())

@@ -11,10 +11,15 @@ from typing import NamedTuple
 import jax
 
 from experiments.config import Config
-from experiments.crafting import Classes, Crafter, choose_and_push
-from experiments.forgetting import check_forgetting
-from experiments.measuring import Meter
-from experiments.outputs import (
+from experiments.measures.forgetting import check_forgetting
+from experiments.measures.memo import Memo
+from experiments.measures.meter import Meter
+from experiments.measures.rows import Cell
+from experiments.measures.unlearning import Unlearner, check_method, variants
+from experiments.requests.crafting import Classes, Crafter, choose_and_push
+from experiments.requests.request_files import request_file, save_request
+from experiments.requests.searches import check_search
+from experiments.run.outputs import (
     Judge,
     finished_cells,
     keep_pictures,
@@ -23,14 +28,9 @@ from experiments.outputs import (
     write_manifest,
     write_outputs,
 )
-from experiments.processes import is_first, meet
-from experiments.request_files import request_file, save_request
-from experiments.rows import Cell
-from experiments.searches import check_search
-from experiments.shared import Shared
-from experiments.sources import sources_of
-from experiments.unlearning import Unlearner, check_method, variants
-from experiments.victims import train_or_find
+from experiments.run.processes import barrier, is_first
+from experiments.run.sources import sources_of
+from experiments.victims.cache import train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.reporting import append_row
@@ -52,11 +52,11 @@ def seed_keys(seed: int) -> SeedKeys:
     return SeedKeys(train_key, *jax.random.split(attack_key, 3))
 
 
-def run(config: Config, judge: Judge | None = None, shared: Shared | None = None) -> Path:
+def run(config: Config, judge: Judge | None = None, memo: Memo | None = None) -> Path:
     """Runs every unfinished cell and writes the report; returns its path. May be killed and called again.
 
     A run that is complete, report included, is left as it is. What `judge` makes of all rows stands first in the pages
-    that are written. Runs that are given the same `shared` measure a victim once. Raises ValueError for flags that do
+    that are written. Runs that are given the same `memo` measure a victim once. Raises ValueError for flags that do
     not go together, for a workdir that was filled with other flags, code, weights or data, and for what cannot be had:
     data, classes, a request of so many samples.
     """
@@ -66,10 +66,10 @@ def run(config: Config, judge: Judge | None = None, shared: Shared | None = None
     if is_first():
         sources = sources_of(config)
         open_workdir(config, sources)
-    meet("workdir opened")
+    barrier("workdir opened")
     report = results.parent / "report.html"
     finished, has_report = finished_cells(results), report.exists()  # before anyone writes one
-    meet(f"finished cells: {sorted(finished)}, settings: {config.to_json()}")
+    barrier(f"finished cells: {sorted(finished)}, settings: {config.to_json()}")
     cells = {seed: cells_of(config, seed) for seed in config.seeds}
     unfinished = [
         seed
@@ -82,12 +82,12 @@ def run(config: Config, judge: Judge | None = None, shared: Shared | None = None
         write_manifest(config, sources)
     for seed in unfinished:
         began = time.perf_counter()
-        _run_seed(config, seed, cells[seed], finished, results, shared or Shared())
+        _run_seed(config, seed, cells[seed], finished, results, memo or Memo())
         if is_first():
             note_seconds(config, time.perf_counter() - began)
     if is_first():
         write_outputs(config, results, judge)
-    meet("report written")
+    barrier("report written")
     return report
 
 
@@ -112,23 +112,23 @@ def _is_saved(config: Config, cell: Cell) -> bool:
     return not config.save_requests or request_file(Path(config.workdir), cell.request).exists()
 
 
-def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], results: Path, shared: Shared) -> None:
+def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], results: Path, memo: Memo) -> None:
     keys = seed_keys(seed)
     splits = data.load(config.dataset, data_dir=config.data_dir or None, seed=seed)
     classes = Classes.of(config, splits.spec)
     check_before_hours(config, splits, classes)
     if is_first():
         train_or_find(config, splits, seed, keys.train)
-    meet(f"victim of seed {seed} trained")
+    barrier(f"victim of seed {seed} trained")
     victim = train_or_find(config, splits, seed, keys.train)
-    meet(f"victim {victim.name} found")
+    barrier(f"victim {victim.name} found")
     black_box = BlackBox(splits.spec, victim.predict, budget=config.query_budget or None)
     crafted = choose_and_push(config, victim.name, black_box, splits, classes, seed, keys.push)
     if not is_first():
         return
     crafter = Crafter(config, black_box, splits, classes, crafted, seed, keys.noise)
     unlearner = Unlearner(config, victim, splits)
-    meter = Meter(config, victim, splits, classes, keys.unlearn, shared)
+    meter = Meter(config, victim, splits, classes, keys.unlearn, memo)
 
     for (fraction, attack), group in itertools.groupby(cells, key=lambda cell: (cell.fraction, cell.attack)):
         count = data.request_size(splits.train, classes.a, fraction)

@@ -19,9 +19,9 @@ from experiments import config as config_module
 from experiments import pipeline
 from experiments.config import Config
 from overunlearn_jax.files import write_bytes
-from overunlearn_jax.intervals import Interval
 from overunlearn_jax.reporting import read_rows
-from overunlearn_jax.reporting.summarise import SummaryRow, summarise
+from overunlearn_jax.reporting._summarise import SummaryRow, summarise
+from overunlearn_jax.statistics.intervals import Interval
 
 SEGA = {"solver": "sega", "space": "box", "step_size": 0.02, "difference": 1e-2}
 WAYS: dict[str, dict[str, Any]] = {

@@ -16,10 +16,10 @@ import numpy as np
 from absl import app, flags
 
 from experiments import config as config_module
-from experiments.crafting import Classes, choose_and_push
+from experiments.measures.unlearning import scope
 from experiments.pipeline import seed_keys
-from experiments.unlearning import scope
-from experiments.victims import Victim, train_or_find
+from experiments.requests.crafting import Classes, choose_and_push
+from experiments.victims.cache import Victim, train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.black_box import BlackBox

@@ -5,7 +5,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments.methods.choice import Chosen, groups
-from overunlearn_jax.intervals import Interval
+from overunlearn_jax.statistics.intervals import Interval
 
 ATTACK = "pushing_2"
 MARKERS = "osD^vPX"  # with ten colours enough to tell the methods apart

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from tabulate import tabulate
 
-from experiments.forgetting import RELEARN_MOST
+from experiments.measures.forgetting import RELEARN_MOST
 from experiments.methods.choice import Chosen, Results, choose, groups, share_a_victim, tried
 from experiments.methods.grid import LADDERS
-from overunlearn_jax.intervals import Interval
 from overunlearn_jax.reporting.forgetting import MEASURES, TO_ITSELF, Measure
 from overunlearn_jax.reporting.wording import NOTHING
+from overunlearn_jax.statistics.intervals import Interval
 from overunlearn_jax.unlearn import METHODS
 
 ATTACKS = ("noise", "blending", "pushing_1", "pushing_2")

@@ -11,12 +11,12 @@ from typing import Any
 
 from absl import flags
 
-from experiments import costs
 from experiments.config import Config
 from experiments.paper.exhibits import EXHIBITS, studies_of
 from experiments.paper.studies import SCALES, STUDIES, study_config
-from experiments.processes import is_first
-from experiments.suites import Pages, pages_of, places_and_overrides
+from experiments.run.processes import is_first
+from experiments.suites import costs
+from experiments.suites.places import Pages, pages_of, places_and_overrides
 
 
 def define_flags() -> None:

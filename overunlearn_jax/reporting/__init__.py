@@ -1,13 +1,13 @@
 """Results on disk and on the page: JSON rows, summaries, Markdown, figures, one HTML page. Imports no jax."""
 
+from overunlearn_jax.reporting._manifest import manifest
+from overunlearn_jax.reporting._summarise import Setting, SummaryRow, groups, summarise
 from overunlearn_jax.reporting.figures import accuracy_bars, predicted_label_bars, request_pictures
 from overunlearn_jax.reporting.forgetting import forgetting_table
 from overunlearn_jax.reporting.html import ReportFigure, write_report
 from overunlearn_jax.reporting.judgement import Claim, Judgement
-from overunlearn_jax.reporting.manifest import manifest
 from overunlearn_jax.reporting.markdown import summary_markdown
 from overunlearn_jax.reporting.rows import REQUIRED_KEYS, append_row, read_rows
-from overunlearn_jax.reporting.summarise import Setting, SummaryRow, groups, summarise
 
 __all__ = [
     "REQUIRED_KEYS",

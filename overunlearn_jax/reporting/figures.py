@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from overunlearn_jax.files import write_bytes
-from overunlearn_jax.reporting.summarise import Setting, SummaryRow, by_attack, groups, summarise
+from overunlearn_jax.reporting._summarise import Setting, SummaryRow, by_attack, groups, summarise
 from overunlearn_jax.reporting.wording import attack_name, percent_of
 
 # Okabe and Ito's palette: told apart by colour-blind readers and in print.

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import jinja2
 
 from overunlearn_jax.files import json_text, write_bytes
-from overunlearn_jax.reporting.findings import FOOTNOTE, findings, verdict
+from overunlearn_jax.reporting._findings import FOOTNOTE, findings, verdict
+from overunlearn_jax.reporting._summarise import groups, summarise
 from overunlearn_jax.reporting.forgetting import EXPLAINED, forgetting_table
 from overunlearn_jax.reporting.judgement import Judgement
-from overunlearn_jax.reporting.summarise import groups, summarise
 from overunlearn_jax.reporting.table import ReferenceRow, group_table
 from overunlearn_jax.reporting.wording import caption, heading
 

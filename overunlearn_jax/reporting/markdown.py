@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from overunlearn_jax.reporting.findings import FOOTNOTE, findings, verdict
+from overunlearn_jax.reporting._findings import FOOTNOTE, findings, verdict
+from overunlearn_jax.reporting._summarise import groups, summarise
 from overunlearn_jax.reporting.forgetting import EXPLAINED, forgetting_table
 from overunlearn_jax.reporting.judgement import Judgement
-from overunlearn_jax.reporting.summarise import groups, summarise
 from overunlearn_jax.reporting.table import ReferenceRow, Table, group_table
 from overunlearn_jax.reporting.wording import caption, heading
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from overunlearn_jax.reporting.summarise import Setting, SummaryRow
+from overunlearn_jax.reporting._summarise import Setting, SummaryRow
 from overunlearn_jax.reporting.wording import NOTHING, attack_name, count, decimals, percent, percent_left, percent_of
 
 # (label, attack, {measure: fraction}); see `group_table`.

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from overunlearn_jax.intervals import Interval
-from overunlearn_jax.reporting.summarise import Setting, SummaryRow
+from overunlearn_jax.reporting._summarise import Setting, SummaryRow
+from overunlearn_jax.statistics.intervals import Interval
 
 NOTHING = "–"  # a number that nobody has
 _ATTACK_NAMES = {

@@ -11,18 +11,18 @@ import numpy as np
 from overunlearn_jax.models import Model
 from overunlearn_jax.training import Progress, TrainSettings
 from overunlearn_jax.types import DatasetSpec, DivergedError, Images, Key, Labels, Request, Split, Variables
+from overunlearn_jax.unlearn._fine_tuning import fine_tuning
+from overunlearn_jax.unlearn._first_order import first_order
+from overunlearn_jax.unlearn._gradient_ascent import gradient_ascent
+from overunlearn_jax.unlearn._influence import influence
+from overunlearn_jax.unlearn._neg_grad_plus import neg_grad_plus
+from overunlearn_jax.unlearn._random_labels import random_labels
+from overunlearn_jax.unlearn._retain_tuning import retain_tuning
+from overunlearn_jax.unlearn._salun import salun
+from overunlearn_jax.unlearn._scrub import scrub
 from overunlearn_jax.unlearn.call import UnlearnFn, check_request
 from overunlearn_jax.unlearn.dampening import selective_dampening
 from overunlearn_jax.unlearn.exact import retrain
-from overunlearn_jax.unlearn.fine_tuning import fine_tuning
-from overunlearn_jax.unlearn.first_order import first_order
-from overunlearn_jax.unlearn.gradient_ascent import gradient_ascent
-from overunlearn_jax.unlearn.influence import influence
-from overunlearn_jax.unlearn.neg_grad_plus import neg_grad_plus
-from overunlearn_jax.unlearn.random_labels import random_labels
-from overunlearn_jax.unlearn.retain_tuning import retain_tuning
-from overunlearn_jax.unlearn.salun import salun
-from overunlearn_jax.unlearn.scrub import scrub
 from overunlearn_jax.user_code import check_form, import_named, not_finite, running
 
 _CALL = "unlearn(params, request, key, retain=None)"  # of a user's function

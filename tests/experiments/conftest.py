@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import outputs
 from experiments.config import Config
+from experiments.run import outputs
 from tests.experiments import tiny
 
 

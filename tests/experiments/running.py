@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from experiments import pipeline
 from experiments.config import Config
-from experiments.crafting import Classes, Crafted, Crafter, choose_and_push
-from experiments.victims import Victim, train_or_find
+from experiments.requests.crafting import AttackerSamples, Classes, Crafter, choose_and_push
+from experiments.victims.cache import Victim, train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.reporting import read_rows
@@ -22,7 +22,7 @@ class Ready(NamedTuple):
     splits: Splits
     victim: Victim
     black_box: BlackBox
-    crafted: Crafted
+    crafted: AttackerSamples
     crafter: Crafter
     count: int  # samples of the largest request
 

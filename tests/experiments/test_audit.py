@@ -9,11 +9,11 @@ import pytest
 
 from experiments import audit as audit_module
 from experiments.config import Config
-from experiments.honest_costs import honest_costs
-from experiments.junit import write_junit
-from experiments.verdicts import SAFE, UNDECIDED, VULNERABLE, verdicts
-from overunlearn_jax.intervals import paired_difference
-from overunlearn_jax.power import repeats_needed
+from overunlearn_jax.audit._honest_costs import honest_costs
+from overunlearn_jax.audit._verdicts import SAFE, UNDECIDED, VULNERABLE, verdicts
+from overunlearn_jax.audit.junit import write_junit
+from overunlearn_jax.statistics.intervals import paired_difference
+from overunlearn_jax.statistics.power import repeats_needed
 from tests.experiments import tiny
 from tests.experiments.running import refuse
 

@@ -9,7 +9,7 @@ import pytest
 
 from experiments import pipeline
 from experiments.config import Config
-from experiments.unlearning import check_classes
+from experiments.measures.unlearning import check_classes
 from overunlearn_jax import data
 from overunlearn_jax.reporting import read_rows
 from overunlearn_jax.types import Split

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import crafting, pipeline, searches
+from experiments import pipeline
 from experiments.config import ATTACKS, Config
-from experiments.crafting import Classes, choose_and_push
+from experiments.requests import crafting, searches
+from experiments.requests.crafting import Classes, choose_and_push
 from overunlearn_jax import data
 from overunlearn_jax.attacks import Status
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.black_box import BlackBox, QueryBudgetExceededError
-from overunlearn_jax.stealth import from_8_bits, to_8_bits
+from overunlearn_jax.stealth.pixels import from_8_bits, to_8_bits
 from tests.experiments.running import CalledError, MakeConfig, by_attack, ready, refuse, rows_of
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import forgetting, pipeline, shadows
-from experiments.forgetting import RELEARN_MOST, ForgettingMeter, _lira
-from experiments.shared import Shared
+from experiments import pipeline
+from experiments.measures import forgetting
+from experiments.measures.forgetting import RELEARN_MOST, ForgettingMeter, _lira
+from experiments.measures.memo import Shared
+from experiments.victims import shadows
 from overunlearn_jax import data
 from overunlearn_jax.evaluation import evaluate, rightly_predicted
 from overunlearn_jax.forgetting import lira_scores, membership, true_label_confidence

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments import measuring
 from experiments.config import METHODS, Config
-from experiments.costs import SHADOW_SHARE, table
+from experiments.measures import meter as measuring
 from experiments.methods import figure, grid, page, suite, tables
 from experiments.methods.choice import Chosen, choose, groups
 from experiments.methods.grid import LADDERS, Ladder, Run, runs_of
-from overunlearn_jax.intervals import mean_interval, paired_difference
+from experiments.suites.costs import SHADOW_SHARE, table
+from overunlearn_jax.statistics.intervals import mean_interval, paired_difference
 from tests.experiments import tiny
 from tests.experiments.running import MakeConfig
 from tests.reporting.example_rows import example_row

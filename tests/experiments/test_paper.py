@@ -12,9 +12,9 @@ from experiments.config import Config
 from experiments.paper import cells, exhibits, from_rows, report, studies, suite
 from experiments.paper.cells import chosen_tau
 from experiments.paper.layout import Entry, Line, TableLayout
-from experiments.suites import Pages
-from overunlearn_jax.intervals import mean_interval
+from experiments.suites.places import Pages
 from overunlearn_jax.reporting import read_rows
+from overunlearn_jax.statistics.intervals import mean_interval
 from tests.experiments import tiny
 from tests.experiments.paper_rows import RESULTS
 from tests.experiments.running import MakeConfig

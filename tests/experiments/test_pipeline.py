@@ -10,7 +10,7 @@ import pytest
 
 from experiments import pipeline
 from experiments.config import ATTACKS, Config
-from experiments.victims import train_or_find
+from experiments.victims.cache import train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.reporting.rows import REQUIRED_KEYS
 from tests.experiments import tiny

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks.request_gradients import measure
-from experiments.victims import Victim
+from experiments.victims.cache import Victim
 from overunlearn_jax.models import pure_model
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import pipeline, push_store, pushes, searches, victims
+from experiments import pipeline
 from experiments.config import Config
-from experiments.sources import changed_since, sources_of
-from experiments.victims import Victim, train_or_find
+from experiments.requests import push_store, pushes, searches
+from experiments.run.sources import changed_since, sources_of
+from experiments.victims import cache as victims
+from experiments.victims.cache import Victim, train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.checkpoint import CheckpointError
 from tests.experiments import tiny

@@ -10,8 +10,8 @@ import pytest
 
 from experiments import pipeline
 from experiments.config import Config
-from experiments.trained import load_trained
-from experiments.victims import build_model, train_or_find
+from experiments.victims.cache import build_model, train_or_find
+from experiments.victims.trained import load_trained
 from overunlearn_jax import data
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.models import predict_fn
@@ -53,7 +53,7 @@ def elsewhere(config: MakeConfig, dataset: Path, tmp_path: Path, monkeypatch: py
     splits = data.load(settings.dataset, seed=0)
     victim = train_or_find(settings, splits, 0, jax.random.key(0))
     keep(tmp_path, victim.variables)
-    monkeypatch.setattr("experiments.victims.fit", refuse)
+    monkeypatch.setattr("experiments.victims.cache.fit", refuse)
     return dataclasses.replace(settings, model="their_models:make", trained="their_models:load")
 
 
