@@ -25,7 +25,6 @@ it forgets at all is another question, which --forgetting measures.
 
 import argparse
 import contextlib
-import dataclasses
 import functools
 import json
 import sys
@@ -34,8 +33,8 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from experiments import config as config_module
 from experiments.config import Config
+from experiments.config import flags as config_flags
 from experiments.run import processes
 from experiments.run.errors import describe_error
 
@@ -88,7 +87,9 @@ def _audit(unexpected: list[str]) -> int:
         return PASSED
     rows = read_rows(report.with_name("results.jsonl"))
     judgement = judge_fn(rows)
-    junit = write_junit(report.with_name("junit.xml"), judgement.claims, f"over-unlearning of {config.unlearning}")
+    junit = write_junit(
+        report.with_name("junit.xml"), judgement.claims, f"over-unlearning of {config.service.unlearning}"
+    )
     for words in (*(each.words for each in judgement.claims), *forgetting_tables(rows), *judgement.warnings):
         print(words)
     print(f"{judgement.headline}\nreport: {report}\njunit: {junit}")
@@ -98,18 +99,18 @@ def _audit(unexpected: list[str]) -> int:
 def _config(unexpected: list[str]) -> Config:
     """The flags as a config; the verdict of an earlier audit is withdrawn, whether they are right or not."""
     try:
-        config = config_module.from_flags(flags.FLAGS)
+        config = config_flags.from_flags(flags.FLAGS)
     except ValueError:
         typed = flags.FLAGS.workdir if flags.FLAGS["workdir"].present else None
         _withdraw(_workdir(typed, flags.FLAGS.config))
         raise
     if not flags.FLAGS.config:
         own: dict[str, Any] = {name: flags.FLAGS[name].value for name in DEFAULTS if not flags.FLAGS[name].present}
-        config = dataclasses.replace(config, **own)
-    _withdraw(config.workdir)
+        config = config.replace(**own)
+    _withdraw(config.run.workdir)
     if unexpected:
         raise ValueError(f"unexpected arguments {unexpected}: every setting is a --flag, see --help")
-    if set(config.attacks) == {"normal"}:
+    if set(config.attack.attacks) == {"normal"}:
         raise ValueError("--attacks=normal: an audit needs a malicious request, such as pushing_1")
     return config
 
@@ -144,10 +145,10 @@ if __name__ == "__main__":
         lower_bound=0.0,
         upper_bound=1.0,
     )
-    config_module.define_flags()
+    config_flags.define_flags()
     processes.define_flags()
     for name, value in DEFAULTS.items():
         flags.FLAGS.set_default(name, value)
-    for module in (config_module, processes):
+    for module in (config_flags, processes):
         flags.adopt_module_key_flags(module)  # --help lists them
     app.run(main, flags_parser=parse)

@@ -43,7 +43,7 @@ def run(configs: dict[str, Config], scale: str, command: str) -> Pages:
     from experiments.pipeline import run as run_one
 
     memo = Memo()
-    folder = Path(next(iter(configs.values())).workdir).parent
+    folder = Path(next(iter(configs.values())).run.workdir).parent
     pages = Pages(folder / "methods.md", folder / "methods.md")
     for number, (name, config) in enumerate(configs.items(), start=1):
         if is_first():

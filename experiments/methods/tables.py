@@ -10,7 +10,7 @@ from experiments.methods.grid import LADDERS
 from overunlearn_jax.reporting.forgetting import MEASURES, TO_ITSELF, Measure
 from overunlearn_jax.reporting.wording import NOTHING
 from overunlearn_jax.statistics.intervals import Interval
-from overunlearn_jax.unlearn import METHODS
+from overunlearn_jax.unlearn.facts import facts_of
 
 ATTACKS = ("noise", "blending", "pushing_1", "pushing_2")
 NAMES = {"noise": "noise control", "blending": "blending", "pushing_1": "Pushing-I", "pushing_2": "Pushing-II"}
@@ -109,7 +109,7 @@ def _victims(chosen: dict[str, Chosen]) -> Callable[[Chosen], str]:
 
 
 def _needs(method: str) -> str:
-    return "retained data" if method == "sisa" or METHODS[method].needs_retained else "the request"
+    return "retained data" if facts_of(method).needs_retained else "the request"
 
 
 def _harm(attack: str, name: str) -> Callable[[Chosen], str]:

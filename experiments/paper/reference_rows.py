@@ -11,7 +11,14 @@ _TEST_AIRPLANES = 1000
 
 def paper_rows(config: Config) -> list[ReferenceRow]:
     """The paper's numbers for the data set, class and method of this run; none where it printed none."""
-    setting = (config.dataset, config.class_a, config.unlearning, config.target, config.model, config.blocks)
+    setting = (
+        config.data.dataset,
+        config.data.class_a,
+        config.service.unlearning,
+        config.attack.target,
+        config.victim.model,
+        config.victim.blocks,
+    )
     if setting != ("cifar10", "airplane", "first_order", "", "vgg", 3):
         return []
     rows: list[ReferenceRow] = [
@@ -23,7 +30,7 @@ def paper_rows(config: Config) -> list[ReferenceRow]:
         for fraction in FRACTIONS
         for attack in ATTACKS
     ]
-    if config.class_b != "cat" or config.blending_ratio != 0.5:
+    if config.data.class_b != "cat" or config.attack.blending_ratio != 0.5:
         return rows
     return [*rows, *(("paper", "blending", {"fraction": f, "over_unlearning_b": _blending(f)}) for f in FRACTIONS)]
 

@@ -57,12 +57,12 @@ def run(configs: dict[str, Config], experiment: str, scale: str, command: str) -
     from experiments.paper import report
     from experiments.pipeline import run as run_study
 
-    folder = Path(next(iter(configs.values())).workdir).parent
+    folder = Path(next(iter(configs.values())).run.workdir).parent
     pages = pages_of(folder, experiment)
     for number, (study, config) in enumerate(configs.items(), start=1):
         if is_first():
             print(f"[{number}/{len(configs)}] {study}", flush=True)
-        rows = Path(config.workdir) / "results.jsonl"
+        rows = Path(config.run.workdir) / "results.jsonl"
         before = rows.read_bytes() if rows.exists() else b""
         run_study(config)
         # After every run that found something, so that one that fails later takes nothing away.

@@ -6,7 +6,6 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from experiments.config import Config
 from experiments.requests import push_store
 from experiments.requests.push_store import Stored
 from experiments.requests.searches import Search
@@ -23,7 +22,7 @@ CHUNK = 25  # samples in a file; a kill loses those that are not yet in one
 
 
 def push_or_find(
-    config: Config, victim: str, black_box: BlackBox, samples: Split, key: Key, search: Search
+    cache_dir: str, victim: str, key: Key, search: Search, black_box: BlackBox, samples: Split
 ) -> tuple[PushResult, float]:
     """Pushes `samples` through the black box; returns what became of them and the seconds that it took.
 
@@ -34,7 +33,7 @@ def push_or_find(
         {
             "recipe": RECIPE,
             "victim": victim,
-            "search": config.search,
+            "search": search.name,
             **search.described,
             "budget": black_box.left,
             # A budget is shared out among those who search: it makes one sample's result depend on the others.
@@ -42,7 +41,7 @@ def push_or_find(
             "key": jax.random.key_data(key).tolist(),
         }
     )
-    directory = Path(config.cache_dir) / "pushes" / name
+    directory = Path(cache_dir) / "pushes" / name
     parts = push_store.read(directory, samples.ids)
     barrier("pushes read")  # before anyone adds to them
     known = push_store.join(parts).ids if parts else np.zeros(0, np.int64)

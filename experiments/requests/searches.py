@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.config import Config
+from experiments.config import AttackConfig
 from overunlearn_jax.attacks import (
     LabelOnlySettings,
     PushResult,
@@ -16,11 +16,11 @@ from overunlearn_jax.attacks import (
     push,
     push_by_labels,
 )
+from overunlearn_jax.audit.crafting import NEED_PUSHES
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import candidates
 from overunlearn_jax.types import DatasetSpec, Key, Split, Splits
 
-NEED_PUSHES = {"noise", "pushing_1", "pushing_2"}  # attacks
 START_IMAGES = 500  # that the search by labels asks about, to begin with those that are predicted as their class
 
 OnFinished = Callable[[np.ndarray, PushResult], None]
@@ -29,11 +29,12 @@ OnFinished = Callable[[np.ndarray, PushResult], None]
 class Search(NamedTuple):
     """One way to push samples."""
 
+    name: str  # "zoo" or "labels"
     described: dict[str, Any]  # all that its results depend on, but for victim, key and samples
     run: Callable[[BlackBox, Split, Key, OnFinished], PushResult]
 
 
-def check_search(config: Config, spec: DatasetSpec) -> None:
+def check_search(config: AttackConfig, spec: DatasetSpec) -> None:
     """Raises ValueError for coordinates or blocks that do not fit into the data set's images."""
     if config.search != "zoo" or not NEED_PUSHES & set(config.attacks):
         return
@@ -45,14 +46,14 @@ def check_search(config: Config, spec: DatasetSpec) -> None:
         raise ValueError(f"--coordinates={config.coordinates} --block_sizes={blocks}: {error}") from error
 
 
-def search_of(config: Config, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
+def search_of(config: AttackConfig, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
     """The search that the flags ask for."""
     if config.search == "labels":
         return _by_labels(config, splits, class_b, target, seed)
     return _zoo(config, splits, target)
 
 
-def _zoo_settings(config: Config, spec: DatasetSpec, *, targeted: bool) -> ZooSettings:
+def _zoo_settings(config: AttackConfig, spec: DatasetSpec, *, targeted: bool) -> ZooSettings:
     return ZooSettings(
         bounds=spec.bounds,
         targeted=targeted,
@@ -70,7 +71,7 @@ def _zoo_settings(config: Config, spec: DatasetSpec, *, targeted: bool) -> ZooSe
     )
 
 
-def _zoo(config: Config, splits: Splits, target: int | None) -> Search:
+def _zoo(config: AttackConfig, splits: Splits, target: int | None) -> Search:
     settings = _zoo_settings(config, splits.spec, targeted=target is not None)
     slots = config.slots or default_slots(settings.queries_per_step, budgeted=bool(config.query_budget))
 
@@ -90,10 +91,10 @@ def _zoo(config: Config, splits: Splits, target: int | None) -> Search:
         )
 
     described = {**settings._asdict(), "block_sizes": config.block_sizes, "slots": slots, "target": target}
-    return Search(described, run_fn)
+    return Search("zoo", described, run_fn)
 
 
-def _by_labels(config: Config, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
+def _by_labels(config: AttackConfig, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
     settings = LabelOnlySettings(
         splits.spec.bounds,
         iterations=config.label_iterations,
@@ -125,4 +126,4 @@ def _by_labels(config: Config, splits: Splits, class_b: int, target: int | None,
             on_finished=on_finished,
         )
 
-    return Search({**settings._asdict(), "start_class": start_class, "target": target, "seed": seed}, run_fn)
+    return Search("labels", {**settings._asdict(), "start_class": start_class, "target": target, "seed": seed}, run_fn)

@@ -1,10 +1,8 @@
 """The files of a run in its workdir: config.json, results.jsonl, summary.md, figures, report.html, manifest.json."""
 
-import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -17,6 +15,7 @@ from overunlearn_jax.files import write_bytes, write_json, write_npz
 from overunlearn_jax.reporting import (
     Judgement,
     ReportFigure,
+    Row,
     accuracy_bars,
     groups,
     manifest,
@@ -29,7 +28,7 @@ from overunlearn_jax.reporting import (
 from overunlearn_jax.reporting._summarise import Setting
 from overunlearn_jax.types import UnlearningRequest
 
-Judge = Callable[[list[dict[str, Any]]], Judgement]
+Judge = Callable[[Sequence[Row]], Judgement]
 PICTURES = 6  # samples shown in a report
 # Settings that change where a run's files are, not what it computes.
 PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests")
@@ -40,12 +39,12 @@ def open_workdir(config: Config, sources: dict[str, str]) -> Path:
 
     Refuses one that another config has filled, or other `sources` (see `sources_of`) than today's.
     """
-    workdir = Path(config.workdir)
+    workdir = Path(config.run.workdir)
     path, results = workdir / "config.json", workdir / "results.jsonl"
-    if config.force:
+    if config.run.force:
         results.unlink(missing_ok=True)
     elif path.exists() and results.exists():
-        old, new = dataclasses.asdict(Config.from_json(path)), dataclasses.asdict(config)
+        old, new = Config.from_json(path).flat(), config.flat()
         changed = [name for name in old if name not in PLACES and old[name] != new[name]]
         if changed:
             listed = ", ".join(f"{name} {old[name]} there, {new[name]} now" for name in changed)
@@ -55,18 +54,18 @@ def open_workdir(config: Config, sources: dict[str, str]) -> Path:
         _refuse_others(config, sources)
     elif results.exists():
         raise ValueError(f"{results} has no config.json beside it: give another --workdir, or --force to overwrite")
-    write_bytes(path, dataclasses.replace(config, force=False).to_json().encode())
+    write_bytes(path, config.replace(force=False).to_json().encode())
     return results
 
 
 def _refuse_others(config: Config, sources: dict[str, str]) -> None:
     """Raises ValueError where the rows were made with other code or data of the same names."""
-    path = Path(config.workdir) / "manifest.json"
+    path = Path(config.run.workdir) / "manifest.json"
     noted = json.loads(path.read_text()).get("sources", {}) if path.exists() else {}
     changed = changed_since(noted, sources)
     if not changed:
         return
-    listed = ", ".join(f"--{flag}={getattr(config, flag)}" for flag in changed)
+    listed = ", ".join(f"--{flag}={config.flat()[flag]}" for flag in changed)
     raise ValueError(
         f"{path.parent} holds rows that were made before {listed} changed: give another --workdir, or --force to "
         "overwrite"
@@ -75,16 +74,16 @@ def _refuse_others(config: Config, sources: dict[str, str]) -> None:
 
 def write_manifest(config: Config, sources: dict[str, str]) -> None:
     """Notes what the rows to come are made with; a start that has nothing left to do keeps the old note."""
-    path = Path(config.workdir) / "manifest.json"
+    path = Path(config.run.workdir) / "manifest.json"
     results = path.with_name("results.jsonl")
     spent = json.loads(path.read_text()).get("seconds", 0.0) if path.exists() and results.exists() else 0.0
     own = {"sources": sources} if sources else {}
-    write_json(path, manifest(device=_device(), seeds=config.seeds, seconds=spent, **own))
+    write_json(path, manifest(device=_device(), seeds=config.run.seeds, seconds=spent, **own))
 
 
 def note_seconds(config: Config, seconds: float) -> None:
     """Adds the seconds that a finished seed took to the note; what a killed one took is lost."""
-    path = Path(config.workdir) / "manifest.json"
+    path = Path(config.run.workdir) / "manifest.json"
     noted = json.loads(path.read_text())
     write_json(path, noted | {"seconds": noted["seconds"] + seconds})
 
@@ -96,7 +95,7 @@ def finished_cells(results: Path) -> set[str]:
 
 def keep_pictures(config: Config, seed: int, fraction: float, request: UnlearningRequest) -> None:
     """Keeps the first samples of the first seed's request for the report."""
-    if seed == config.seeds[0]:
+    if seed == config.run.seeds[0]:
         write_npz(
             _pictures(config, fraction, request.made_by),
             originals=request.original_images[:PICTURES],
@@ -110,14 +109,14 @@ def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> 
     workdir = results.parent
     rows = read_rows(results)
     judgement = judge(rows) if judge else None
-    figures = [figure for fraction in config.fractions for figure in _request_figures(config, fraction)]
+    figures = [figure for fraction in config.attack.fractions for figure in _request_figures(config, fraction)]
     for setting, group in groups(rows).items():
         figures.extend(_result_figures(config, setting, group))
     described = json.loads((workdir / "manifest.json").read_text())
     notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]
     text = summary_markdown(
         rows,
-        title=config.experiment,
+        title=config.run.experiment,
         command=described["command"],
         notes=notes,
         reference_rows=paper_rows(config),
@@ -129,17 +128,17 @@ def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> 
         rows,
         figures,
         described,
-        dataclasses.asdict(config),
-        config.experiment,
+        config.flat(),
+        config.run.experiment,
         reference_rows=paper_rows(config),
         judgement=judgement,
     )
 
 
-def _result_figures(config: Config, setting: Setting, rows: list[dict[str, Any]]) -> list[ReportFigure]:
+def _result_figures(config: Config, setting: Setting, rows: list[Row]) -> list[ReportFigure]:
     tau = "" if setting.tau is None else f"_tau_{setting.tau:g}"
     stem = f"{setting.fidelity}{tau}_fraction_{setting.fraction:g}"
-    folder = Path(config.workdir) / "figures"
+    folder = Path(config.run.workdir) / "figures"
     about = (
         f"class {setting.class_a_name}, {100 * setting.fraction:g} % of its samples requested, {setting.fidelity}"
         + ("" if setting.tau is None else f", tau {setting.tau:g}")
@@ -156,20 +155,22 @@ def _result_figures(config: Config, setting: Setting, rows: list[dict[str, Any]]
 
 
 def _request_figures(config: Config, fraction: float) -> list[ReportFigure]:
-    stored = {attack: _read_pictures(config, fraction, attack) for attack in config.attacks if attack != "normal"}
+    stored = {
+        attack: _read_pictures(config, fraction, attack) for attack in config.attack.attacks if attack != "normal"
+    }
     if not stored:
         return []
     first = next(iter(stored.values()))
     if first["originals"].shape[-1] not in (1, 3):
         return []  # neither grey nor red, green and blue: there is no picture of it
     path = request_pictures(
-        Path(config.workdir) / "figures" / f"requests_fraction_{fraction:g}.png",
+        Path(config.run.workdir) / "figures" / f"requests_fraction_{fraction:g}.png",
         first["originals"],
         {attack: pictures["submitted"] for attack, pictures in stored.items()},
         [f"sample {number}" for number in first["ids"]],
         BOUNDS,
     )
-    about = f"class {config.class_a}, {100 * fraction:g} % of its samples requested"
+    about = f"class {config.data.class_a}, {100 * fraction:g} % of its samples requested"
     return [ReportFigure(path, f"Originals, submitted images and their differences; {about}.")]
 
 
@@ -179,7 +180,7 @@ def _read_pictures(config: Config, fraction: float, attack: str) -> dict[str, np
 
 
 def _pictures(config: Config, fraction: float, attack: str) -> Path:
-    return Path(config.workdir) / "pictures" / f"fraction_{fraction:g}_{attack}.npz"
+    return Path(config.run.workdir) / "pictures" / f"fraction_{fraction:g}_{attack}.npz"
 
 
 def _device() -> str:

@@ -3,6 +3,7 @@
 import math
 import statistics
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from tqdm import tqdm
@@ -60,8 +61,8 @@ class SlicesBar:
         self._total = round(samples * (settings.slices + 1) / 2 * settings.epochs)  # slices hold those before them
         self._bar: tqdm | None = None
 
-    def __enter__(self) -> "SlicesBar":
-        return self
+    def __enter__(self) -> Callable[[SisaProgress], None]:
+        return self.update
 
     def update(self, progress: SisaProgress) -> None:
         """Called by `fit_sisa` after each step."""

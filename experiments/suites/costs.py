@@ -31,24 +31,33 @@ def table(configs: dict[str, Config]) -> str:
         cells = _cells(config)
         done = _done(config)
         queries, minutes = 0.0, 0.0
-        size = _nearest(config.width)
-        unit = PIXELS[config.dataset] * SECONDS_AN_IMAGE[size] * (RESNET if config.model == "resnet" else 1)
-        per_step = 1 + (1 if config.one_sided else 2) * config.coordinates
-        for seed in config.seeds:  # of finished runs, too: what they made is there for the others
-            victim = (config.dataset, config.model, config.blocks, config.width, config.unlearning == "sisa", seed)
-            shadows = ("shadows", config.dataset, seed)
+        size = _nearest(config.victim.width)
+        unit = PIXELS[config.data.dataset] * SECONDS_AN_IMAGE[size] * (RESNET if config.victim.model == "resnet" else 1)
+        per_step = 1 + (1 if config.attack.one_sided else 2) * config.attack.coordinates
+        for seed in config.run.seeds:  # of finished runs, too: what they made is there for the others
+            victim = (
+                config.data.dataset,
+                config.victim.model,
+                config.victim.blocks,
+                config.victim.width,
+                config.service.facts.prepares,
+                seed,
+            )
+            shadows = ("shadows", config.data.dataset, seed)
             trainings = _trainings(config, new_victim=victim not in made, new_shadows=shadows not in made)
             made |= {victim, shadows}
-            minutes += trainings * TRAINING_IMAGES[config.dataset] * config.epochs * unit * TRAINING_FACTOR / 60
-            if {"noise", "pushing_1", "pushing_2"} & set(config.attacks):
-                search = (*victim, config.class_a, config.target)
-                share = max(config.fractions) * CLASS_SAMPLES[config.dataset]
+            minutes += (
+                trainings * TRAINING_IMAGES[config.data.dataset] * config.victim.epochs * unit * TRAINING_FACTOR / 60
+            )
+            if {"noise", "pushing_1", "pushing_2"} & set(config.attack.attacks):
+                search = (*victim, config.data.class_a, config.attack.target)
+                share = max(config.attack.fractions) * CLASS_SAMPLES[config.data.dataset]
                 new = max(0.0, share - pushed.get(search, 0.0))
                 pushed[search] = max(share, pushed.get(search, 0.0))
-                steps = STEPS[config.dataset] * (STEPS_TARGETED if config.target else 1)
+                steps = STEPS[config.data.dataset] * (STEPS_TARGETED if config.attack.target else 1)
                 queries += new * steps * per_step
         minutes += queries * unit / EDITS[size] / 60
-        minutes += (cells - done) / max(1, len(config.taus)) * TEST_IMAGES[config.dataset] * unit * 2 / 60
+        minutes += (cells - done) / max(1, len(config.service.taus)) * TEST_IMAGES[config.data.dataset] * unit * 2 / 60
         if done == cells:
             queries, minutes = 0.0, 0.0
         totals = [totals[0] + cells - done, totals[1] + int(queries), totals[2] + minutes]
@@ -59,20 +68,22 @@ def table(configs: dict[str, Config]) -> str:
 
 def _trainings(config: Config, *, new_victim: bool, new_shadows: bool) -> float:
     """How often as many images as a victim's training needs are trained on, for one seed."""
-    sizes = len(config.fractions)
+    sizes = len(config.attack.fractions)
     once = 1.0
-    if config.unlearning == "sisa":
-        from experiments.victims.sisa import sisa_settings  # imports jax, which other dry runs do without
+    if config.service.facts.prepares:
+        from experiments.victims.cache import choice_of, train_settings  # these import jax; other dry runs do without
+        from overunlearn_jax.services.recipes import training_passes
 
-        settings, _ = sisa_settings(config)
-        once = (settings.slices + 1) / 2 * settings.epochs / config.epochs
+        once = training_passes(choice_of(config.service), train_settings(config.victim))
     count = 0.0
     if new_victim:
-        count += once + config.forgetting * sizes
+        count += once + config.measures.forgetting * sizes
     if new_shadows:
-        count += config.shadows / len(config.seeds) * SHADOW_SHARE
-    if config.unlearning in ("retrain", "sisa"):  # for each forget set; of SISA's slices hardly one is left untouched
-        count += once * sizes * (2 if "blending" in config.attacks else 1)  # blended images are near to other samples
+        count += config.measures.shadows / len(config.run.seeds) * SHADOW_SHARE
+    if config.service.facts.trains:  # for each forget set; of SISA's slices hardly one is left untouched
+        count += (
+            once * sizes * (2 if "blending" in config.attack.attacks else 1)
+        )  # blended images are near to other samples
     return count
 
 
@@ -81,10 +92,10 @@ def _nearest(width: int) -> int:
 
 
 def _cells(config: Config) -> int:
-    variants = len(config.fidelity) * len(config.taus) if config.unlearning == "first_order" else 1
-    return len(list(itertools.product(config.seeds, config.fractions, config.attacks))) * variants
+    variants = len(config.service.fidelity) * len(config.service.taus) if config.service.facts.has_rates else 1
+    return len(list(itertools.product(config.run.seeds, config.attack.fractions, config.attack.attacks))) * variants
 
 
 def _done(config: Config) -> int:
-    results = Path(config.workdir) / "results.jsonl"
+    results = Path(config.run.workdir) / "results.jsonl"
     return results.read_bytes().count(b"\n") if results.exists() else 0

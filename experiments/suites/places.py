@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.config import Config
+from experiments.config import DEFAULTS, Config
 
 PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests", "experiment")
 
@@ -30,8 +30,8 @@ def places_and_overrides(base: Config, given: dict[str, Any], workdir: str) -> t
 
     `workdir` takes the place of the quickstart's.
     """
-    places = {name: getattr(base, name) for name in PLACES}
-    if base.workdir == Config().workdir:
+    places = {name: base.flat()[name] for name in PLACES}
+    if base.run.workdir == DEFAULTS["workdir"]:
         places["workdir"] = workdir
     return places, {name: value for name, value in given.items() if name not in PLACES}
 

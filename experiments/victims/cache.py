@@ -1,4 +1,4 @@
-"""Victims on the shelf: trained once per settings and data, found again by their hash."""
+"""Victims in the cache: trained once per settings and data, found again by their hash, and the service around each."""
 
 import functools
 import hashlib
@@ -9,24 +9,33 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from experiments.config import Config
-from experiments.run.progress import TrainingBar
-from experiments.run.sources import of_code
-from experiments.victims.sisa import sisa_settings, train_or_find_sisa
-from experiments.victims.trained import check_trained, digest_of, load_trained
+from experiments.config import RunConfig, ServiceConfig, VictimConfig
+from experiments.run.progress import SlicesBar, TrainingBar
+from experiments.victims.trained import check_trained, load_trained
 from overunlearn_jax import checkpoint
 from overunlearn_jax.data import digest
 from overunlearn_jax.files import write_json
-from overunlearn_jax.models import Model, predict_fn, resnet, vgg
+from overunlearn_jax.models import Model, resnet, vgg
+from overunlearn_jax.services.fingerprint import weights_digest
+from overunlearn_jax.services.recipes import (
+    Ingredients,
+    MethodChoice,
+    Prepared,
+    prepare,
+    prepared_settings,
+    scope,
+    serve,
+)
+from overunlearn_jax.services.service import HasWeights, Service
 from overunlearn_jax.training import TrainSettings, fit
-from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Splits, Variables
-from overunlearn_jax.unlearn import UnlearnFn
-from overunlearn_jax.user_code import import_named, running
+from overunlearn_jax.types import DatasetSpec, Key, Splits, Variables
+from overunlearn_jax.unlearn import read_settings
+from overunlearn_jax.user_code import import_named, running, source_digest
 
 RECIPE = 1  # raise it when models or training change what the same settings give
 
 
-def build_model(config: Config, spec: DatasetSpec) -> Model:
+def build_model(config: VictimConfig, spec: DatasetSpec) -> Model:
     """The architecture that `--model` names, for this data set's images and classes."""
     return _build(
         config.model, config.blocks, config.width, config.batch_norm_momentum, spec.num_classes, spec.image_shape
@@ -51,7 +60,7 @@ def _build(
     return made
 
 
-def describe_model(config: Config) -> str:
+def describe_model(config: VictimConfig) -> str:
     """The model in a few words, for tables."""
     elsewhere = f" with the weights of {config.trained}" if config.trained else ""
     if config.model == "vgg":
@@ -64,78 +73,128 @@ def settings_hash(settings: dict[str, object]) -> str:
     return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def train_settings(config: Config) -> TrainSettings:
+def train_settings(config: VictimConfig) -> TrainSettings:
     """How victims are trained."""
     return TrainSettings(config.learning_rate, config.batch_size, config.epochs, config.patience)
 
 
 class Victim(NamedTuple):
-    """A trained model under its name, a hash of settings and data."""
+    """A service under the names by which things are kept."""
 
-    name: str
-    model: Model
-    variables: Variables
-    architecture: Model  # what retraining trains: the model, or one shard's of an ensemble
-    unlearn: UnlearnFn | None = None  # its own, where training prepares for it
+    name: str  # of its predictions: pushes and rows are kept under it
+    forgetting_name: str  # of how it forgets: rows are kept under it, too
+    service: Service
+    architecture: Model | None  # what retraining trains: the model, or one shard's of an ensemble; None: unknown
+    trained_as: str  # a hash of all that decided its weights: what is trained beside it lies under it
 
-    @property
-    def predict(self) -> PredictFn:
-        """Images to probabilities."""
-        return predict_fn(self.model, self.variables)
+    def retrained_folder(self, cache_dir: str) -> Path:
+        """Where models lie that were trained without some of its data."""
+        return Path(cache_dir) / "retrained" / self.trained_as
 
 
-def train_or_find(config: Config, splits: Splits, seed: int, key: Key) -> Victim:
-    """The victim that the flags ask for; trains only what the cache does not hold."""
-    if config.unlearning == "sisa":
-        return _sisa(config, splits, seed, key)
-    model = build_model(config, splits.spec)
-    settings = _settings(config, splits, seed)
-    if config.trained:
-        loaded = load_trained(config.trained)
-        check_trained(config, model, loaded)
-        name = settings_hash(settings | {"weights": digest_of(loaded)})
-        return Victim(name, model, jax.tree.map(jnp.asarray, loaded), model)
+def choice_of(config: ServiceConfig) -> MethodChoice:
+    """The unlearning method that the flags name. Raises ValueError for settings that are no name=value."""
+    settings = read_settings(config.method_settings)
+    return MethodChoice(config.unlearning, settings, config.fidelity, config.taus, config.scope)
+
+
+def ingredients_of(config: VictimConfig, splits: Splits) -> Ingredients:
+    """What a service of these flags is made of, before anything is trained."""
+    return Ingredients(splits, build_model(config, splits.spec), train_settings(config))
+
+
+def train_or_find(
+    training: VictimConfig, service: ServiceConfig, run: RunConfig, splits: Splits, seed: int, key: Key
+) -> Victim:
+    """The service that the flags ask for; trains only what the cache does not hold."""
+    choice, ingredients = choice_of(service), ingredients_of(training, splits)
+    prepared = prepared_settings(choice, ingredients.train)
+    settings = _settings(training, splits, seed) | prepared
     name = settings_hash(settings)
-    directory = Path(config.cache_dir) / "victims" / name
+    if prepared:
+        folder = Path(run.cache_dir) / choice.name / name
+        write_json(folder / "settings.json", settings)
+        made = prepare(choice, ingredients, Prepared(key, folder, SlicesBar))
+        return _named(made, ingredients.architecture, name, training, choice, service)
+    if training.trained:
+        variables = load_trained(training.trained)
+        check_trained(training, ingredients.architecture, variables)
+        variables = jax.tree.map(jnp.asarray, variables)
+        name = settings_hash(settings | {"weights": weights_digest(variables)})
+    else:
+        variables = _weights(training, ingredients, splits, seed, key, run, settings, name)
+    bar = TrainingBar(choice.name)
+    folder = Path(run.cache_dir) / "retrained" / name
+    made = serve(choice, ingredients, variables, folder, bar, bar.update)
+    architecture = None if training.trained else ingredients.architecture
+    return _named(made, architecture, name, training, choice, service)
+
+
+def _weights(
+    training: VictimConfig,
+    ingredients: Ingredients,
+    splits: Splits,
+    seed: int,
+    key: Key,
+    run: RunConfig,
+    settings: dict[str, object],
+    name: str,
+) -> Variables:
+    """Trained weights, from the cache where it holds them."""
+    directory, model = Path(run.cache_dir) / "victims" / name, ingredients.architecture
     finished = directory / "best"
-    if not finished.exists():
-        write_json(directory / "settings.json", settings)
-        with TrainingBar(f"victim, seed {seed}") as bar:
-            variables = fit(
-                model, splits, train_settings(config), key, directory=directory / "epochs", on_step=bar.update
-            )
-        checkpoint.save(finished, variables)
-        return Victim(name, model, variables, model)
-    return Victim(name, model, checkpoint.load(finished, jax.eval_shape(model.init, key)), model)
+    if finished.exists():
+        loaded: Variables = checkpoint.load(finished, jax.eval_shape(model.init, key))
+        return loaded
+    write_json(directory / "settings.json", settings)
+    with TrainingBar(f"victim, seed {seed}") as bar:
+        variables = fit(model, splits, ingredients.train, key, directory=directory / "epochs", on_step=bar.update)
+    checkpoint.save(finished, variables)
+    return variables
 
 
-def _sisa(config: Config, splits: Splits, seed: int, key: Key) -> Victim:
-    """An ensemble that SISA can unlearn from."""
-    settings, aggregation = sisa_settings(config)
-    described = _settings(config, splits, seed) | {"sisa": settings._asdict(), "aggregation": aggregation}
-    name = settings_hash(described)
-    folder = Path(config.cache_dir) / "sisa" / name
-    write_json(folder / "settings.json", described)
-    base = build_model(config, splits.spec)
-    trained = train_or_find_sisa(base, splits.train, settings, aggregation, key, folder)
-    return Victim(name, trained.model, trained.variables, base, trained.unlearn)
+def _named(
+    service: Service,
+    architecture: Model | None,
+    trained_as: str,
+    training: VictimConfig,
+    choice: MethodChoice,
+    config: ServiceConfig,
+) -> Victim:
+    """A local service under its names: of its weights and network, and of its method."""
+    assert isinstance(service, HasWeights)  # all that is made here is local
+    network = {key: value for key, value in _network(training).items() if key != "batch_norm_momentum"}
+    name = settings_hash({"weights": weights_digest(service.variables), **network})
+    described = {"method": choice.name, "settings": dict(choice.settings), "scope": scope(choice)}
+    described |= _source("unlearning", config.unlearning)
+    return Victim(name, settings_hash(described), service, architecture, trained_as)
 
 
-def _settings(config: Config, splits: Splits, seed: int) -> dict[str, object]:
+def _settings(config: VictimConfig, splits: Splits, seed: int) -> dict[str, object]:
     """All that decides a victim's weights."""
     return {
         "recipe": RECIPE,
         "data": digest(splits),
+        **_network(config),
+        **train_settings(config)._asdict(),
+        "seed": seed,
+    }
+
+
+def _network(config: VictimConfig) -> dict[str, object]:
+    return {
         "model": config.model,
         "blocks": config.blocks if config.model == "vgg" else None,
         "width": config.width,
         "batch_norm_momentum": config.batch_norm_momentum,
-        **train_settings(config)._asdict(),
-        "seed": seed,
         **source_of_model(config),
     }
 
 
-def source_of_model(config: Config) -> dict[str, object]:
+def source_of_model(config: VictimConfig) -> dict[str, object]:
     """A digest of a user's own model code: changed under the same name it is another victim."""
-    return {"source": of_code("model", config.model)} if ":" in config.model else {}
+    return _source("model", config.model)
+
+
+def _source(flag: str, name: str) -> dict[str, object]:
+    return {"source": source_digest(name, f"--{flag}=")} if ":" in name else {}

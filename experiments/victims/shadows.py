@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments.config import Config
+from experiments.config import VictimConfig
 from experiments.run.progress import TrainingBar
 from experiments.victims.cache import build_model, settings_hash, source_of_model, train_settings
 from overunlearn_jax.data import digest
@@ -29,8 +29,8 @@ class Shadows(NamedTuple):
     inside: np.ndarray  # shape=(s, m + t), dtype=bool
 
 
-def train_or_find_shadows(config: Config, splits: Splits, class_a: int) -> Shadows:
-    """Trains `--shadows` models like the victim, each on half of all training data and of class A's test data."""
+def train_or_find_shadows(config: VictimConfig, count: int, cache_dir: str, splits: Splits, class_a: int) -> Shadows:
+    """Trains `count` models like the victim, each on half of all training data and of class A's test data."""
     everything = Split(*map(np.concatenate, zip(splits.train, splits.validation, strict=True)))
     order = np.argsort(everything.ids)  # the same whatever the seed that split it
     tested = splits.test.labels == class_a
@@ -42,7 +42,7 @@ def train_or_find_shadows(config: Config, splits: Splits, class_a: int) -> Shado
 
     key = jax.random.key(SEED)
     subset_key, train_key = jax.random.split(key)
-    subsets = shadow_subsets(subset_key, len(pool.labels), config.shadows)
+    subsets = shadow_subsets(subset_key, len(pool.labels), count)
     settings = {
         "recipe": 1,
         "data": digest(splits._replace(train=pool, validation=Split(*(part[:0] for part in pool)))),
@@ -52,15 +52,15 @@ def train_or_find_shadows(config: Config, splits: Splits, class_a: int) -> Shado
         "batch_norm_momentum": config.batch_norm_momentum,
         "class_a": class_a,
         **train_settings(config)._asdict(),
-        "shadows": config.shadows,
+        "shadows": count,
         **source_of_model(config),
     }
-    folder = Path(config.cache_dir) / "shadows" / settings_hash(settings)
+    folder = Path(cache_dir) / "shadows" / settings_hash(settings)
     logits = []
-    for number, model_key in enumerate(jax.random.split(train_key, config.shadows)):
+    for number, model_key in enumerate(jax.random.split(train_key, count)):
         path = folder / f"shadow_{number}.npz"
         if not path.exists():
-            words = f"shadow model {number + 1} of {config.shadows}"
+            words = f"shadow model {number + 1} of {count}"
             train = partial(_train, config, splits, pool, folder / f"shadow_{number}", words)
             answers = shadow_logits(train, model_key, subsets[number : number + 1], pool.images, pool.labels)
             write_npz(path, logits=answers[0, of_class])
@@ -70,7 +70,7 @@ def train_or_find_shadows(config: Config, splits: Splits, class_a: int) -> Shado
 
 
 def _train(
-    config: Config, splits: Splits, pool: Split, directory: Path, words: str, key: Key, rows: np.ndarray
+    config: VictimConfig, splits: Splits, pool: Split, directory: Path, words: str, key: Key, rows: np.ndarray
 ) -> PredictFn:
     """One shadow model, trained on `rows` of the pool as its victim was trained."""
     left_key, fit_key = jax.random.split(key)

@@ -1,12 +1,11 @@
 """A victim that was trained elsewhere: the weights that a service has deployed, in place of our own training."""
 
 import functools
-import hashlib
 
 import jax
 import numpy as np
 
-from experiments.config import Config
+from experiments.config import DataConfig, VictimConfig
 from overunlearn_jax import data
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Variables
@@ -25,25 +24,19 @@ def load_trained(name: str) -> Variables:
     return variables
 
 
-def check_trained(config: Config, model: Model, variables: Variables) -> None:
-    """Raises ValueError for what are no weights of the model, and for data of which it has probably seen all."""
-    name = f"--trained={config.trained}"
+def check_held_out(config: DataConfig) -> None:
+    """Raises ValueError for data of which a model that was trained elsewhere has probably seen all."""
     if data.is_path(config.dataset) and data.holds_out_test(config.dataset):
         raise ValueError(
             f"--dataset={config.dataset} has no test part, and a model that was trained elsewhere has probably seen "
             "what would be held out: give test_images and test_labels, or folders train and test"
         )
+
+
+def check_trained(config: VictimConfig, model: Model, variables: Variables) -> None:
+    """Raises ValueError for what are no weights of the model."""
+    name = f"--trained={config.trained}"
     made = jax.eval_shape(model.init, jax.random.key(0))
     check_form(name, variables, made, f"what init of --model={config.model} makes, after training")
     if path := not_finite(variables):
         raise ValueError(f"{name} returned {path} with NaN or infinity: that is no trained model")
-
-
-def digest_of(variables: Variables) -> str:
-    """16 hexadecimal digits that change with any weight."""
-    hasher = hashlib.blake2b(digest_size=8)
-    for path, leaf in jax.tree.leaves_with_path(variables):
-        array = np.asarray(leaf)
-        hasher.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-        hasher.update(array.tobytes())
-    return hasher.hexdigest()

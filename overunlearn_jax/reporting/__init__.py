@@ -7,13 +7,15 @@ from overunlearn_jax.reporting.forgetting import forgetting_table
 from overunlearn_jax.reporting.html import ReportFigure, write_report
 from overunlearn_jax.reporting.judgement import Claim, Judgement
 from overunlearn_jax.reporting.markdown import summary_markdown
-from overunlearn_jax.reporting.rows import REQUIRED_KEYS, append_row, read_rows
+from overunlearn_jax.reporting.row import REQUIRED_KEYS, Row
+from overunlearn_jax.reporting.rows import append_row, read_rows
 
 __all__ = [
     "REQUIRED_KEYS",
     "Claim",
     "Judgement",
     "ReportFigure",
+    "Row",
     "Setting",
     "SummaryRow",
     "accuracy_bars",

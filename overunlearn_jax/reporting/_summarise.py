@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from overunlearn_jax.reporting.rows import SETTING_KEYS, Row
+from overunlearn_jax.reporting.row import SETTING_KEYS, Row
 from overunlearn_jax.statistics.intervals import Interval, mean_interval, paired_difference
 
 ATTACKS = ("normal", "noise", "blending", "pushing_1", "pushing_2")  # the order of every table and figure
@@ -66,7 +66,7 @@ def groups(rows: Sequence[Mapping[str, Any]]) -> dict[Setting, list[Row]]:
     result: dict[Setting, list[Row]] = {}
     for row in rows:
         setting = Setting(*(row[key] for key in SETTING_KEYS))
-        result.setdefault(setting, []).append(dict(row))
+        result.setdefault(setting, []).append(cast(Row, dict(row)))
     return result
 
 
@@ -85,7 +85,7 @@ def by_attack(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Row]]:
                 f"{row['attack']!r} and seed {row['seed']}. If they differ in something that is no setting "
                 "(such as a blending ratio), put it into 'experiment'; otherwise remove one of the two rows."
             )
-        of_attack[row["seed"]] = dict(row)
+        of_attack[row["seed"]] = cast(Row, dict(row))
     known = [attack for attack in ATTACKS if attack in found]
     others = [attack for attack in found if attack not in ATTACKS]
     return {attack: dict(sorted(found[attack].items())) for attack in known + others}
@@ -143,7 +143,7 @@ def _summarise_attack(setting: Setting, attack: str, of_seed: dict[int, Row], no
     )
 
 
-def _known(rows: Sequence[Row], key: str) -> list[float]:
+def _known(rows: Sequence[Mapping[str, Any]], key: str) -> list[float]:
     return [float(row[key]) for row in rows if row[key] is not None]
 
 
@@ -157,7 +157,9 @@ def _interval(rows: Sequence[Row], key: str) -> Interval:
     return mean_interval(values) if values else NO_INTERVAL
 
 
-def _normal_minus_attack(normal: dict[int, Row], attacked: dict[int, Row], key: str) -> Interval:
+def _normal_minus_attack(
+    normal: Mapping[int, Mapping[str, Any]], attacked: Mapping[int, Mapping[str, Any]], key: str
+) -> Interval:
     pairs = [
         (normal[seed][key], attacked[seed][key])
         for seed in attacked

@@ -1,23 +1,22 @@
-"""What one finished cell puts into results.jsonl."""
+"""What one finished cell puts into a row."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.config import Config
-from experiments.measures.unlearning import Variant, scope
-from experiments.requests.crafting import AttackerSamples, Classes
-from experiments.victims.cache import describe_model
 from overunlearn_jax.attacks import PushResult
+from overunlearn_jax.audit.crafting import AttackerSamples, Classes, RequestSettings
 from overunlearn_jax.batching import predict_in_batches
-from overunlearn_jax.stealth import lpips
+from overunlearn_jax.services.service import Variant
 from overunlearn_jax.stealth.pixels import SSIM_WINDOW, from_8_bits, l2_distances, label_agreement, ssim, to_8_bits
 from overunlearn_jax.types import DatasetSpec, Metrics, PredictFn, UnlearningRequest
 
+Perceptual = Callable[[np.ndarray, np.ndarray], np.ndarray]  # originals and submitted images to distances (n,)
+
 
 class Cell(NamedTuple):
-    """One row of the results: one request to one victim, unlearned in one way."""
+    """One row of the results: one request to one service, forgotten in one way."""
 
     seed: int
     fraction: float
@@ -32,28 +31,37 @@ class Cell(NamedTuple):
 
     @property
     def request(self) -> str:
-        """Its request's name as a file: one for all ways to unlearn it."""
+        """Its request's name as a file: one for all ways to forget it."""
         return f"seed_{self.seed}_fraction_{self.fraction:g}_{self.attack}"
 
 
-def describe_settings(config: Config, spec: DatasetSpec, classes: Classes, victim: str, cell: Cell) -> dict[str, Any]:
-    """What the cell is about; `victim` is its name in the cache."""
+class ServiceLabels(NamedTuple):
+    """What rows call a service and what it does."""
+
+    victim: str  # the name of its predictions
+    model: str  # in a few words, for tables
+    unlearning: str
+    scope: str
+    forgetting_name: str = ""  # the name of how it forgets
+    experiment: str = "audit"
+    dataset_note: str = ""
+
+
+def describe_settings(
+    labels: ServiceLabels, settings: RequestSettings, spec: DatasetSpec, classes: Classes, cell: Cell
+) -> dict[str, Any]:
+    """What the cell is about."""
     names = spec.class_names
     return {
+        **labels._asdict(),
         "cell": cell.name,
-        "experiment": config.experiment,
         "dataset": spec.name,
-        "dataset_note": config.dataset_note,
-        "model": describe_model(config),
-        "victim": victim,
-        "unlearning": config.unlearning,
         "fidelity": cell.variant.fidelity,
         "tau": cell.variant.tau,
-        "scope": scope(config),
         "attack": cell.attack,
         "goal": "untargeted" if classes.target is None else names[classes.target],
-        "request_labels": config.request_labels,
-        "blending_ratio": config.blending_ratio,
+        "request_labels": settings.labels,
+        "blending_ratio": settings.blending_ratio,
         "class_a_name": names[classes.a],
         "class_b_name": names[classes.b],
         "class_names": list(names),
@@ -62,21 +70,8 @@ def describe_settings(config: Config, spec: DatasetSpec, classes: Classes, victi
     }
 
 
-Perceptual = Callable[[np.ndarray, np.ndarray], np.ndarray]  # originals and submitted images to distances (n,)
-
-
-def perceptual(config: Config, spec: DatasetSpec) -> Perceptual | None:
-    """LPIPS as the flags ask for it, or None. Raises what `lpips.load_weights` does."""
-    if not config.lpips:
-        return None
-    weights = lpips.load_weights(config.lpips, config.lpips_weights or None)
-    return lambda originals, submitted: lpips.perceptual_distances(
-        config.lpips, weights, originals, submitted, spec.bounds
-    )
-
-
 def describe_request(
-    crafted: AttackerSamples,
+    chosen: AttackerSamples,
     count: int,
     request: UnlearningRequest,
     predict: PredictFn,
@@ -90,14 +85,14 @@ def describe_request(
     kept = deployed == predict_in_batches(predict, on_disk).argmax(-1)
     large_enough = min(spec.image_shape[:2]) >= SSIM_WINDOW
     queries, steps = int(request.queries.sum()), None  # choosing the samples cost one more each, whatever the request
-    if crafted.pushed is not None and request.made_by.startswith("pushing"):
-        tried = PushResult(*(array[:count] for array in crafted.pushed))
+    if chosen.pushed is not None and request.made_by.startswith("pushing"):
+        tried = PushResult(*(array[:count] for array in chosen.pushed))
         queries += int(tried.queries[~tried.crossed].sum())  # samples that failed had their queries, too
         steps = float(np.median(tried.steps[tried.crossed]))
     return {
         "requested": count,
         "submitted": len(request.labels),
-        "skipped": int(crafted.skipped[count - 1]),
+        "skipped": int(chosen.skipped[count - 1]),
         "failed": count - len(request.labels),
         "queries": queries,
         "steps_median": steps,
