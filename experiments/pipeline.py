@@ -1,7 +1,7 @@
 """The whole experiment on one page: data, service, black box, attack, deletion, measures, one row a cell, report.
 
 An honest request goes the same way as a malicious one; only who crafted it differs. The walk of the requests is
-`overunlearn_jax.audit.requesting.request_rows`.
+`overunlearn_jax.auditing.requesting.request_rows`.
 """
 
 import time
@@ -38,10 +38,10 @@ from experiments.victims.cache import (
 )
 from experiments.victims.trained import check_held_out
 from overunlearn_jax import data
-from overunlearn_jax.audit.crafting import AttackerSamples, Classes, Crafter, RequestSettings, choose_and_push
-from overunlearn_jax.audit.measuring import Meter, baseline
-from overunlearn_jax.audit.requesting import cells_of, request_rows
-from overunlearn_jax.audit.rows import Cell, ServiceLabels
+from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, Crafter, RequestSettings, choose_and_push
+from overunlearn_jax.auditing.measuring import Meter, baseline
+from overunlearn_jax.auditing.requesting import cells_of, request_rows
+from overunlearn_jax.auditing.rows import Cell, ServiceLabels
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.reporting import append_row
 from overunlearn_jax.services import recipes

@@ -165,7 +165,7 @@ def _named(
     assert isinstance(service, HasWeights)  # all that is made here is local
     network = {key: value for key, value in _network(training).items() if key != "batch_norm_momentum"}
     name = settings_hash({"weights": weights_digest(service.variables), **network})
-    described = {"method": choice.name, "settings": dict(choice.settings), "scope": scope(choice)}
+    described: dict[str, object] = {"method": choice.name, "settings": dict(choice.settings), "scope": scope(choice)}
     described |= _source("unlearning", config.unlearning)
     return Victim(name, settings_hash(described), service, architecture, trained_as)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from overunlearn_jax.audit._honest_costs import Row, by_variant
+from overunlearn_jax.auditing._honest_costs import Row, by_variant
 from overunlearn_jax.reporting._summarise import NO_INTERVAL
 from overunlearn_jax.statistics.intervals import Interval, paired_difference
 from overunlearn_jax.statistics.power import repeats_needed

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
-from overunlearn_jax.audit._honest_costs import Row, by_variant, honest_costs
-from overunlearn_jax.audit._verdicts import verdicts
+from overunlearn_jax.auditing._honest_costs import Row, by_variant, honest_costs
+from overunlearn_jax.auditing._verdicts import verdicts
 from overunlearn_jax.reporting import Claim, Judgement, forgetting_table
 
 
