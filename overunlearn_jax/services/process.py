@@ -44,9 +44,13 @@ class ServiceProcess:
         self._name, self._timeout, self._ended = name, timeout, ""
         self._pipe = log.with_suffix(".pipe")
         self._pool = ProcessPool(max_workers=1, context=get_context("spawn"))
-        _start_logging(self._pipe, log)
-        wants = self._call("import", _import, name, str(self._pipe))
-        self.pixels = self._call("making the service", _make, train if wants else None)
+        try:
+            _start_logging(self._pipe, log)
+            wants = self._call("import", _import, name, str(self._pipe))
+            self.pixels = self._call("making the service", _make, train if wants else None)
+        except BaseException:
+            self.close()
+            raise
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """What the service answers."""
