@@ -5,7 +5,7 @@ An honest request goes the same way as a malicious one; only who crafted it diff
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -30,8 +30,8 @@ from experiments.run.outputs import (
     write_outputs,
 )
 from experiments.run.processes import barrier, is_first
-from experiments.run.sources import sources_of
 from experiments.victims.cache import Victim, choice_of, ingredients_of, train_or_find
+from experiments.victims.sources import sources_of
 from experiments.victims.trained import check_held_out
 from experiments.victims.users_own import UsersService, opened
 from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, Crafter, choose_and_push
@@ -39,6 +39,7 @@ from overunlearn_jax.auditing.requesting import cells_of, request_rows
 from overunlearn_jax.auditing.rows import Cell
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.reporting import append_row
+from overunlearn_jax.reporting.table import ReferenceRow
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.service import ONLY
 from overunlearn_jax.types import Key, Splits, UnlearningRequest
@@ -70,23 +71,35 @@ def seed_keys(seed: int) -> SeedKeys:
     return SeedKeys(train_key, *jax.random.split(attack_key, 3))
 
 
-def run(config: Config, judge: Judge | None = None, memo: Memo | None = None) -> Path:
+def run(
+    config: Config,
+    judge: Judge | None = None,
+    memo: Memo | None = None,
+    reference_rows: Sequence[ReferenceRow] = (),
+) -> Path:
     """Runs every unfinished cell and writes the report; returns its path. May be killed and called again.
 
     A run that is complete, report included, is left as it is. What `judge` makes of all rows stands first in the pages
-    that are written. Runs that are given the same `memo` measure a service once. Raises ValueError for flags that do
-    not go together, for a workdir that was filled with other flags, code, weights, services or data, and for what
-    cannot be had: data, classes, a request of so many samples.
+    that are written; `reference_rows`, such as the paper's numbers, stand beside ours. Runs that are given the same
+    `memo` measure a service once. Raises ValueError for flags that do not go together, for a workdir that was filled
+    with other flags, code, weights, services or data, and for what cannot be had: data, classes, a request of so many
+    samples.
     """
     if config.measures.shadows and not config.measures.forgetting:
         raise ValueError(
             f"--shadows={config.measures.shadows} serve LiRA, a measure of forgetting: give --forgetting, too"
         )
     with opened(config) as users:
-        return _run(config, users, judge, memo or Memo())
+        return _run(config, users, judge, memo or Memo(), reference_rows)
 
 
-def _run(config: Config, users: UsersService | None, judge: Judge | None, memo: Memo) -> Path:
+def _run(
+    config: Config,
+    users: UsersService | None,
+    judge: Judge | None,
+    memo: Memo,
+    reference_rows: Sequence[ReferenceRow],
+) -> Path:
     results, sources = Path(config.run.workdir) / "results.jsonl", {}
     if is_first():
         sources = sources_of(config) | ({"service": f"{users.predictions} {users.forgetting}"} if users else {})
@@ -113,7 +126,7 @@ def _run(config: Config, users: UsersService | None, judge: Judge | None, memo: 
             _submit_and_measure(config, seed, ready, cells[seed], finished, memo)
             note_seconds(config, time.perf_counter() - began)
     if is_first():
-        write_outputs(config, results, judge)
+        write_outputs(config, results, judge, reference_rows)
     barrier("report written")
     return report
 

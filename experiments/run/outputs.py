@@ -8,8 +8,6 @@ import jax
 import numpy as np
 
 from experiments.config import Config
-from experiments.paper.reference_rows import paper_rows
-from experiments.run.sources import changed_since
 from overunlearn_jax.data.splitting import BOUNDS
 from overunlearn_jax.files import write_bytes, write_json, write_npz
 from overunlearn_jax.reporting import (
@@ -26,6 +24,7 @@ from overunlearn_jax.reporting import (
     write_report,
 )
 from overunlearn_jax.reporting._summarise import Setting
+from overunlearn_jax.reporting.table import ReferenceRow
 from overunlearn_jax.types import UnlearningRequest
 
 Judge = Callable[[Sequence[Row]], Judgement]
@@ -104,7 +103,9 @@ def keep_pictures(config: Config, seed: int, fraction: float, request: Unlearnin
         )
 
 
-def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> Path:
+def write_outputs(
+    config: Config, results: Path, judge: Judge | None = None, reference_rows: Sequence[ReferenceRow] = ()
+) -> Path:
     """Writes summary.md, the figures and report.html from the rows; returns the report's path."""
     workdir = results.parent
     rows = read_rows(results)
@@ -119,7 +120,7 @@ def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> 
         title=config.run.experiment,
         command=described["command"],
         notes=notes,
-        reference_rows=paper_rows(config),
+        reference_rows=reference_rows,
         judgement=judgement,
     )
     write_bytes(workdir / "summary.md", text.encode())
@@ -130,7 +131,7 @@ def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> 
         described,
         config.flat(),
         config.run.experiment,
-        reference_rows=paper_rows(config),
+        reference_rows=reference_rows,
         judgement=judgement,
     )
 
@@ -186,3 +187,8 @@ def _pictures(config: Config, fraction: float, attack: str) -> Path:
 def _device() -> str:
     devices = jax.devices()
     return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def changed_since(noted: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The flags whose code or data are others than those noted; what was not noted then may be anything."""
+    return [flag for flag, digest in now.items() if noted.get(flag, digest) != digest]
