@@ -195,10 +195,6 @@ def test_a_user_s_function_from_a_file_of_their_own(
         ({"model": "json:make"}, "--model=json:make cannot be imported from .* or PYTHONPATH: .*no attribute 'make'"),
         ({"blocks": 4}, "vgg with 4 blocks .* take fewer blocks"),
         ({"scope": "tail_"}, "scope 'tail_' matches no parameter; this model has: "),
-        (
-            {"coordinates": 65},
-            "--coordinates=65 --block_sizes=1: 65 coordinates a step, but images .* only 64: take fewer",
-        ),
         ({"block_sizes": (3, 1)}, "--block_sizes=3,1: blocks of 3 pixels do not tile images of 8x8"),
         ({"dataset": "/nowhere/mine.npz"}, r"no file at /nowhere/mine\.npz"),
     ],
