@@ -60,12 +60,24 @@ class Config:
     dataset: str = _flag("digits", "digits, any TFDS image-classification name, a .npz file or an image folder")
     data_dir: str = _flag("", "where TFDS data sets lie; empty: TFDS's own default")
     dataset_note: str = _flag("", "what a reader has to know of this copy of the data; printed beside every number")
+    image_size: int = _flag(
+        0,
+        "of image folders and TFDS sets, whose images may have different sizes: side in pixels of the square that each "
+        "is scaled to and its middle cut out of; 0: all are of one size and stay so. Transparency is dropped, whatever "
+        "the size",
+        least=0,
+    )
     class_a: str = _flag("3", "class that the unlearned samples belong to, by name or index")
     class_b: str = _flag("8", "other class: blended in, and reported as over-unlearning II")
     fractions: tuple[float, ...] = _flag(
         (0.1,), "requests, as fractions of class A's training samples", least=1e-6, most=1
     )
-    seeds: tuple[int, ...] = _flag((0, 1, 2), "one victim (split, weights) and one choice of samples per seed", least=0)
+    seeds: tuple[int, ...] = _flag(
+        (0, 1, 2),
+        "one victim (split, weights) and one choice of samples per seed",
+        least=0,
+        most=2**32 - 1,  # JAX makes the same key of a seed and of that seed plus 2**32
+    )
 
     # victim
     model: str = _flag(
@@ -110,7 +122,7 @@ class Config:
         of="zoo",
     )
     space: str = _flag("tanh", "search in arctanh space or in the box of valid images", ("tanh", "box"), of="zoo")
-    coordinates: int = _flag(128, "coordinates probed a step", least=1, of="zoo")
+    coordinates: int = _flag(128, "coordinates probed a step; all, where images have fewer", least=1, of="zoo")
     step_size: float = _flag(
         1e-2,
         "learning rate of the coordinate solver; sega: length of a step, about 0.02 in the box",
@@ -194,9 +206,16 @@ class Config:
                 if choices and item not in choices:
                     raise ValueError(f"--{spec.name}={item}: expected one of {', '.join(choices)}")
                 if isinstance(item, int | float) and not (math.isfinite(item) and least <= item <= most):
-                    raise ValueError(f"--{spec.name}={item}: expected a number from {least:g} to {most:g}")
+                    raise ValueError(
+                        f"--{spec.name}={item}: expected a number from {_digits(least)} to {_digits(most)}"
+                    )
             if isinstance(value, tuple) and len(set(value)) != len(value):
                 raise ValueError(f"--{spec.name}={_as_typed(value)}: a value is given twice")
+            if kind is float and isinstance(value, tuple) and len({f"{item:g}" for item in value}) != len(value):
+                raise ValueError(
+                    f"--{spec.name}={_as_typed(value)}: two values are the same in six digits, by which the files of "
+                    "their figures and requests are named: leave out one of them"
+                )
             if isinstance(value, tuple) and not value:
                 raise ValueError(f"--{spec.name} is empty: give at least one value")
             if spec.metadata["of"] not in ("", self.search) and value != spec.default:
@@ -264,6 +283,11 @@ class Config:
         return Config(**fields)
 
 
+def _digits(limit: float) -> str:
+    """A limit as one would type it: 4294967295 and not 4.29497e+09."""
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
+
+
 def _as_typed(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
@@ -299,6 +323,11 @@ def from_flags(values: flags.FlagValues) -> Config:
     base = Config.from_json(values.config) if values.config else Config()
     typed = given(values)
     config = dataclasses.replace(base, **typed)
+    if "trained" in typed and config.trained and "dataset" not in typed and base.dataset == Config().dataset:
+        raise ValueError(
+            f"--trained={config.trained} without --dataset: a deployed model would be measured on {config.dataset}, "
+            "the quickstart's data: give the --dataset that the model is for"
+        )
     for name in ("taus", "fidelity") if config.unlearning != "first_order" else ():
         default = getattr(Config(), name)
         if typed.get(name, default) != default:

@@ -114,7 +114,9 @@ def _is_saved(config: Config, cell: Cell) -> bool:
 
 def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], results: Path, shared: Shared) -> None:
     keys = seed_keys(seed)
-    splits = data.load(config.dataset, data_dir=config.data_dir or None, seed=seed)
+    splits = data.load(
+        config.dataset, data_dir=config.data_dir or None, seed=seed, image_size=config.image_size or None
+    )
     classes = Classes.of(config, splits.spec)
     check_before_hours(config, splits, classes)
     if is_first():

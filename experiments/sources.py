@@ -22,7 +22,9 @@ def sources_of(config: Config) -> dict[str, str]:
     if config.trained:
         found["trained"] = digest_of(load_trained(config.trained))
     if data.is_path(config.dataset):
-        found["dataset"] = data.digest(data.load(config.dataset, seed=config.seeds[0]))
+        found["dataset"] = data.digest(
+            data.load(config.dataset, seed=config.seeds[0], image_size=config.image_size or None)
+        )
     return found
 
 

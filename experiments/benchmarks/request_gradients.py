@@ -44,7 +44,9 @@ def main(arguments: list[str]) -> None:
     config = config_module.from_flags(flags.FLAGS)
     for seed in config.seeds:
         keys = seed_keys(seed)
-        splits = data.load(config.dataset, data_dir=config.data_dir or None, seed=seed)
+        splits = data.load(
+            config.dataset, data_dir=config.data_dir or None, seed=seed, image_size=config.image_size or None
+        )
         victim = train_or_find(config, splits, seed, keys.train)
         box = BlackBox(splits.spec, victim.predict)
         classes = Classes.of(config, splits.spec)
