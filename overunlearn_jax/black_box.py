@@ -199,4 +199,4 @@ def check_answer(answer: Any, count: int, num_classes: int) -> np.ndarray:
 
 
 def _is_count(value: Any, least: int) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
