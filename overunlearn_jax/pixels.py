@@ -15,12 +15,14 @@ def check_pixels(whose: str, images: Images, bounds: Bounds | None = None) -> np
       bounds: of the pixels, rounded to float32; None where they are not known.
 
     Raises:
-      ValueError: integers (8-bit pixels are some), NaN or infinity, or a pixel outside the bounds.
+      ValueError: no image, integers (8-bit pixels are some), NaN or infinity, or a pixel outside the bounds.
 
     >>> check_pixels("images", np.zeros((1, 2, 2, 1))).shape
     (1, 2, 2, 1)
     """
     array = np.asarray(images)
+    if array.size == 0:
+        raise ValueError(f"{whose} have shape {array.shape}; expected at least one image")
     expected = "floats inside the data set's bounds" if bounds is None else f"floats in [{bounds[0]}, {bounds[1]}]"
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(f"{whose} have dtype {array.dtype}; expected {expected}: {advice_on_8_bits(bounds)}")

@@ -25,8 +25,13 @@ def test_pixels_on_bounds_that_float32_rounds_outwards_pass():
     ("images", "bounds", "message"),
     [
         (ZEROS.astype(np.uint8), None, r"mine have dtype uint8; expected floats inside the .* by x / 255 - 0\.5$"),
-        (ZEROS.astype(np.int64), Bounds(0.0, 1.0), r"mine have dtype int64; expected floats in \[0\.0, 1\.0\]: .* 255$"),
+        (
+            ZEROS.astype(np.int64),
+            Bounds(0.0, 1.0),
+            r"mine have dtype int64; expected floats in \[0\.0, 1\.0\]: .* 255$",
+        ),
         (ZEROS.astype(bool), None, "mine have dtype bool"),
+        (ZEROS[:0], None, r"mine have shape \(0, 3, 3, 1\); expected at least one image"),
         (np.full((1, 2), np.nan), None, "mine hold NaN or infinity"),
         (np.full((1, 2), -np.inf), None, "mine hold NaN or infinity"),
         (ZEROS + 255.0, Bounds(-0.5, 0.5), r"mine lie in \[255, 255\]; expected floats in \[-0\.5, 0\.5\]: scale"),
