@@ -257,6 +257,13 @@ def test_input_that_does_not_fit_is_refused_before_anything_is_sent(given, messa
     assert victim.received == 0
 
 
+def test_settings_at_their_limits_make_a_search():
+    assert (
+        zoo(SETTINGS._replace(max_l2=np.inf, kappa=0, margin_weight=0.0, max_steps=1, coordinates=1)).settings.kappa
+        == 0
+    )
+
+
 @pytest.mark.parametrize("fused", [True, False])
 def test_a_victim_that_answers_logits_is_refused(fused):
     def logits(images):

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments import pipeline
 from experiments.config import ATTACKS, Config
+from experiments.sources import sources_of
 from experiments.victims import train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.reporting.rows import REQUIRED_KEYS
+from overunlearn_jax.types import Splits
 from tests.experiments import tiny
-from tests.experiments.running import MakeConfig, by_attack, ready, refuse, rows_of
+from tests.experiments.running import CalledError, MakeConfig, by_attack, ready, refuse, rows_of
 
 
 def test_a_run_leaves_all_its_files(config: MakeConfig):
@@ -215,6 +218,31 @@ def test_broken_data_are_refused(config: MakeConfig, dataset: Path, tmp_path: Pa
     np.savez(tmp_path / "broken.npz", **arrays)
     with pytest.raises(ValueError, match=r"broken\.npz, training part: images hold NaN"):
         pipeline.run(config(dataset=str(tmp_path / "broken.npz")))
+
+
+def test_a_folder_of_different_sizes_becomes_what_the_flag_says(
+    config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for label, name in enumerate(tiny.NAMES):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(10):
+            image = Image.new("L", (8 + number, 12), 80 * label + number)
+            image.save(tmp_path / "photos" / name / f"{number}.png")
+    loaded: list[Splits] = []
+
+    def keep_and_stop(config: Config, splits: Splits, *_: object) -> None:
+        loaded.append(splits)
+        refuse()
+
+    monkeypatch.setattr(pipeline, "train_or_find", keep_and_stop)
+    settings = config(dataset=str(tmp_path / "photos"), image_size=8)
+    with pytest.raises(CalledError):
+        pipeline.run(settings)
+    assert loaded[0].spec.image_shape == (8, 8, 1)
+    asked, other = (sources_of(dataclasses.replace(settings, image_size=size))["dataset"] for size in (8, 10))
+    assert asked == data.digest(loaded[0]) != other
+    with pytest.raises(ValueError, match=r"expected one size for all images.*--image_size=SIDE"):
+        pipeline.run(dataclasses.replace(settings, image_size=0, workdir=str(tmp_path / "other")))
 
 
 OWN_MODEL = """
