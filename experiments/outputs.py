@@ -19,6 +19,7 @@ from overunlearn_jax.reporting import (
     ReportFigure,
     accuracy_bars,
     groups,
+    harm_bars,
     manifest,
     predicted_label_bars,
     read_rows,
@@ -26,7 +27,8 @@ from overunlearn_jax.reporting import (
     summary_markdown,
     write_report,
 )
-from overunlearn_jax.reporting.summarise import Setting
+from overunlearn_jax.reporting.sections import lines_of, variant_of
+from overunlearn_jax.reporting.summarise import Setting, summarise
 from overunlearn_jax.types import UnlearningRequest
 
 Judge = Callable[[list[dict[str, Any]]], Judgement]
@@ -110,18 +112,22 @@ def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> 
     workdir = results.parent
     rows = read_rows(results)
     judgement = judge(rows) if judge else None
+    title = judgement.service if judgement else config.experiment
     figures = [figure for fraction in config.fractions for figure in _request_figures(config, fraction)]
+    pictures: dict[Setting, tuple[str, str]] = {}
     for setting, group in groups(rows).items():
         figures.extend(_result_figures(config, setting, group))
+        pictures |= _harm_figure(config, setting, group, judgement)
     described = json.loads((workdir / "manifest.json").read_text())
     notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]
     text = summary_markdown(
         rows,
-        title=config.experiment,
+        title=title,
         command=described["command"],
         notes=notes,
         reference_rows=paper_rows(config),
         judgement=judgement,
+        pictures=pictures,
     )
     write_bytes(workdir / "summary.md", text.encode())
     return write_report(
@@ -130,29 +136,54 @@ def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> 
         figures,
         described,
         dataclasses.asdict(config),
-        config.experiment,
+        title,
         reference_rows=paper_rows(config),
         judgement=judgement,
     )
 
 
+def _harm_figure(
+    config: Config, setting: Setting, rows: list[dict[str, Any]], judgement: Judgement | None
+) -> dict[Setting, tuple[str, str]]:
+    """Draws the finding for summary.md, and says where; report.html draws its own."""
+    lines = lines_of(summarise(rows), judgement and judgement.of(variant_of(setting)))
+    if not lines:
+        return {}
+    path = Path("figures") / f"harm_{_stem(setting)}.png"
+    limit = judgement.limit if judgement else None
+    harm_bars(lines, Path(config.workdir) / path, _about(setting), limit=limit)
+    words = f"What each request costs beyond an honest one, in points of test accuracy; {_about(setting)}."
+    return {setting: (path.as_posix(), words)}
+
+
 def _result_figures(config: Config, setting: Setting, rows: list[dict[str, Any]]) -> list[ReportFigure]:
-    tau = "" if setting.tau is None else f"_tau_{setting.tau:g}"
-    stem = f"{setting.fidelity}{tau}_fraction_{setting.fraction:g}"
     folder = Path(config.workdir) / "figures"
-    about = (
-        f"class {setting.class_a_name}, {100 * setting.fraction:g} % of its samples requested, {setting.fidelity}"
-        + ("" if setting.tau is None else f", tau {setting.tau:g}")
-    )
+    name = setting.class_a_name
     return [
         ReportFigure(
-            accuracy_bars(rows, folder / f"accuracy_{stem}.png"), f"Accuracy of {about}, after each kind of request."
+            accuracy_bars(rows, folder / f"accuracy_{_stem(setting)}.png"),
+            f"What is left of class {name} after each request: test accuracy; the line is the accuracy before.",
+            f"Bars of the test accuracy of class {name}, one a request; {_about(setting)}. The table has the numbers.",
+            setting,
         ),
         ReportFigure(
-            predicted_label_bars(rows, folder / f"predicted_labels_{stem}.png"),
-            f"What the test images of {about}, are predicted as after each kind of request.",
+            predicted_label_bars(rows, folder / f"predicted_labels_{_stem(setting)}.png"),
+            f"What the test images of class {name} are taken for after each request; ticks: before unlearning.",
+            f"A panel a request: the share of the test images of class {name} that each label gets; {_about(setting)}.",
+            setting,
         ),
     ]
+
+
+def _stem(setting: Setting) -> str:
+    tau = "" if setting.tau is None else f"_tau_{setting.tau:g}"
+    return f"{setting.fidelity}{tau}_fraction_{setting.fraction:g}"
+
+
+def _about(setting: Setting) -> str:
+    tau = "" if setting.tau is None else f", {setting.fidelity}, tau {setting.tau:g}"
+    requested = f"{100 * setting.fraction:g} % of class {setting.class_a_name} requested"
+    return f"{setting.dataset}, {setting.unlearning}{tau}: {requested}"
 
 
 def _request_figures(config: Config, fraction: float) -> list[ReportFigure]:
@@ -169,8 +200,15 @@ def _request_figures(config: Config, fraction: float) -> list[ReportFigure]:
         [f"sample {number}" for number in first["ids"]],
         BOUNDS,
     )
-    about = f"class {config.class_a}, {100 * fraction:g} % of its samples requested"
-    return [ReportFigure(path, f"Originals, submitted images and their differences; {about}.")]
+    about = f"{100 * fraction:g} % of class {config.class_a} requested"
+    return [
+        ReportFigure(
+            path,
+            f"Originals, what each request submits in their place, and the difference, made larger by the factor that "
+            f"stands beside it (grey: unchanged). {about[0].upper()}{about[1:]}.",
+            f"A row of original images, then two rows a request: the submitted images and their differences; {about}.",
+        )
+    ]
 
 
 def _read_pictures(config: Config, fraction: float, attack: str) -> dict[str, np.ndarray]:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
-
 _ROUNDING = 1e-9  # of sums of a few accuracies, beyond what is possible
 
 
@@ -124,4 +123,5 @@ def within(interval: Interval, least: float, most: float) -> Interval:
         raise ValueError(f"a mean of {interval.mean} is not possible between {least} and {most}.")
     if interval.count == 1:
         return interval
-    return interval._replace(low=max(interval.low, least), high=min(interval.high, most))
+    low, high = max(interval.low, least), min(interval.high, most)
+    return interval._replace(low=min(low, interval.mean), high=max(high, interval.mean))  # a mean beyond by rounding

@@ -21,6 +21,7 @@ from experiments.config import Config
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.intervals import Interval
 from overunlearn_jax.reporting import read_rows
+from overunlearn_jax.reporting.attack_names import attack_name
 from overunlearn_jax.reporting.summarise import SummaryRow, summarise
 
 SEGA = {"solver": "sega", "space": "box", "step_size": 0.02, "difference": 1e-2}
@@ -78,7 +79,8 @@ def markdown(rows: dict[str, list[dict[str, Any]]], command: str) -> str:
         "beyond an honest request (over-unlearning I). Same samples, same victims. Brackets: 95 % Student-t intervals "
         "over seeds.",
         "",
-        "| way | unlearning | queries a sample | times fewer | L2 I | L2 II | failed | Pushing-I | Pushing-II |",
+        "| way | unlearning | queries a sample | times fewer | L2 I | L2 II | failed | "
+        f"{attack_name('pushing_1')} | {attack_name('pushing_2')} |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     plain: float | None = None

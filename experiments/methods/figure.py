@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from experiments.methods.choice import Chosen, groups
 from overunlearn_jax.intervals import Interval
+from overunlearn_jax.reporting.attack_names import HONEST, attack_name
 
 ATTACK = "pushing_2"
 MARKERS = "osD^vPX"  # with ten colours enough to tell the methods apart
@@ -48,8 +49,8 @@ def draw(chosen: dict[str, Chosen]) -> Figure:
         if victim := each.beyond_retrained("normal", name, "_before"):
             label = f"before it, victims {number + 1}"
             axes.axvline(victim.mean, color="#D55E00", linestyle=LINES[number % len(LINES)], label=label)
-    axes.set_xlabel(f"{words}'s AUC after an honest request, beyond the retrained model's (0: forgotten)")
-    axes.set_ylabel("points of class A that Pushing-II takes beyond the honest request")
+    axes.set_xlabel(f"{words}'s AUC after an {attack_name(HONEST)}, beyond the retrained model's (0: forgotten)")
+    axes.set_ylabel(f"points of class A that {attack_name(ATTACK)} takes beyond the {attack_name(HONEST)}")
     figure.legend(loc="outside right upper", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from overunlearn_jax.intervals import mean_interval
+from overunlearn_jax.reporting.attack_names import attack_name
 from overunlearn_jax.reporting.summarise import NORMAL, by_attack
 from overunlearn_jax.reporting.table import Table
-from overunlearn_jax.reporting.wording import NOTHING, attack_name
+from overunlearn_jax.reporting.wording import NOTHING
 
 EXPLAINED = (
     "Did it forget? Measured on the requested samples as they were before the attack. What forgetting aims at is the "
@@ -68,7 +69,7 @@ def forgetting_table(rows: Sequence[Mapping[str, Any]]) -> Table | None:
 
 def _named(attack: str, of_seed: Mapping[int, Mapping[str, Any]]) -> str:
     diverged = sum(bool(row.get("diverged")) for row in of_seed.values())
-    return attack_name(attack) + (f" ({diverged} of {len(of_seed)} diverged)" if diverged else "")
+    return attack_name(attack, at_start=True) + (f" ({diverged} of {len(of_seed)} diverged)" if diverged else "")
 
 
 def _cell(measure: Measure, rows: Sequence[Mapping[str, Any]], suffix: str) -> str:
