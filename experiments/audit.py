@@ -25,7 +25,6 @@ it forgets at all is another question, which --forgetting measures.
 
 import argparse
 import contextlib
-import dataclasses
 import functools
 import json
 import sys
@@ -34,10 +33,10 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from experiments import config as config_module
-from experiments import processes
 from experiments.config import Config
-from experiments.errors import told
+from experiments.config import flags as config_flags
+from experiments.run import processes
+from experiments.run.errors import describe_error
 
 PASSED, FAILED, NO_VERDICT = 0, 1, 2
 DEFAULTS = {"experiment": "audit", "workdir": "runs/audit"}  # those of experiments.main are the quickstart's
@@ -66,7 +65,7 @@ def main(arguments: list[str]) -> None:
     try:
         status = _audit(arguments[1:])
     except (Exception, SystemExit) as error:  # whatever ends an audit, it is no verdict
-        print(told(error), file=sys.stderr)
+        print(describe_error(error), file=sys.stderr)
         status = NO_VERDICT
     sys.exit(status)
 
@@ -74,9 +73,12 @@ def main(arguments: list[str]) -> None:
 def _audit(unexpected: list[str]) -> int:
     config = _config(unexpected)
     processes.join(flags.FLAGS)
-    from experiments.judging import forgetting_tables, judge  # after the flags: --help and wrong flags answer at once
-    from experiments.junit import write_junit
     from experiments.pipeline import run
+    from overunlearn_jax.audit.judging import (  # after the flags: --help and wrong flags answer at once
+        forgetting_tables,
+        judge,
+    )
+    from overunlearn_jax.audit.junit import write_junit
     from overunlearn_jax.reporting import read_rows
 
     judge_fn = functools.partial(judge, most=flags.FLAGS.max_over_unlearning, most_honest=flags.FLAGS.max_honest_cost)
@@ -85,7 +87,9 @@ def _audit(unexpected: list[str]) -> int:
         return PASSED
     rows = read_rows(report.with_name("results.jsonl"))
     judgement = judge_fn(rows)
-    junit = write_junit(report.with_name("junit.xml"), judgement.claims, f"over-unlearning of {config.unlearning}")
+    junit = write_junit(
+        report.with_name("junit.xml"), judgement.claims, f"over-unlearning of {config.service.unlearning}"
+    )
     for table in forgetting_tables(rows):
         print(f"{table}\n")
     print(f"{judgement}\nreport: {report}\njunit: {junit}")
@@ -95,18 +99,18 @@ def _audit(unexpected: list[str]) -> int:
 def _config(unexpected: list[str]) -> Config:
     """The flags as a config; the verdict of an earlier audit is withdrawn, whether they are right or not."""
     try:
-        config = config_module.from_flags(flags.FLAGS)
+        config = config_flags.from_flags(flags.FLAGS)
     except ValueError:
         typed = flags.FLAGS.workdir if flags.FLAGS["workdir"].present else None
         _withdraw(_workdir(typed, flags.FLAGS.config))
         raise
     if not flags.FLAGS.config:
         own: dict[str, Any] = {name: flags.FLAGS[name].value for name in DEFAULTS if not flags.FLAGS[name].present}
-        config = dataclasses.replace(config, **own)
-    _withdraw(config.workdir)
+        config = config.replace(**own)
+    _withdraw(config.run.workdir)
     if unexpected:
         raise ValueError(f"unexpected arguments {unexpected}: every setting is a --flag, see --help")
-    if set(config.attacks) == {"normal"}:
+    if set(config.attack.attacks) == {"normal"}:
         raise ValueError("--attacks=normal: an audit needs a malicious request, such as pushing_1")
     return config
 
@@ -141,10 +145,10 @@ if __name__ == "__main__":
         lower_bound=0.0,
         upper_bound=1.0,
     )
-    config_module.define_flags()
+    config_flags.define_flags()
     processes.define_flags()
     for name, value in DEFAULTS.items():
         flags.FLAGS.set_default(name, value)
-    for module in (config_module, processes):
+    for module in (config_flags, processes):
         flags.adopt_module_key_flags(module)  # --help lists them
     app.run(main, flags_parser=parse)

@@ -14,13 +14,13 @@ import sys
 
 from absl import app, flags, logging
 
-from experiments import config as config_module
-from experiments import processes
 from experiments.config import Config
-from experiments.errors import EXPECTED, told
+from experiments.config import flags as config_flags
 from experiments.methods import suite as methods_suite
 from experiments.paper import suite
-from experiments.suites import Pages
+from experiments.run import processes
+from experiments.run.errors import EXPECTED, describe_error
+from experiments.suites.places import Pages
 
 
 def main(arguments: list[str]) -> None:
@@ -29,11 +29,11 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
     try:
-        config = config_module.from_flags(flags.FLAGS)
-        if flags.FLAGS.method and config.experiment != methods_suite.NAME:
+        config = config_flags.from_flags(flags.FLAGS)
+        if flags.FLAGS.method and config.run.experiment != methods_suite.NAME:
             raise ValueError(
                 f"--method={','.join(flags.FLAGS.method)} is of --experiment=methods, and this is "
-                f"--experiment={config.experiment}: --unlearning says how a single run unlearns"
+                f"--experiment={config.run.experiment}: --unlearning says how a single run unlearns"
             )
         if flags.FLAGS.dry_run:
             print(suite.dry_run(_plan(config)))
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
         processes.join(flags.FLAGS)
         pages = _run(config)
     except EXPECTED as error:
-        print(told(error), file=sys.stderr)
+        print(describe_error(error), file=sys.stderr)
         sys.exit(1)
     if processes.is_first():
         from overunlearn_jax.reporting import without_folds  # after the flags, as the pipeline
@@ -52,10 +52,10 @@ def main(arguments: list[str]) -> None:
 
 def _run(config: Config) -> Pages:
     command = " ".join(["python -m experiments.main", *sys.argv[1:]])
-    if config.experiment == methods_suite.NAME:
+    if config.run.experiment == methods_suite.NAME:
         return methods_suite.run(_plan(config), flags.FLAGS.scale, command)
-    if suite.is_of_the_paper(config.experiment):
-        return suite.run(_plan(config), config.experiment, flags.FLAGS.scale, command)
+    if suite.is_of_the_paper(config.run.experiment):
+        return suite.run(_plan(config), config.run.experiment, flags.FLAGS.scale, command)
     from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
 
     report = run(config)
@@ -64,21 +64,21 @@ def _run(config: Config) -> Pages:
 
 def _plan(config: Config) -> dict[str, Config]:
     """The runs behind a table or figure of the paper, or the grid of methods."""
-    if config.experiment == methods_suite.NAME:
-        return methods_suite.plan(flags.FLAGS.scale, config, config_module.given(flags.FLAGS), flags.FLAGS.method)
-    if not suite.is_of_the_paper(config.experiment):
+    if config.run.experiment == methods_suite.NAME:
+        return methods_suite.plan(flags.FLAGS.scale, config, config_flags.given(flags.FLAGS), flags.FLAGS.method)
+    if not suite.is_of_the_paper(config.run.experiment):
         raise ValueError(
-            f"--dry_run tells the cost of the paper's tables and figures, not of --experiment={config.experiment}: "
+            f"--dry_run tells the cost of the paper's tables and figures, not of --experiment={config.run.experiment}: "
             f"expected all, methods, or one of {', '.join(suite.EXHIBITS)}"
         )
-    return suite.plan(config.experiment, flags.FLAGS.scale, config, config_module.given(flags.FLAGS))
+    return suite.plan(config.run.experiment, flags.FLAGS.scale, config, config_flags.given(flags.FLAGS))
 
 
 if __name__ == "__main__":
-    config_module.define_flags()
+    config_flags.define_flags()
     processes.define_flags()
     suite.define_flags()
     methods_suite.define_flags()
-    for module in (config_module, processes, suite, methods_suite):
+    for module in (config_flags, processes, suite, methods_suite):
         flags.adopt_module_key_flags(module)  # --help lists them
     app.run(main)

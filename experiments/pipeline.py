@@ -1,44 +1,55 @@
-"""The whole experiment on one page: data, victim, black box, attack, unlearning, evaluation, one row a cell, report.
+"""The whole experiment on one page: data, service, black box, attack, deletion, measures, one row a cell, report.
 
-An honest request goes the same way as a malicious one; only who crafted it differs.
+An honest request goes the same way as a malicious one; only who crafted it differs. The walk of the requests is
+`overunlearn_jax.audit.requesting.request_rows`.
 """
 
-import itertools
 import time
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 
-from experiments.config import Config
-from experiments.crafting import Classes, Crafter, choose_and_push
-from experiments.forgetting import check_forgetting
-from experiments.measuring import Meter
-from experiments.outputs import (
+from experiments.config import AttackConfig, Config, DataConfig
+from experiments.measures.forgetting import ForgettingMeter, check_forgetting
+from experiments.measures.memo import Memo
+from experiments.measures.perceptual import perceptual
+from experiments.requests.pushes import push_or_find
+from experiments.requests.request_files import request_file, save_request
+from experiments.requests.searches import check_search, search_of
+from experiments.run.figures import keep_pictures
+from experiments.run.outputs import (
     Judge,
     finished_cells,
-    keep_pictures,
     note_seconds,
     open_workdir,
     write_manifest,
     write_outputs,
 )
-from experiments.processes import is_first, meet
-from experiments.request_files import request_file, save_request
-from experiments.rows import Cell
-from experiments.searches import check_search
-from experiments.shared import Shared
-from experiments.sources import sources_of
-from experiments.unlearning import Unlearner, check_method, variants
-from experiments.victims import train_or_find
+from experiments.run.processes import barrier, is_first
+from experiments.run.sources import sources_of
+from experiments.victims.cache import (
+    Victim,
+    choice_of,
+    describe_model,
+    ingredients_of,
+    train_or_find,
+)
+from experiments.victims.trained import check_held_out
 from overunlearn_jax import data
+from overunlearn_jax.audit.crafting import AttackerSamples, Classes, Crafter, RequestSettings, choose_and_push
+from overunlearn_jax.audit.measuring import Meter, baseline
+from overunlearn_jax.audit.requesting import cells_of, request_rows
+from overunlearn_jax.audit.rows import Cell, ServiceLabels
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.reporting import append_row
-from overunlearn_jax.types import Key, Splits
+from overunlearn_jax.services import recipes
+from overunlearn_jax.types import DatasetSpec, Key, Splits, UnlearningRequest
 
 
 class SeedKeys(NamedTuple):
-    """Every random choice of one seed. Unlearning has one key for all requests, so that only the request differs."""
+    """Every random choice of one seed. Deletions have one key for all requests, so that only the request differs."""
 
     train: Key
     push: Key
@@ -52,28 +63,31 @@ def seed_keys(seed: int) -> SeedKeys:
     return SeedKeys(train_key, *jax.random.split(attack_key, 3))
 
 
-def run(config: Config, judge: Judge | None = None, shared: Shared | None = None) -> Path:
+def run(config: Config, judge: Judge | None = None, memo: Memo | None = None) -> Path:
     """Runs every unfinished cell and writes the report; returns its path. May be killed and called again.
 
     A run that is complete, report included, is left as it is. What `judge` makes of all rows stands first in the pages
-    that are written. Runs that are given the same `shared` measure a victim once. Raises ValueError for flags that do
+    that are written. Runs that are given the same `memo` measure a service once. Raises ValueError for flags that do
     not go together, for a workdir that was filled with other flags, code, weights or data, and for what cannot be had:
     data, classes, a request of so many samples.
     """
-    if config.shadows and not config.forgetting:
-        raise ValueError(f"--shadows={config.shadows} serve LiRA, a measure of forgetting: give --forgetting, too")
-    results, sources = Path(config.workdir) / "results.jsonl", {}
+    if config.measures.shadows and not config.measures.forgetting:
+        raise ValueError(
+            f"--shadows={config.measures.shadows} serve LiRA, a measure of forgetting: give --forgetting, too"
+        )
+    results, sources = Path(config.run.workdir) / "results.jsonl", {}
     if is_first():
         sources = sources_of(config)
         open_workdir(config, sources)
-    meet("workdir opened")
+    barrier("workdir opened")
     report = results.parent / "report.html"
     finished, has_report = finished_cells(results), report.exists()  # before anyone writes one
-    meet(f"finished cells: {sorted(finished)}, settings: {config.to_json()}")
-    cells = {seed: cells_of(config, seed) for seed in config.seeds}
+    barrier(f"finished cells: {sorted(finished)}, settings: {config.to_json()}")
+    variants = recipes.variants(choice_of(config.service))
+    cells = {seed: cells_of(request_settings(config.attack), seed, variants) for seed in config.run.seeds}
     unfinished = [
         seed
-        for seed in config.seeds
+        for seed in config.run.seeds
         if any(cell.name not in finished or not _is_saved(config, cell) for cell in cells[seed])
     ]
     if not unfinished and has_report:
@@ -82,63 +96,105 @@ def run(config: Config, judge: Judge | None = None, shared: Shared | None = None
         write_manifest(config, sources)
     for seed in unfinished:
         began = time.perf_counter()
-        _run_seed(config, seed, cells[seed], finished, results, shared or Shared())
+        _run_seed(config, seed, cells[seed], finished, results, memo or Memo())
         if is_first():
             note_seconds(config, time.perf_counter() - began)
     if is_first():
         write_outputs(config, results, judge)
-    meet("report written")
+    barrier("report written")
     return report
 
 
-def cells_of(config: Config, seed: int) -> list[Cell]:
-    """Every row that a seed is to give, in their order."""
-    return [
-        Cell(seed, fraction, attack, variant)
-        for fraction, attack in itertools.product(config.fractions, config.attacks)
-        for variant in variants(config)
-    ]
+def request_settings(config: AttackConfig) -> RequestSettings:
+    """Which requests the flags ask for."""
+    return RequestSettings(
+        config.attacks, config.fractions, config.blending_ratio, config.request_labels, config.bisection_steps
+    )
+
+
+def classes_of(config: DataConfig, attack: AttackConfig, spec: DatasetSpec) -> Classes:
+    """The classes that the flags name."""
+    return Classes.of(spec, config.class_a, config.class_b, attack.target)
 
 
 def check_before_hours(config: Config, splits: Splits, classes: Classes) -> None:
     """Raises ValueError, before a victim is trained, for flags that this data set cannot serve."""
-    check_method(config, splits)
-    check_search(config, splits.spec)
-    check_forgetting(config, splits, classes.a)
+    recipes.check(choice_of(config.service), ingredients_of(config.victim, splits))
+    check_search(config.attack, splits.spec)
+    check_forgetting(config.measures, splits, classes.a)
+    if config.victim.trained:
+        check_held_out(config.data)
 
 
 def _is_saved(config: Config, cell: Cell) -> bool:
     """Whether the files of a cell's request are there, or not asked for."""
-    return not config.save_requests or request_file(Path(config.workdir), cell.request).exists()
+    return not config.run.save_requests or request_file(Path(config.run.workdir), cell.request).exists()
 
 
-def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], results: Path, shared: Shared) -> None:
+class SeedRun(NamedTuple):
+    """What one seed holds after pushing, before the first request."""
+
+    keys: SeedKeys
+    splits: Splits
+    classes: Classes
+    victim: Victim
+    black_box: BlackBox
+    chosen: AttackerSamples
+
+
+def push_seed(config: Config, seed: int) -> SeedRun:
+    """The first half of a seed: its service trained or found, its samples of class A chosen and pushed."""
     keys = seed_keys(seed)
-    splits = data.load(config.dataset, data_dir=config.data_dir or None, seed=seed)
-    classes = Classes.of(config, splits.spec)
+    splits = data.load(config.data.dataset, data_dir=config.data.data_dir or None, seed=seed)
+    classes = classes_of(config.data, config.attack, splits.spec)
     check_before_hours(config, splits, classes)
+    find = partial(train_or_find, config.victim, config.service, config.run, splits, seed, keys.train)
     if is_first():
-        train_or_find(config, splits, seed, keys.train)
-    meet(f"victim of seed {seed} trained")
-    victim = train_or_find(config, splits, seed, keys.train)
-    meet(f"victim {victim.name} found")
-    black_box = BlackBox(splits.spec, victim.predict, budget=config.query_budget or None)
-    crafted = choose_and_push(config, victim.name, black_box, splits, classes, seed, keys.push)
+        find()
+    barrier(f"victim of seed {seed} trained")
+    victim = find()
+    barrier(f"victim {victim.name} found")
+    black_box = BlackBox(splits.spec, victim.service.predict, budget=config.attack.query_budget or None)
+    search = search_of(config.attack, splits, classes.b, classes.target, seed)
+    push = partial(push_or_find, config.run.cache_dir, victim.name, keys.push, search)
+    chosen = choose_and_push(request_settings(config.attack), black_box, splits, classes, seed, push)
+    return SeedRun(keys, splits, classes, victim, black_box, chosen)
+
+
+def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], results: Path, memo: Memo) -> None:
+    ready, settings = push_seed(config, seed), request_settings(config.attack)
     if not is_first():
         return
-    crafter = Crafter(config, black_box, splits, classes, crafted, seed, keys.noise)
-    unlearner = Unlearner(config, victim, splits)
-    meter = Meter(config, victim, splits, classes, keys.unlearn, shared)
+    splits, classes, key = ready.splits, ready.classes, ready.keys.unlearn
+    crafter = Crafter(settings, ready.black_box, splits, classes, ready.chosen, seed, ready.keys.noise)
+    meter = _meter(config, ready.victim, splits, classes, key, memo)
 
-    for (fraction, attack), group in itertools.groupby(cells, key=lambda cell: (cell.fraction, cell.attack)):
-        count = data.request_size(splits.train, classes.a, fraction)
-        request = crafter.craft(attack, count)  # of finished cells, too: their queries count towards the budget
-        of_request = list(group)
-        if not _is_saved(config, of_request[0]):
-            save_request(Path(config.workdir), of_request[0].request, request, splits.spec)
-        todo = [cell for cell in of_request if cell.name not in finished]
-        if not todo:
-            continue
-        keep_pictures(config, seed, fraction, request)
-        for row in meter.rows(todo, crafted, count, request, unlearner(request, keys.unlearn)):
-            append_row(results, row)
+    def on_crafted(cell: Cell, request: UnlearningRequest, submitted: bool) -> None:
+        if not _is_saved(config, cell):
+            save_request(Path(config.run.workdir), cell.request, request, splits.spec)
+        if submitted:
+            keep_pictures(config, seed, cell.fraction, request)
+
+    walk = (ready.victim.service, crafter, ready.chosen, meter, splits.train, classes, key)
+    for row in request_rows(cells, *walk, finished=finished, on_crafted=on_crafted):
+        append_row(results, row)
+
+
+def _meter(config: Config, victim: Victim, splits: Splits, classes: Classes, key: Key, memo: Memo) -> Meter:
+    before = memo.get((victim.name, classes.a), lambda: baseline(victim.service, splits, classes.a))
+    forgetting = None
+    if config.measures.forgetting:
+        forgetting = ForgettingMeter(
+            config.measures, config.victim, config.run.cache_dir, victim, splits, classes.a, key, memo
+        )
+    labels = ServiceLabels(
+        victim=victim.name,
+        model=describe_model(config.victim),
+        unlearning=config.service.unlearning,
+        scope=recipes.scope(choice_of(config.service)),
+        forgetting_name=victim.forgetting_name,
+        experiment=config.run.experiment,
+        dataset_note=config.data.dataset_note,
+    )
+    settings, distances = request_settings(config.attack), perceptual(config.measures, splits.spec)
+    return Meter(labels, settings, victim.service, splits, classes, before, distances=distances, forgetting=forgetting)

@@ -30,16 +30,27 @@ def in_batches(call: Callable[[np.ndarray], np.ndarray], images: np.ndarray, bat
 
 
 def predict_in_batches(predict: PredictFn, images: Images, batch_size: int = 128) -> np.ndarray:
-    """Probabilities, shape (n, k), of a jittable victim (a `jax.tree_util.Partial`, traced once per shape)."""
-    return in_batches(lambda batch: apply_predict(predict, batch), np.asarray(images), batch_size)
+    """Probabilities, shape (n, k), of any victim.
+
+    A `jax.tree_util.Partial` is jitted, and traced once per shape. Anything else is called from Python, with copies of
+    at most `batch_size` images, and its answers are copied: it may write into what it is given, and use one buffer for
+    all answers.
+    """
+    images = np.asarray(images)
+    if isinstance(predict, jax.tree_util.Partial):
+        return in_batches(lambda batch: apply_predict(predict, batch), images, batch_size)
+    batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+    return np.concatenate([np.array(predict(batch.copy())) for batch in batches])
 
 
 def predict_all_in_batches(predicts: Sequence[PredictFn], images: Images, batch_size: int = 128) -> np.ndarray:
-    """Probabilities, shape (v, n, k), of v victims that differ in their arrays only.
+    """Probabilities, shape (v, n, k), of v victims that differ in their arrays only, or of one of any kind.
 
     Where they differ in vectors and matrices only, as after unlearning in the head, all are asked in one call, and
     what they share is computed once.
     """
+    if len(predicts) == 1:
+        return predict_in_batches(predicts[0], images, batch_size)[None]
     structure: Any = jax.tree.structure(predicts[0])
     if any(structure != jax.tree.structure(each) for each in predicts):
         raise ValueError("expected versions of one model: these have different functions or parameter trees")

@@ -1,6 +1,9 @@
 """A user's own function by its name, my_module:my_function: finding it, its errors, and what it returns."""
 
+import hashlib
 import importlib
+import inspect
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +74,26 @@ def not_finite(tree: PyTree) -> str:
     """The path of an array that holds NaN or infinity; empty where all are finite."""
     wrong = (path for path, leaf in jax.tree.leaves_with_path(tree) if not np.isfinite(np.asarray(leaf)).all())
     return next(map(_joined, wrong), "")
+
+
+def source_digest(name: str, flag: str = "") -> str:
+    """16 hexadecimal digits of the source files that `my_module:my_thing` names.
+
+    Those are the files of the module and of the thing itself: helpers that they import are not seen.
+    """
+    thing = import_named(name, flag)
+    files = dict.fromkeys(map(_file_of, (sys.modules[name.partition(":")[0]], thing)))
+    hasher = hashlib.blake2b(digest_size=8)
+    for file in filter(None, files):
+        hasher.update(Path(file).read_bytes())
+    return hasher.hexdigest()
+
+
+def _file_of(thing: object) -> str | None:
+    try:
+        return inspect.getsourcefile(inspect.unwrap(thing))  # type: ignore[arg-type]
+    except TypeError:  # built in, or an object that is neither module, class nor function
+        return None
 
 
 def _outline(tree: PyTree) -> str:

@@ -7,7 +7,6 @@ Each way is a run of its own in a folder of --workdir, resumable; victims are sh
 fewer_queries.jsonl there.
 """
 
-import dataclasses
 import shlex
 import sys
 from pathlib import Path
@@ -15,14 +14,14 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from experiments import config as config_module
 from experiments import pipeline
 from experiments.config import Config
+from experiments.config import flags as config_flags
+from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.files import write_bytes
-from overunlearn_jax.intervals import Interval
-from overunlearn_jax.reporting import read_rows
-from overunlearn_jax.reporting.attack_names import attack_name
-from overunlearn_jax.reporting.summarise import SummaryRow, summarise
+from overunlearn_jax.reporting import Row, read_rows
+from overunlearn_jax.reporting._summarise import SummaryRow, summarise
+from overunlearn_jax.statistics.intervals import Interval
 
 SEGA = {"solver": "sega", "space": "box", "step_size": 0.02, "difference": 1e-2}
 WAYS: dict[str, dict[str, Any]] = {
@@ -47,11 +46,9 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected arguments {arguments[1:]}")
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
-    base = dataclasses.replace(
-        config_module.from_flags(flags.FLAGS), attacks=("normal", "pushing_1", "pushing_2"), force=False
-    )
+    base = config_flags.from_flags(flags.FLAGS).replace(attacks=("normal", "pushing_1", "pushing_2"), force=False)
     rows = {name: run_way(base, name) for name in flags.FLAGS.ways}
-    folder = Path(base.workdir)
+    folder = Path(base.run.workdir)
     command = shlex.join(["python", "-m", "experiments.benchmarks.fewer_queries", *sys.argv[1:]])
     table = markdown(rows, command)
     write_bytes(folder / "fewer_queries.md", table.encode())
@@ -60,15 +57,15 @@ def main(arguments: list[str]) -> None:
     print(table)
 
 
-def run_way(base: Config, name: str) -> list[dict[str, Any]]:
+def run_way(base: Config, name: str) -> list[Row]:
     """The rows of one way; finished ones are found."""
-    workdir = Path(base.workdir) / _slug(name)
-    config = dataclasses.replace(base, **WAYS[name], workdir=str(workdir), experiment=f"fewer queries: {name}")
+    workdir = Path(base.run.workdir) / _slug(name)
+    config = base.replace(**WAYS[name], workdir=str(workdir), experiment=f"fewer queries: {name}")
     pipeline.run(config)
     return read_rows(workdir / "results.jsonl")
 
 
-def markdown(rows: dict[str, list[dict[str, Any]]], command: str) -> str:
+def markdown(rows: dict[str, list[Row]], command: str) -> str:
     """One line for each way and setting of the service."""
     lines = [
         "# The same pushes for fewer queries",
@@ -119,6 +116,6 @@ def _slug(name: str) -> str:
 
 
 if __name__ == "__main__":
-    config_module.define_flags()
+    config_flags.define_flags()
     flags.DEFINE_multi_enum("ways", list(WAYS), list(WAYS), "which to compare")
     app.run(main)

@@ -15,14 +15,13 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from experiments import config as config_module
-from experiments.crafting import Classes, choose_and_push
-from experiments.pipeline import seed_keys
-from experiments.unlearning import scope
-from experiments.victims import Victim, train_or_find
-from overunlearn_jax import data
+from experiments.config import flags as config_flags
+from experiments.pipeline import push_seed
+from experiments.victims.cache import choice_of
 from overunlearn_jax.batching import predict_in_batches
-from overunlearn_jax.black_box import BlackBox
+from overunlearn_jax.models import predict_fn
+from overunlearn_jax.services import recipes
+from overunlearn_jax.services.service import HasWeights
 from overunlearn_jax.unlearn import gradient_difference, partition_params, replacement_images
 
 SAMPLES = 60  # whose single gradients are compared pairwise
@@ -41,32 +40,30 @@ def main(arguments: list[str]) -> None:
     """Two or three lines for each seed."""
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected arguments {arguments[1:]}")
-    config = config_module.from_flags(flags.FLAGS)
-    for seed in config.seeds:
-        keys = seed_keys(seed)
-        splits = data.load(config.dataset, data_dir=config.data_dir or None, seed=seed)
-        victim = train_or_find(config, splits, seed, keys.train)
-        box = BlackBox(splits.spec, victim.predict)
-        classes = Classes.of(config, splits.spec)
-        crafted = choose_and_push(config, victim.name, box, splits, classes, seed, keys.push)
+    config = config_flags.from_flags(flags.FLAGS)
+    for seed in config.run.seeds:
+        ready = push_seed(config, seed)
+        service, crafted, bounds = ready.victim.service, ready.chosen, ready.splits.spec.bounds
+        scope = recipes.scope(choice_of(config.service))
         crossed = slice(None) if crafted.pushed is None else crafted.pushed.crossed
         images, labels = crafted.samples.images[crossed], crafted.samples.labels[crossed]
         asked = {
             "honest": images,
-            "noise": np.asarray(replacement_images("noise", keys.unlearn, images, splits.spec.bounds)),
+            "noise": np.asarray(replacement_images("noise", ready.keys.unlearn, images, bounds)),
         }
         if crafted.pushed is not None:
             asked["Pushing-I"] = crafted.pushed.inside[crossed]
         for name, submitted in asked.items():
-            print(f"seed {seed}, {name}: {measure(victim, scope(config), submitted, labels)}", flush=True)
+            assert isinstance(service, HasWeights)  # victims of the cache have weights
+            print(f"seed {seed}, {name}: {measure(service, scope, submitted, labels)}", flush=True)
 
 
-def measure(victim: Victim, scope_name: str, images: np.ndarray, labels: np.ndarray) -> Gradients:
+def measure(service: HasWeights, scope_name: str, images: np.ndarray, labels: np.ndarray) -> Gradients:
     """Gradients of the loss of `images` under `labels`, all of one class, in the parameters of the scope."""
-    selected, rest = partition_params(victim.variables.params, scope_name)
+    selected, rest = partition_params(service.variables.params, scope_name)
 
     def gradient(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        tree = gradient_difference(victim.model.apply, selected, rest, victim.variables.state, images, None, labels)
+        tree = gradient_difference(service.model.apply, selected, rest, service.variables.state, images, None, labels)
         return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
     count = min(SAMPLES, len(images))
@@ -74,7 +71,9 @@ def measure(victim: Victim, scope_name: str, images: np.ndarray, labels: np.ndar
     norms = np.linalg.norm(single, axis=1)
     directions = single / norms[:, None]
     cosines = (directions @ directions.T)[np.triu_indices(count, 1)]
-    probabilities = predict_in_batches(victim.predict, images)[np.arange(len(labels)), labels]
+    probabilities = predict_in_batches(predict_fn(service.model, service.variables), images)[
+        np.arange(len(labels)), labels
+    ]
     return Gradients(
         float(np.linalg.norm(gradient(images, labels))),
         float(norms.mean()),
@@ -84,5 +83,5 @@ def measure(victim: Victim, scope_name: str, images: np.ndarray, labels: np.ndar
 
 
 if __name__ == "__main__":
-    config_module.define_flags()
+    config_flags.define_flags()
     app.run(main)

@@ -18,7 +18,7 @@ from absl import app, flags
 from tabulate import tabulate
 
 from experiments.config import Config
-from experiments.victims import build_model
+from experiments.victims.cache import build_model
 from overunlearn_jax import data
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Split
@@ -67,12 +67,12 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected arguments {arguments[1:]}")
     given = flags.FLAGS
-    config = Config(dataset="cifar10", data_dir=given.data_dir, width=given.width, batch_norm_momentum=0.9)
-    splits = data.load(config.dataset, data_dir=given.data_dir or None, seed=0)
+    config = Config.of(dataset="cifar10", data_dir=given.data_dir, width=given.width, batch_norm_momentum=0.9)
+    splits = data.load(config.data.dataset, data_dir=given.data_dir or None, seed=0)
     train = Split(*(part[: given.samples] for part in splits.train))
     settings = SisaSettings(shards=given.shards, slices=given.slices, epochs=given.epochs)
     sizes = tuple(map(int, given.requests))
-    rows = measure(build_model(config, splits.spec), train, settings, sizes, given.repeats)
+    rows = measure(build_model(config.victim, splits.spec), train, settings, sizes, given.repeats)
     device = f"{jax.device_count()} x {jax.devices()[0].platform}"
     print(f"{len(train.labels):,} samples, {settings}, VGG of width {given.width}, {given.repeats} repeats, {device}")
     print(tabulate([row.values() for row in rows], rows[0], "github", floatfmt=".3g"))

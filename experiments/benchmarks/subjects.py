@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.pipeline import seed_keys
-from experiments.victims import build_model, describe_model, train_or_find
+from experiments.victims.cache import build_model, describe_model, train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.models import predict_fn
@@ -34,7 +34,7 @@ def subject(kind: str, data_dir: str, cache_dir: str, *, brief: bool) -> Subject
     Without `data_dir` there is nothing to train on: images and weights are random.
     """
     model, _, width = kind.partition(":")
-    config = Config(
+    config = Config.of(
         dataset="cifar10",
         data_dir=data_dir,
         cache_dir=cache_dir,
@@ -44,10 +44,10 @@ def subject(kind: str, data_dir: str, cache_dir: str, *, brief: bool) -> Subject
         epochs=BRIEF_EPOCHS if brief else 20,
         patience=4,
     )
-    name = describe_model(config)
+    name = describe_model(config.victim)
     if not data_dir:
         spec = DatasetSpec("random", (32, 32, 3), Bounds(-0.5, 0.5), tuple("abcdefghij"))
-        untrained = build_model(config, spec)
+        untrained = build_model(config.victim, spec)
         predict = predict_fn(untrained, jax.jit(untrained.init)(jax.random.key(0)))
         images = np.random.default_rng(0).uniform(-0.5, 0.5, (128, *spec.image_shape)).astype(np.float32)
         return Subject(
@@ -58,18 +58,23 @@ def subject(kind: str, data_dir: str, cache_dir: str, *, brief: bool) -> Subject
             images,
             predict_in_batches(predict, images).argmax(-1).astype(np.int32),
         )
-    splits = data.load(config.dataset, data_dir=data_dir, seed=0)
+    splits = data.load(config.data.dataset, data_dir=data_dir, seed=0)
     if brief:
         train, validation = (Split(*(array[:BRIEF_IMAGES] for array in part)) for part in splits[1:3])
         splits = splits._replace(train=train, validation=validation)
     print(f"{name}: training, or finding in {cache_dir}", file=sys.stderr)
-    victim = train_or_find(config, splits, 0, seed_keys(0).train)
+    victim = train_or_find(config.victim, config.service, config.run, splits, 0, seed_keys(0).train)
     airplanes = np.flatnonzero(splits.train.labels == 0)
-    predicted = predict_in_batches(victim.predict, splits.train.images[airplanes]).argmax(-1)
+    predicted = predict_in_batches(victim.service.predict, splits.train.images[airplanes]).argmax(-1)
     chosen = airplanes[predicted == 0] if (predicted == 0).sum() >= 64 else airplanes
     images = splits.train.images[chosen]
-    labels = predict_in_batches(victim.predict, images).argmax(-1).astype(np.int32)
+    labels = predict_in_batches(victim.service.predict, images).argmax(-1).astype(np.int32)
     images_seen = len(splits.train.labels)
     return Subject(
-        name, f"{images_seen:,} images, at most {config.epochs} epochs", splits.spec, victim.predict, images, labels
+        name,
+        f"{images_seen:,} images, at most {config.victim.epochs} epochs",
+        splits.spec,
+        victim.service.predict,
+        images,
+        labels,
     )

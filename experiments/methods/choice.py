@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from experiments.methods.grid import Run, runs_of
 from experiments.paper.cells import HONEST_COST
-from overunlearn_jax.intervals import Interval, mean_interval, paired_difference
 from overunlearn_jax.reporting.wording import NOTHING
+from overunlearn_jax.statistics.intervals import Interval, mean_interval, paired_difference
 
 Row = Mapping[str, Any]
 Results = Mapping[str, Sequence[Row]]  # rows by the run's folder

@@ -5,8 +5,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments.methods.choice import Chosen, groups
-from overunlearn_jax.intervals import Interval
-from overunlearn_jax.reporting.attack_names import HONEST, attack_name
+from overunlearn_jax.attack_names import HONEST, attack_name
+from overunlearn_jax.statistics.intervals import Interval
 
 ATTACK = "pushing_2"
 MARKERS = "osD^vPX"  # with ten colours enough to tell the methods apart

@@ -91,4 +91,4 @@ def run_config(run: Run, scale: str, places: dict[str, Any], overrides: dict[str
         "shadows": SHADOWS[scale],
     }
     named = {"experiment": f"{run.folder} at scale {scale}", "workdir": f"{places['workdir']}/{run.folder}"}
-    return Config(**{**defaults, **fixed, **places, **overrides, **named})
+    return Config.of(**{**defaults, **fixed, **places, **overrides, **named})

@@ -9,8 +9,8 @@ from experiments.config import ATTACKS
 from experiments.methods import figure, tables
 from experiments.methods.choice import Results, Row, choose, victim_of
 from experiments.methods.grid import LADDERS, all_runs
-from experiments.pictures import save_figure
-from experiments.suites import copy_rows, read_findings
+from experiments.run.pictures import save_figure
+from experiments.suites.places import copy_rows, read_findings
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import read_rows
 from overunlearn_jax.reporting.forgetting import EXPLAINED as FORGETTING
@@ -102,10 +102,10 @@ def _check_measured_alike(results: Results) -> None:
         for row in rows:
             if (found := row.get("confidence_auc_before")) is None:
                 continue
-            told, where = known.setdefault(victim_of(row), (found, name))
-            if abs(told - found) > ROUNDING:
+            before, where = known.setdefault(victim_of(row), (found, name))
+            if abs(before - found) > ROUNDING:
                 raise ValueError(
-                    f"the confidence AUC of the victim {row['victim']} is {told:.4f} in {where} and {found:.4f} in "
+                    f"the confidence AUC of the victim {row['victim']} is {before:.4f} in {where} and {found:.4f} in "
                     f"{name}: they were measured in different ways, as by different versions; delete the older run's "
                     "folder and make it again"
                 )

@@ -13,8 +13,8 @@ from absl import flags
 
 from experiments.config import Config
 from experiments.methods.grid import LADDERS, all_runs, run_config
-from experiments.processes import is_first
-from experiments.suites import Pages, places_and_overrides
+from experiments.run.processes import is_first
+from experiments.suites.places import Pages, places_and_overrides
 
 NAME = "methods"
 
@@ -38,17 +38,17 @@ def plan(scale: str, base: Config, given: dict[str, Any], methods: Collection[st
 
 def run(configs: dict[str, Config], scale: str, command: str) -> Pages:
     """Makes the runs and writes the page after each."""
+    from experiments.measures.memo import Memo
     from experiments.methods.page import write  # these import jax, which --help does without
     from experiments.pipeline import run as run_one
-    from experiments.shared import Shared
 
-    shared = Shared()
-    folder = Path(next(iter(configs.values())).workdir).parent
+    memo = Memo()
+    folder = Path(next(iter(configs.values())).run.workdir).parent
     pages = Pages(folder / "methods.md", folder / "methods.md")
     for number, (name, config) in enumerate(configs.items(), start=1):
         if is_first():
             print(f"[{number}/{len(configs)}] {name}", flush=True)
-        run_one(config, shared=shared)
+        run_one(config, memo=memo)
         if is_first():
             write(folder, pages.text, f"Unlearning methods and malicious requests, scale {scale}", command)
     return pages

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from tabulate import tabulate
 
-from experiments.forgetting import RELEARN_MOST
+from experiments.measures.forgetting import RELEARN_MOST
 from experiments.methods.choice import Chosen, Results, choose, groups, share_a_victim, tried
 from experiments.methods.grid import LADDERS
-from overunlearn_jax.intervals import Interval
-from overunlearn_jax.reporting.attack_names import attack_name
+from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.reporting.forgetting import MEASURES, TO_ITSELF, Measure
 from overunlearn_jax.reporting.wording import NOTHING
-from overunlearn_jax.unlearn import METHODS
+from overunlearn_jax.statistics.intervals import Interval
+from overunlearn_jax.unlearn.facts import facts_of
 
 ATTACKS = ("noise", "blending", "pushing_1", "pushing_2")
 ATTACKERS = {"confidence AUC": "confidence_auc", "LiRA AUC": "lira_auc"}
@@ -109,7 +109,7 @@ def _victims(chosen: dict[str, Chosen]) -> Callable[[Chosen], str]:
 
 
 def _needs(method: str) -> str:
-    return "retained data" if method == "sisa" or METHODS[method].needs_retained else "the request"
+    return "retained data" if facts_of(method).needs_retained else "the request"
 
 
 def _harm(attack: str, name: str) -> Callable[[Chosen], str]:

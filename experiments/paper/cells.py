@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from experiments.paper.layout import READING, Entry, TableLayout, entries_of
 from experiments.paper.studies import STUDIES
-from overunlearn_jax.intervals import Interval, mean_interval, paired_difference
+from overunlearn_jax.statistics.intervals import Interval, mean_interval, paired_difference
 
 # An honest request of 10 % cost the paper's airplane 87.8 - 81.7 points. Our unlearning rate is the largest whose
 # honest request costs class A no more: chosen on honest requests, so that it favours no attack.

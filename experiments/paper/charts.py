@@ -12,7 +12,7 @@ from experiments.paper.cells import Cell, Results, cell, chosen_tau
 from experiments.paper.figure_numbers import FIGURE_NUMBERS
 from experiments.paper.layout import ATTACKS, NAMES, PUSHES, READING, Entry
 from experiments.paper.studies import SETS, TAUS
-from overunlearn_jax.intervals import Interval
+from overunlearn_jax.statistics.intervals import Interval
 
 # Okabe and Ito's palette: told apart by colour-blind readers and in print.
 COLOURS = {

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.paper import charts
 from experiments.paper.cells import Results
 from experiments.paper.exhibits import studies_of
-from experiments.pictures import save_figure
+from experiments.run.pictures import save_figure
 
 
 class Drawing(NamedTuple):

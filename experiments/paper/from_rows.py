@@ -14,7 +14,7 @@ from experiments.paper import report
 from experiments.paper.exhibits import PICTURES
 from experiments.paper.figures import Drawing, draw
 from experiments.paper.studies import STUDIES
-from experiments.suites import Pages, copy_rows
+from experiments.suites.places import Pages, copy_rows
 
 
 def main(arguments: list[str]) -> None:

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from experiments.paper.numbers import printed
-from overunlearn_jax.reporting.attack_names import PAPER_HONEST, attack_name
+from overunlearn_jax.attack_names import PAPER_HONEST, attack_name
 
 READING = "corrected"  # of the first-order step, where a table says no other
 NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "stl10": "STL-10"}

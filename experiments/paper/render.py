@@ -73,7 +73,7 @@ def notes(results: Results, runs: Sequence[tuple[str, str]]) -> list[str]:
     models = dict.fromkeys(f"{row['model']} on {row['dataset']}" for row in rows)
     seeds = sorted({row["seed"] for row in rows})
     copies = dict.fromkeys(f"{row['dataset']}: {row['dataset_note']}" for row in rows if row.get("dataset_note"))
-    told = [f"{', '.join(models)}; seeds {', '.join(map(str, seeds))}.", *copies]
+    lines = [f"{', '.join(models)}; seeds {', '.join(map(str, seeds))}.", *copies]
     for fidelity in dict.fromkeys(fidelity for _, fidelity in runs):
         rates: dict[str, list[str]] = {}
         for study in (study for study, reading in runs if reading == fidelity and study in results):
@@ -81,16 +81,16 @@ def notes(results: Results, runs: Sequence[tuple[str, str]]) -> list[str]:
         rates.pop("", None)  # of methods that have none
         if rates:
             listed = "; ".join(f"{', '.join(names)} {rate}" for rate, names in rates.items())
-            told.append(f"First order as `{fidelity}`; tau: {listed}.")
+            lines.append(f"First order as `{fidelity}`; tau: {listed}.")
     missing = [study for study in studies if study not in results]
     if missing:
-        told.append(f"Not measured yet: {', '.join(missing)}.")
+        lines.append(f"Not measured yet: {', '.join(missing)}.")
     failed = {study: sum(r["failed"] for r in results[study] if r["attack"] == "pushing_1") for study in measured}
     tried = {study: sum(r["requested"] for r in results[study] if r["attack"] == "pushing_1") for study in measured}
     shares = ", ".join(f"{s} {100 * failed[s] / tried[s]:.1f} %" for s in measured if tried[s] and failed[s])
     if shares:
-        told.append(f"Samples that did not cross, left out of all requests of their run: {shares}.")
-    return told
+        lines.append(f"Samples that did not cross, left out of all requests of their run: {shares}.")
+    return lines
 
 
 def _rate(results: Results, study: str, fidelity: str) -> str:

@@ -17,7 +17,7 @@ from experiments.paper.exhibits import EXHIBITS, FIGURES, PICTURES, layouts_of, 
 from experiments.paper.figures import Drawing, draw
 from experiments.paper.render import EXPLAINED, Rendered, notes, render
 from experiments.paper.studies import STUDIES
-from experiments.suites import Pages, read_findings
+from experiments.suites.places import Pages, read_findings
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import read_rows
 
@@ -69,8 +69,8 @@ def _shown(name: str, results: Results, folder: Path) -> list[Shown]:
         kept = out / f"{name}.png"  # drawn earlier, from pictures that are not kept with the rows
         figure = files[0] if files else kept if kept.exists() else None
         if not layouts_of(name) or figure is None:
-            told = notes(results, PICTURES[name][1]) if figure else [NOT_DRAWN]
-            return [Shown(name, title_of(name), figure, None, findings.get(name, ()), told)]
+            described = notes(results, PICTURES[name][1]) if figure else [NOT_DRAWN]
+            return [Shown(name, title_of(name), figure, None, findings.get(name, ()), described)]
     else:
         figure = None
     for layout in layouts_of(name):

@@ -137,7 +137,7 @@ def study_config(name: str, scale: str, places: dict[str, Any], overrides: dict[
         "experiment": f"{name} at scale {scale}",
         "workdir": f"{places['workdir']}/{name}",
     }
-    return Config(**settings)
+    return Config.of(**settings)
 
 
 def dataset_note(dataset: str, notes: str) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 
 from absl import flags
 
-from experiments import costs
 from experiments.config import Config
 from experiments.paper.exhibits import EXHIBITS, studies_of
 from experiments.paper.studies import SCALES, STUDIES, study_config
-from experiments.processes import is_first
-from experiments.suites import Pages, pages_of, places_and_overrides
+from experiments.run.processes import is_first
+from experiments.suites import costs
+from experiments.suites.places import Pages, pages_of, places_and_overrides
 
 
 def define_flags() -> None:
@@ -57,12 +57,12 @@ def run(configs: dict[str, Config], experiment: str, scale: str, command: str) -
     from experiments.paper import report
     from experiments.pipeline import run as run_study
 
-    folder = Path(next(iter(configs.values())).workdir).parent
+    folder = Path(next(iter(configs.values())).run.workdir).parent
     pages = pages_of(folder, experiment)
     for number, (study, config) in enumerate(configs.items(), start=1):
         if is_first():
             print(f"[{number}/{len(configs)}] {study}", flush=True)
-        rows = Path(config.workdir) / "results.jsonl"
+        rows = Path(config.run.workdir) / "results.jsonl"
         before = rows.read_bytes() if rows.exists() else b""
         run_study(config)
         # After every run that found something, so that one that fails later takes nothing away.

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from overunlearn_jax.attacks._zoo import Zoo, start
 from overunlearn_jax.attacks.search import AXIS, run_from_python, run_fused
-from overunlearn_jax.attacks.zoo import Zoo, start
 from overunlearn_jax.attacks.zoo_state import Status, ZooState
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.types import Array, Key

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 from overunlearn_jax.attacks import processes
+from overunlearn_jax.attacks._zoo import zoo
 from overunlearn_jax.attacks.pool import PROBABILITIES, Samples, search_all
 from overunlearn_jax.attacks.search import device_mesh
-from overunlearn_jax.attacks.zoo import zoo
 from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, check_blocks
 from overunlearn_jax.black_box import BlackBox, check_images, check_probabilities
 from overunlearn_jax.types import Key

@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from overunlearn_jax.attacks.zoo import Zoo
+from overunlearn_jax.attacks._zoo import Zoo
 from overunlearn_jax.attacks.zoo_state import Status, ZooState
 from overunlearn_jax.batching import apply_predict
 from overunlearn_jax.black_box import BadAnswerError, BlackBox, QueryBudgetExceededError

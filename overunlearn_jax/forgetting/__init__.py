@@ -5,10 +5,10 @@ compare with; `lira_scores` is the strongest and needs shadow models. Knows noth
 unlearned.
 """
 
+from overunlearn_jax.forgetting._membership import Membership, membership, true_label_confidence
 from overunlearn_jax.forgetting.distances import js_distance
 from overunlearn_jax.forgetting.lira import lira_scores
 from overunlearn_jax.forgetting.loss import mean_loss
-from overunlearn_jax.forgetting.membership import Membership, membership, true_label_confidence
 from overunlearn_jax.forgetting.relearn import relearn_steps
 from overunlearn_jax.forgetting.shadows import shadow_logits, shadow_subsets
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from overunlearn_jax.batching import predict_in_batches
-from overunlearn_jax.forgetting.membership import true_label_confidence
+from overunlearn_jax.forgetting._membership import true_label_confidence
 from overunlearn_jax.types import Images, Key, Labels, PredictFn
 
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from overunlearn_jax.pixel_edit._walk import walk, whole_value
 from overunlearn_jax.pixel_edit.edited import Edited
-from overunlearn_jax.pixel_edit.walk import walk, whole_value
 from overunlearn_jax.types import Array, PredictFn
 
 

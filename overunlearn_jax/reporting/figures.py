@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from overunlearn_jax.reporting.attack_names import attack_name
+from overunlearn_jax.attack_names import attack_name
+from overunlearn_jax.reporting._summarise import Setting, SummaryRow, by_attack, groups, summarise
 from overunlearn_jax.reporting.drawing import INK, plain_axes, save
-from overunlearn_jax.reporting.summarise import Setting, SummaryRow, by_attack, groups, summarise
 from overunlearn_jax.reporting.wording import percent_of
 
 # Okabe and Ito's palette: told apart by colour-blind readers and in print.

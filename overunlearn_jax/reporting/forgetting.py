@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from overunlearn_jax.intervals import mean_interval
-from overunlearn_jax.reporting.attack_names import attack_name
-from overunlearn_jax.reporting.summarise import NORMAL, by_attack
+from overunlearn_jax.attack_names import attack_name
+from overunlearn_jax.reporting._summarise import NORMAL, by_attack
 from overunlearn_jax.reporting.table import Table
 from overunlearn_jax.reporting.wording import NOTHING
+from overunlearn_jax.statistics.intervals import mean_interval
 
 EXPLAINED = (
     "Did it forget? Measured on the requested samples as they were before the attack. What forgetting aims at is the "

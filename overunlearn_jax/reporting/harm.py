@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from overunlearn_jax.intervals import Interval
-from overunlearn_jax.reporting.attack_names import CONTROL, attack_name
+from overunlearn_jax.attack_names import CONTROL, attack_name
+from overunlearn_jax.reporting._summarise import NORMAL, SummaryRow
 from overunlearn_jax.reporting.outcomes import CONTROL_TONE, PLAIN
-from overunlearn_jax.reporting.summarise import NORMAL, SummaryRow
+from overunlearn_jax.statistics.intervals import Interval
 
 REQUESTED, OTHER = "requested", "other"  # class A, whose samples are requested, and class B
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from overunlearn_jax.files import json_text, write_bytes
+from overunlearn_jax.reporting._findings import FOOTNOTE
+from overunlearn_jax.reporting._summarise import Setting
 from overunlearn_jax.reporting.chart import chart_of
-from overunlearn_jax.reporting.findings import FOOTNOTE
 from overunlearn_jax.reporting.forgetting import EXPLAINED
 from overunlearn_jax.reporting.judgement import CLAIMS_EXPLAINED, Judgement
 from overunlearn_jax.reporting.markdown import OVERVIEW_EXPLAINED
 from overunlearn_jax.reporting.outcomes import COLOURS, TONES
 from overunlearn_jax.reporting.sections import contents
-from overunlearn_jax.reporting.summarise import Setting
 from overunlearn_jax.reporting.table import REQUESTS_EXPLAINED, ReferenceRow
 from overunlearn_jax.reporting.templates import render
 

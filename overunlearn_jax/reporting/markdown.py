@@ -4,11 +4,11 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from overunlearn_jax.reporting.findings import FOOTNOTE
+from overunlearn_jax.reporting._findings import FOOTNOTE
+from overunlearn_jax.reporting._summarise import Setting
 from overunlearn_jax.reporting.forgetting import EXPLAINED
 from overunlearn_jax.reporting.judgement import CLAIMS_EXPLAINED, Judgement
 from overunlearn_jax.reporting.sections import Section, contents
-from overunlearn_jax.reporting.summarise import Setting
 from overunlearn_jax.reporting.table import REQUESTS_EXPLAINED, ReferenceRow, Table
 
 _FOLD, _END = "<details>", "</details>"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from overunlearn_jax.reporting.attack_names import attack_name
+from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.reporting.drawing import save
 
 

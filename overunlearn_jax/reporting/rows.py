@@ -8,69 +8,10 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from overunlearn_jax.files import json_text
-
-Row = dict[str, Any]
-
-# What two rows must share to be compared; only their seed and attack may differ.
-SETTING_KEYS = (
-    "experiment",  # str
-    "dataset",  # str
-    "dataset_note",  # str, may be ""
-    "model",  # str, for instance "VGG-3 width 16"
-    "unlearning",  # str, for instance "first_order"
-    "fidelity",  # "equation", "authors_code" or "corrected"; "none" for a method without readings
-    "tau",  # float, or null where the method has none
-    "scope",  # str: which parameters are unlearned
-    "goal",  # "untargeted", or the name of the class that is pushed towards
-    "request_labels",  # str: which label is submitted
-    "class_a_name",  # str: the class of the request
-    "class_b_name",  # str: another class
-    "fraction",  # float: part of class A's training samples that is requested
-)
-# Test accuracies: fractions in [0, 1], or null.
-ACCURACY_KEYS = (
-    "overall_before",
-    "class_a_before",
-    "class_b_before",
-    "overall",
-    "class_a",
-    "class_b",
-)
-REQUIRED_KEYS = (
-    "cell",  # str, unique in the file
-    *SETTING_KEYS,
-    "attack",  # "normal", "noise", "blending", "pushing_1" or "pushing_2"
-    "seed",  # int
-    "requested",  # int: samples the attacker started from
-    "submitted",  # int: samples in the request
-    "skipped",  # int: the model was already wrong about them
-    "failed",  # int: never crossed the decision boundary
-    "class_names",  # list of k str, position = label
-    *ACCURACY_KEYS,
-    "per_class",  # list of k fractions (null for a class without samples), or null
-    "class_a_predicted_before",  # list of k ints: how often class A's test images are predicted as each class
-    "class_a_predicted",  # list of k ints, after unlearning, or null
-    "label_agreement",  # fraction of the submitted labels that equal the deployed model's prediction, or null
-    "ssim_mean",  # float against the original images, or null
-    "l2_mean",  # float, L2 norm of submitted - original, in pixel units of the data set's bounds, or null
-    "l2_max",  # float or null
-    "queries",  # int: images sent to the black box for the request; choosing its samples cost requested + skipped more
-    "steps_median",  # float, or null for an attack without steps
-    "seconds_attack",  # float
-    "seconds_unlearn",  # float
-)
-# Also written, and missing in rows of older runs:
-# overall_train_before: fraction, accuracy on the training images
-# class_b_test_images: int, how many images the test accuracy of class B is of
-# lpips_mean: float against the original images, or null
-# same_side_in_8_bits: fraction of the submitted images that the deployed model predicts alike after rounding to 8 bits
-# weights_changed: whether unlearning changed any weight, or null
-# diverged: true where unlearning blew up, missing elsewhere; what is measured after unlearning is null beside it
-# diverged_because: str beside it, what the method says of that
-# class_a_right_predicted: list of k ints or null, as class_a_predicted, of images that were predicted rightly before
+from overunlearn_jax.reporting.row import ACCURACY_KEYS, REQUIRED_KEYS, Row
 
 
 def append_row(path: str | os.PathLike[str], row: Mapping[str, Any]) -> None:
@@ -185,7 +126,7 @@ def _parsed(line: bytes) -> Row:
         value = row[key]
         if value is not None and not (isinstance(value, int | float) and 0.0 <= value <= 1.0):
             raise ValueError(f"{key} must be a fraction between 0 and 1 or null, got {value!r}.")
-    return row
+    return cast(Row, row)
 
 
 def _refuse_constant(name: str) -> NoReturn:

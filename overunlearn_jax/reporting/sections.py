@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from overunlearn_jax.reporting.findings import headline, largest, notes
+from overunlearn_jax.reporting._findings import headline, largest, notes
+from overunlearn_jax.reporting._summarise import Setting, SummaryRow, groups, summarise
 from overunlearn_jax.reporting.forgetting import forgetting_table
 from overunlearn_jax.reporting.harm import HarmLine, harm_lines
 from overunlearn_jax.reporting.judgement import Judgement
-from overunlearn_jax.reporting.summarise import Setting, SummaryRow, groups, summarise
 from overunlearn_jax.reporting.table import ReferenceRow, Table, overview_table, requests_table, results_table
 from overunlearn_jax.reporting.wording import caption, heading, variant_words
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from overunlearn_jax.reporting.attack_names import attack_name
-from overunlearn_jax.reporting.summarise import NORMAL, Setting, SummaryRow
+from overunlearn_jax.attack_names import attack_name
+from overunlearn_jax.reporting._summarise import NORMAL, Setting, SummaryRow
 from overunlearn_jax.reporting.wording import (
     NOTHING,
     count,

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from overunlearn_jax.intervals import Interval
-from overunlearn_jax.reporting.attack_names import attack_name
-from overunlearn_jax.reporting.summarise import Setting, SummaryRow
+from overunlearn_jax.attack_names import attack_name
+from overunlearn_jax.reporting._summarise import Setting, SummaryRow
+from overunlearn_jax.statistics.intervals import Interval
 
 NOTHING = "–"  # a number that nobody has
 SEVERAL_SEEDS = "--seeds=0,1,2"  # the flag that gives an interval

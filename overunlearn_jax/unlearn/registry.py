@@ -11,24 +11,25 @@ import numpy as np
 from overunlearn_jax.models import Model
 from overunlearn_jax.training import Progress, TrainSettings
 from overunlearn_jax.types import DatasetSpec, DivergedError, Images, Key, Labels, Request, Split, Variables
+from overunlearn_jax.unlearn._fine_tuning import fine_tuning
+from overunlearn_jax.unlearn._first_order import first_order
+from overunlearn_jax.unlearn._gradient_ascent import gradient_ascent
+from overunlearn_jax.unlearn._influence import influence
+from overunlearn_jax.unlearn._neg_grad_plus import neg_grad_plus
+from overunlearn_jax.unlearn._random_labels import random_labels
+from overunlearn_jax.unlearn._retain_tuning import retain_tuning
+from overunlearn_jax.unlearn._salun import salun
+from overunlearn_jax.unlearn._scrub import scrub
 from overunlearn_jax.unlearn.call import UnlearnFn, check_request
 from overunlearn_jax.unlearn.dampening import selective_dampening
 from overunlearn_jax.unlearn.exact import retrain
-from overunlearn_jax.unlearn.fine_tuning import fine_tuning
-from overunlearn_jax.unlearn.first_order import first_order
-from overunlearn_jax.unlearn.gradient_ascent import gradient_ascent
-from overunlearn_jax.unlearn.influence import influence
-from overunlearn_jax.unlearn.neg_grad_plus import neg_grad_plus
-from overunlearn_jax.unlearn.random_labels import random_labels
-from overunlearn_jax.unlearn.retain_tuning import retain_tuning
-from overunlearn_jax.unlearn.salun import salun
-from overunlearn_jax.unlearn.scrub import scrub
+from overunlearn_jax.unlearn.facts import METHOD_FACTS
 from overunlearn_jax.user_code import check_form, import_named, not_finite, running
 
 _CALL = "unlearn(params, request, key, retain=None)"  # of a user's function
 
 
-class Service(NamedTuple):
+class Resources(NamedTuple):
     """What a service has, beside the model, that a method may be built with."""
 
     spec: DatasetSpec
@@ -46,22 +47,28 @@ class Method(NamedTuple):
     about: str
 
 
+_MAKERS: dict[str, Callable[..., UnlearnFn]] = {
+    "first_order": first_order,
+    "fine_tuning": fine_tuning,
+    "gradient_ascent": gradient_ascent,
+    "influence": influence,
+    "neg_grad_plus": neg_grad_plus,
+    "random_labels": random_labels,
+    "salun": salun,
+    "selective_dampening": selective_dampening,
+    "scrub": scrub,
+    "retain_tuning": retain_tuning,
+    "retrain": retrain,
+}
+# Those that can be built around a trained model; a method that training prepares for makes a service of its own.
 METHODS = {
-    "first_order": Method(first_order, False, "one gradient step, Warnecke et al., NDSS 2023"),
-    "fine_tuning": Method(fine_tuning, False, "training on the request under random labels, as in the paper"),
-    "gradient_ascent": Method(gradient_ascent, False, "the negative gradient of Golatkar et al., CVPR 2020, bounded"),
-    "influence": Method(influence, True, "a Newton step, Guo et al., ICML 2020"),
-    "neg_grad_plus": Method(neg_grad_plus, True, "ascent beside descent, Kurmanji et al., NeurIPS 2023"),
-    "random_labels": Method(random_labels, True, "random labels beside retained data, Golatkar et al., CVPR 2020"),
-    "salun": Method(salun, True, "random labels on salient weights, Fan et al., ICLR 2024"),
-    "selective_dampening": Method(selective_dampening, True, "weights shrunk, Foster et al., AAAI 2024"),
-    "scrub": Method(scrub, True, "a student unlike its teacher, Kurmanji et al., NeurIPS 2023"),
-    "retain_tuning": Method(retain_tuning, True, "further training on what stays, Golatkar et al., CVPR 2020"),
-    "retrain": Method(retrain, True, "training from scratch on what stays: the yardstick"),
+    name: Method(_MAKERS[name], facts.needs_retained, facts.about)
+    for name, facts in METHOD_FACTS.items()
+    if not facts.prepares
 }
 
 
-def build(name: str, service: Service, settings: Mapping[str, str]) -> UnlearnFn:
+def build(name: str, resources: Resources, settings: Mapping[str, str]) -> UnlearnFn:
     """The method `name` of METHODS, or the user's `my_module:my_function`, with settings such as {"steps": "50"}.
 
     Raises ValueError for a name that is neither, for a setting that the method does not have or cannot read, and where
@@ -74,13 +81,13 @@ def build(name: str, service: Service, settings: Mapping[str, str]) -> UnlearnFn
     if name not in METHODS:
         raise ValueError(f"unlearning is {name!r}; expected my_module:my_function or one of {', '.join(METHODS)}")
     provided = {
-        "bounds": service.spec.bounds,
-        "num_classes": service.spec.num_classes,
-        "spec": service.spec,
-        "validation": service.validation,
-        "settings": service.train,
-        "directory": service.directory,
-        "on_step": service.on_step,
+        "bounds": resources.spec.bounds,
+        "num_classes": resources.spec.num_classes,
+        "spec": resources.spec,
+        "validation": resources.validation,
+        "settings": resources.train,
+        "directory": resources.directory,
+        "on_step": resources.on_step,
     }
     parameters = inspect.signature(METHODS[name].make).parameters
     own = {key: parameter.default for key, parameter in parameters.items() if key not in provided}

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 from experiments import pipeline
 from experiments.config import Config
-from experiments.crafting import Classes, Crafted, Crafter, choose_and_push
-from experiments.victims import Victim, train_or_find
-from overunlearn_jax import data
+from experiments.measures.forgetting import ForgettingMeter
+from experiments.measures.memo import Memo
+from experiments.victims.cache import Victim, train_or_find
+from overunlearn_jax.audit.crafting import AttackerSamples, Crafter
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.reporting import read_rows
-from overunlearn_jax.types import Splits
+from overunlearn_jax.services.service import After, Deletion
+from overunlearn_jax.types import Key, Splits
 
 MakeConfig = Callable[..., Config]
 
@@ -22,26 +24,37 @@ class Ready(NamedTuple):
     splits: Splits
     victim: Victim
     black_box: BlackBox
-    crafted: Crafted
+    crafted: AttackerSamples
     crafter: Crafter
     count: int  # samples of the largest request
 
 
 def ready(config: Config) -> Ready:
     """The first half of `pipeline._run_seed`."""
-    seed = config.seeds[0]
-    keys = pipeline.seed_keys(seed)
-    splits = data.load(config.dataset, seed=seed)
-    classes = Classes.of(config, splits.spec)
-    victim = train_or_find(config, splits, seed, keys.train)
-    black_box = BlackBox(splits.spec, victim.predict, budget=config.query_budget or None)
-    crafted = choose_and_push(config, victim.name, black_box, splits, classes, seed, keys.push)
-    crafter = Crafter(config, black_box, splits, classes, crafted, seed, keys.noise)
-    return Ready(splits, victim, black_box, crafted, crafter, len(crafted.samples.labels))
+    seed = config.run.seeds[0]
+    made = pipeline.push_seed(config, seed)
+    settings = pipeline.request_settings(config.attack)
+    crafter = Crafter(settings, made.black_box, made.splits, made.classes, made.chosen, seed, made.keys.noise)
+    return Ready(made.splits, made.victim, made.black_box, made.chosen, crafter, len(made.chosen.samples.labels))
+
+
+def victim_of(config: Config, splits: Splits, seed: int, key: Key) -> Victim:
+    """The victim that a run of these settings attacks."""
+    return train_or_find(config.victim, config.service, config.run, splits, seed, key)
+
+
+def meter_of(config: Config, victim: Victim, splits: Splits, key: Key, memo: Memo | None = None) -> ForgettingMeter:
+    """What measures forgetting of class 0 in a run of these settings."""
+    return ForgettingMeter(config.measures, config.victim, config.run.cache_dir, victim, splits, 0, key, memo or Memo())
+
+
+def as_deployed(victim: Victim) -> After:
+    """A deletion that changed nothing."""
+    return After(Deletion(0.0), victim.service.predict, victim.service.variables)
 
 
 def rows_of(config: Config) -> list[dict]:
-    return read_rows(Path(config.workdir) / "results.jsonl")
+    return read_rows(Path(config.run.workdir) / "results.jsonl")
 
 
 def by_attack(config: Config) -> dict[str, dict]:

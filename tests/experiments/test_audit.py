@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 import pytest
 
 from experiments import audit as audit_module
-from experiments.config import Config
-from experiments.honest_costs import honest_costs
-from experiments.junit import write_junit
-from experiments.verdicts import SAFE, UNDECIDED, VULNERABLE, verdicts
-from overunlearn_jax.intervals import paired_difference
-from overunlearn_jax.power import repeats_needed
+from experiments.config import DEFAULTS
+from overunlearn_jax.audit._honest_costs import honest_costs
+from overunlearn_jax.audit._verdicts import SAFE, UNDECIDED, VULNERABLE, verdicts
+from overunlearn_jax.audit.junit import write_junit
+from overunlearn_jax.statistics.intervals import paired_difference
+from overunlearn_jax.statistics.power import repeats_needed
 from tests.experiments import tiny
 from tests.experiments.running import refuse
 
@@ -252,7 +252,7 @@ def audit(tmp_path: Path, dataset: Path, *arguments: str) -> subprocess.Complete
     """As a user runs it, in a folder of their own that holds their module."""
     (tmp_path / "their_service.py").write_text(THEIRS)
     settings = tiny.tiny_config(
-        dataset, tmp_path / "run", tmp_path / "cache", seeds=(0, 1), model="their_service:model", taus=Config().taus
+        dataset, tmp_path / "run", tmp_path / "cache", seeds=(0, 1), model="their_service:model", taus=DEFAULTS["taus"]
     )
     command = [sys.executable, "-W", "error", "-m", "experiments.audit", *tiny.as_flags(settings), *arguments]
     return subprocess.run(

@@ -1,5 +1,4 @@
 import copy
-import dataclasses
 import json
 import shlex
 import subprocess
@@ -9,25 +8,25 @@ from pathlib import Path
 import pytest
 from absl import flags
 
-from experiments import config as config_module
-from experiments.config import Config
+from experiments.config import DEFAULTS, Config
+from experiments.config import flags as config_flags
 from experiments.methods import suite as methods_suite
 from experiments.paper import suite
 from tests.experiments import tiny
 
-FIELDS = [spec.name for spec in dataclasses.fields(Config)]
+FIELDS = list(DEFAULTS)
 FLAGFILES = sorted((tiny.ROOT / "experiments" / "flagfiles").glob("*.cfg"))
 
 
 def parse(*arguments: str) -> Config:
     """What `python -m experiments.main` makes of its arguments."""
     if "workdir" not in flags.FLAGS:
-        config_module.define_flags()
+        config_flags.define_flags()
     values = flags.FlagValues()
     for name in ("config", *FIELDS):
         values[name] = copy.deepcopy(flags.FLAGS[name])
     values(["main", *arguments])
-    return config_module.from_flags(values)
+    return config_flags.from_flags(values)
 
 
 def test_no_flags_are_the_defaults():
@@ -39,7 +38,7 @@ def test_every_setting_has_an_explained_flag(name):
     parse()
     flag = flags.FLAGS[name]
     assert flag.help.strip()
-    default = getattr(Config(), name)
+    default = DEFAULTS[name]
     assert flag.default == (list(map(str, default)) if isinstance(default, tuple) else default)
 
 
@@ -64,8 +63,8 @@ def test_flagfile_begins_with_its_own_command(path: Path):
     assert arguments[0] == f"--flagfile={path.relative_to(tiny.ROOT)}"
     of_a_suite = path.stem == methods_suite.NAME or suite.is_of_the_paper(path.stem)
     config = parse(*(each for each in arguments if each != "--scale=cpu"))  # a flag of the tables, no setting of a run
-    assert config.experiment == path.stem
-    assert config.workdir == ("runs/quickstart" if of_a_suite else f"runs/{path.stem}")
+    assert config.run.experiment == path.stem
+    assert config.run.workdir == ("runs/quickstart" if of_a_suite else f"runs/{path.stem}")
     assert len(comment) >= 4
 
 
@@ -76,21 +75,21 @@ def test_every_table_and_figure_has_a_flagfile():
 @pytest.mark.usefixtures("in_checkout")
 def test_flags_after_a_flagfile_override_it():
     config = parse("--flagfile=experiments/flagfiles/cifar10_cpu.cfg", "--width=5", "--seeds=7,8")
-    assert (config.width, config.seeds, config.dataset) == (5, (7, 8), "cifar10")
+    assert (config.victim.width, config.run.seeds, config.data.dataset) == (5, (7, 8), "cifar10")
 
 
 def test_json_round_trip(tmp_path: Path):
-    config = Config(fractions=(0.1, 0.5), attacks=("normal", "noise"), force=True, taus=(1e-4,), dataset="x y/é.npz")
+    config = Config.of(fractions=(0.1, 0.5), attacks=("normal", "noise"), force=True, taus=(1e-4,), dataset="x y/é.npz")
     (tmp_path / "config.json").write_text(config.to_json())
     assert Config.from_json(tmp_path / "config.json") == config
 
 
 def test_config_flag_with_overrides(tmp_path: Path):
     path = tmp_path / "config.json"
-    path.write_text(Config(width=7, seeds=(4, 5), force=True).to_json())
-    assert parse(f"--config={path}") == Config(width=7, seeds=(4, 5), force=True)
+    path.write_text(Config.of(width=7, seeds=(4, 5), force=True).to_json())
+    assert parse(f"--config={path}") == Config.of(width=7, seeds=(4, 5), force=True)
     # a default that is asked for aloud is an override, too
-    assert parse(f"--config={path}", "--width=32", "--noforce") == Config(width=32, seeds=(4, 5))
+    assert parse(f"--config={path}", "--width=32", "--noforce") == Config.of(width=32, seeds=(4, 5))
 
 
 @pytest.mark.parametrize(
@@ -173,13 +172,13 @@ def test_a_setting_that_the_method_would_ignore_is_an_error(arguments: list[str]
 
 def test_what_the_method_ignores_may_be_in_a_config_file_or_the_default(tmp_path: Path):
     path = tmp_path / "config.json"
-    path.write_text(Config(unlearning="scrub", taus=(0.5,)).to_json())
-    assert parse(f"--config={path}", "--taus=0.02").unlearning == "scrub"
-    assert parse("--unlearning=scrub", "--scope=head", "--fidelity=corrected").scope == "head"
+    path.write_text(Config.of(unlearning="scrub", taus=(0.5,)).to_json())
+    assert parse(f"--config={path}", "--taus=0.02").service.unlearning == "scrub"
+    assert parse("--unlearning=scrub", "--scope=head", "--fidelity=corrected").service.scope == "head"
 
 
 def test_both_searches_keep_to_the_largest_distance():
-    assert parse("--search=labels", "--max_l2=5").max_l2 == 5
+    assert parse("--search=labels", "--max_l2=5").attack.max_l2 == 5
 
 
 @pytest.mark.parametrize("argument", ["--epochs=many", "--tau=1", "--learning_rate=fast", "--force=perhaps"])
@@ -190,17 +189,17 @@ def test_what_absl_refuses_is_named(argument: str):
 
 def test_config_of_another_version(tmp_path: Path):
     path = tmp_path / "old.json"
-    path.write_text(json.dumps(dataclasses.asdict(Config()) | {"widht": 3}))
+    path.write_text(json.dumps(Config().flat() | {"widht": 3}))
     with pytest.raises(ValueError, match=r"old\.json is of another version: unknown settings \['widht'\]"):
         parse(f"--config={path}")
 
 
 def test_settings_that_came_after_a_config_was_written_have_their_defaults(tmp_path: Path):
     path = tmp_path / "old.json"
-    written = dataclasses.asdict(Config(width=7))
+    written = Config.of(width=7).flat()
     del written["lpips"]
     path.write_text(json.dumps(written))
-    assert parse(f"--config={path}") == Config(width=7)
+    assert parse(f"--config={path}") == Config.of(width=7)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "3"])

@@ -9,17 +9,17 @@ import pytest
 
 from experiments import pipeline
 from experiments.config import Config
-from experiments.unlearning import check_classes
 from overunlearn_jax import data
 from overunlearn_jax.reporting import read_rows
-from overunlearn_jax.types import Split
+from overunlearn_jax.services.local import check_requests
+from overunlearn_jax.types import Request, Split
 from tests.experiments import tiny
 
 MakeConfig = Callable[..., Config]
 
 
 def rows_of(config: Config) -> list[dict]:
-    return read_rows(Path(config.workdir) / "results.jsonl")
+    return read_rows(Path(config.run.workdir) / "results.jsonl")
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -30,14 +30,14 @@ def test_a_budget_leaves_enough_for_the_labels_that_have_to_be_asked(config: Mak
     assert spent["blending"]["queries"] == spent["blending"]["submitted"] > 0
     assert spent["pushing_1"]["failed"] > 0, "the budget binds"
     asked = spent["pushing_1"]["queries"] + spent["blending"]["queries"]
-    assert asked + spent["normal"]["requested"] + spent["normal"]["skipped"] <= settings.query_budget
+    assert asked + spent["normal"]["requested"] + spent["normal"]["skipped"] <= settings.attack.query_budget
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_results_without_their_config_are_not_adopted(config: MakeConfig):
     settings = config(attacks=("normal",))
     pipeline.run(settings)
-    (Path(settings.workdir) / "config.json").unlink()
+    (Path(settings.run.workdir) / "config.json").unlink()
     with pytest.raises(ValueError, match=r"no config.json beside it: give another --workdir"):
         pipeline.run(settings)
 
@@ -46,14 +46,14 @@ def test_results_without_their_config_are_not_adopted(config: MakeConfig):
 def test_a_start_that_has_nothing_to_do_keeps_the_note_of_what_made_the_rows(config: MakeConfig):
     settings = config(attacks=("normal",))
     pipeline.run(settings)
-    path = Path(settings.workdir) / "manifest.json"
+    path = Path(settings.run.workdir) / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "the old one"}))
     report = pipeline.run(settings)
     assert json.loads(path.read_text())["device"] == "the old one"
     assert "the old one" not in report.read_text()  # a complete run is left as it is
     report.unlink()
     pipeline.run(settings)
-    assert "the old one" in (Path(settings.workdir) / "summary.md").read_text()
+    assert "the old one" in (Path(settings.run.workdir) / "summary.md").read_text()
 
 
 NOT_MEASURED = {
@@ -76,7 +76,7 @@ def test_a_tau_that_breaks_the_weights_spoils_no_other(config: MakeConfig):
     assert {name for name, value in broken.items() if value is None} - {"steps_median", "lpips_mean"} == NOT_MEASURED
     assert "diverged" not in whole
     assert whole["class_a"] is not None
-    alone = config(attacks=("normal",), taus=(1e-3,), scope="all", workdir=f"{settings.workdir}_alone")
+    alone = config(attacks=("normal",), taus=(1e-3,), scope="all", workdir=f"{settings.run.workdir}_alone")
     pipeline.run(alone)
     assert tiny.without_wall_times(rows_of(alone)) == tiny.without_wall_times([whole])
 
@@ -151,12 +151,16 @@ def test_a_class_without_test_images_and_images_without_a_picture(config: MakeCo
     assert not list((report.parent / "figures").glob("requests_*"))
 
 
+def _of_labels(*labels: int) -> Request:
+    return Request(np.zeros((len(labels), 8, 8, 1), np.float32), np.array(labels))
+
+
 def test_a_class_that_the_model_never_saw_cannot_be_forgotten(config: MakeConfig):
-    splits = data.load(config().dataset, seed=0)
+    splits = data.load(config().data.dataset, seed=0)
     ants_and_bees = splits.train.labels < 2
     train = Split(*(part[ants_and_bees] for part in splits.train))
-    check_classes(np.array([0, 1, 1]), train, splits.spec)
+    check_requests([_of_labels(0, 1, 1)], train, splits.spec)
     with pytest.raises(ValueError, match=r"names the class cat, which the model never saw; .*trained on: ant, bee"):
-        check_classes(np.array([0, 2]), train, splits.spec)
+        check_requests([_of_labels(0, 1), _of_labels(2)], train, splits.spec)
     with pytest.raises(ValueError, match="names the class number 7"):
-        check_classes(np.array([7]), train, splits.spec)
+        check_requests([_of_labels(7)], train, splits.spec)

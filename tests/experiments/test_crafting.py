@@ -6,21 +6,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import crafting, pipeline, searches
-from experiments.config import ATTACKS, Config
-from experiments.crafting import Classes, choose_and_push
+from experiments import pipeline
+from experiments.config import ATTACKS, DEFAULTS
+from experiments.requests import searches
 from overunlearn_jax import data
 from overunlearn_jax.attacks import Status
+from overunlearn_jax.audit.crafting import Classes, choose_and_push
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.black_box import BlackBox, QueryBudgetExceededError
-from overunlearn_jax.stealth import from_8_bits, to_8_bits
+from overunlearn_jax.stealth.pixels import from_8_bits, to_8_bits
 from tests.experiments.running import CalledError, MakeConfig, by_attack, ready, refuse, rows_of
 
 
 def test_requests_are_over_the_same_samples(config: MakeConfig):
     splits, victim, _, crafted, crafter, count = ready(config())
     assert crafted.pushed is not None
-    assert (victim.predict(crafted.samples.images).argmax(-1) == 0).all()
+    assert (victim.service.predict(crafted.samples.images).argmax(-1) == 0).all()
     rows_by_id = {int(number): row for row, number in enumerate(splits.train.ids)}
     requests = {attack: crafter.craft(attack, count) for attack in ATTACKS}
     for attack, request in requests.items():
@@ -31,8 +32,8 @@ def test_requests_are_over_the_same_samples(config: MakeConfig):
         assert np.abs(request.images).max() <= 0.5
         assert len(set(request.original_ids.tolist())) == len(request.labels) == len(request.images)
         assert np.array_equal(request.images, trained_on) == (attack == "normal")
-    assert (victim.predict(requests["pushing_1"].images).argmax(-1) == 0).all()
-    assert (victim.predict(requests["pushing_2"].images).argmax(-1) != 0).all()
+    assert (victim.service.predict(requests["pushing_1"].images).argmax(-1) == 0).all()
+    assert (victim.service.predict(requests["pushing_2"].images).argmax(-1) != 0).all()
     moved = {
         attack: np.linalg.norm((r.images - r.original_images).reshape(count, -1), axis=1)
         for attack, r in requests.items()
@@ -80,8 +81,8 @@ def test_queries_are_those_that_were_asked(config: MakeConfig, monkeypatch: pyte
     candidates = first["requested"] + first["skipped"]
     assert sum(asked) == candidates + first["submitted"] + rows["pushing_1"]["queries"] + labelled
     # every step is the image and two neighbours for each coordinate, of failed samples, too
-    assert (rows["pushing_1"]["queries"] - labelled) % (1 + 2 * settings.coordinates) == 0
-    assert rows["pushing_1"]["queries"] - labelled > FEW_STEPS * first["failed"] * (1 + 2 * settings.coordinates)
+    assert (rows["pushing_1"]["queries"] - labelled) % (1 + 2 * settings.attack.coordinates) == 0
+    assert rows["pushing_1"]["queries"] - labelled > FEW_STEPS * first["failed"] * (1 + 2 * settings.attack.coordinates)
 
 
 @pytest.mark.parametrize("choice", ["paper", "original", "predicted", "target"])
@@ -89,7 +90,7 @@ def test_request_labels(config: MakeConfig, choice: str):
     _, victim, _, _, crafter, count = ready(config(request_labels=choice, target="cat"))
     for attack in ATTACKS:
         request = crafter.craft(attack, count)
-        predicted = victim.predict(request.images).argmax(-1)
+        predicted = victim.service.predict(request.images).argmax(-1)
         own = attack in ("normal", "noise") or choice == "original" or (choice == "paper" and attack != "blending")
         expected = request.original_labels if own else 2 if choice == "target" else predicted
         np.testing.assert_array_equal(request.labels, np.broadcast_to(expected, request.labels.shape))
@@ -101,19 +102,18 @@ def test_targeted_run(config: MakeConfig):
     pipeline.run(settings)
     assert all(row["goal"] == "cat" for row in rows_of(settings))
     _, victim, _, _, crafter, count = ready(settings)
-    assert (victim.predict(crafter.craft("pushing_1", count).images).argmax(-1) == 0).all()
-    assert (victim.predict(crafter.craft("pushing_2", count).images).argmax(-1) == 2).all()
+    assert (victim.service.predict(crafter.craft("pushing_1", count).images).argmax(-1) == 0).all()
+    assert (victim.service.predict(crafter.craft("pushing_2", count).images).argmax(-1) == 2).all()
 
 
 def test_pushes_from_labels_alone(config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
-    defaults = Config()
-    of_zoo = {name: getattr(defaults, name) for name in ("coordinates", "step_size", "max_steps")}
+    of_zoo = {name: DEFAULTS[name] for name in ("coordinates", "step_size", "max_steps")}
     settings = config(search="labels", label_iterations=3, label_directions=10, **of_zoo)
     prepared = ready(settings)
     pushed = prepared.crafted.pushed
     assert pushed is not None
     assert pushed.crossed.any()
-    predicted = predict_in_batches(prepared.victim.predict, pushed.outside[pushed.crossed]).argmax(-1)
+    predicted = predict_in_batches(prepared.victim.service.predict, pushed.outside[pushed.crossed]).argmax(-1)
     assert (predicted != 0).all()
     pipeline.run(settings)
     row = by_attack(settings)["pushing_1"]
@@ -141,9 +141,9 @@ def test_requests_on_disk_are_those_that_were_unlearned(config: MakeConfig):
     settings = config(save_requests=True, attacks=("normal", "pushing_1"))
     pipeline.run(settings)
     prepared = ready(settings)
-    for attack in settings.attacks:
+    for attack in settings.attack.attacks:
         request = prepared.crafter.craft(attack, prepared.count)
-        place = Path(settings.workdir) / "requests" / f"seed_0_fraction_0.5_{attack}"
+        place = Path(settings.run.workdir) / "requests" / f"seed_0_fraction_0.5_{attack}"
         with np.load(place.parent / f"{place.name}.npz") as stored:
             np.testing.assert_array_equal(stored["images"], request.images)
             np.testing.assert_array_equal(stored["labels"], request.labels)
@@ -153,14 +153,15 @@ def test_requests_on_disk_are_those_that_were_unlearned(config: MakeConfig):
             assert np.abs(pixels / 255 - 0.5 - image).max() <= 0.5 / 255 + 1e-6
         on_disk = from_8_bits(to_8_bits(request.images, prepared.splits.spec.bounds), prepared.splits.spec.bounds)
         predicted = [
-            predict_in_batches(prepared.victim.predict, images).argmax(-1) for images in (request.images, on_disk)
+            predict_in_batches(prepared.victim.service.predict, images).argmax(-1)
+            for images in (request.images, on_disk)
         ]
         assert by_attack(settings)[attack]["same_side_in_8_bits"] == np.mean(predicted[0] == predicted[1])
 
 
 def test_wrongly_predicted_samples_are_skipped(config: MakeConfig):
     settings = config(attacks=("normal",))
-    splits = data.load(settings.dataset, seed=0)
+    splits = data.load(settings.data.dataset, seed=0)
     order = data.candidates(splits.train, 0, 0)
     wrong = {splits.train.images[position].tobytes() for position in order[[0, 2, 3]]}
 
@@ -168,7 +169,7 @@ def test_wrongly_predicted_samples_are_skipped(config: MakeConfig):
         return np.eye(3)[[1 if image.tobytes() in wrong else 0 for image in images]]
 
     black_box = BlackBox(splits.spec, predict)
-    crafted = choose_and_push(settings, "nobody", black_box, splits, Classes(0, 1, None), 0, pipeline.seed_keys(0).push)
+    crafted = choose_and_push(pipeline.request_settings(settings.attack), black_box, splits, Classes(0, 1), 0, refuse)
     count = len(crafted.samples.labels)
     kept = [position for position in order[: count + 3] if position not in order[[0, 2, 3]]]
     np.testing.assert_array_equal(crafted.samples.ids, splits.train.ids[kept])
@@ -178,12 +179,12 @@ def test_wrongly_predicted_samples_are_skipped(config: MakeConfig):
 
 def test_more_samples_than_the_victim_predicts_rightly(config: MakeConfig):
     settings = config(fractions=(0.1, 1.0))
-    splits = data.load(settings.dataset, seed=0)
+    splits = data.load(settings.data.dataset, seed=0)
     black_box = BlackBox(splits.spec, lambda images: np.eye(3)[np.arange(len(images)) % 2])
     with pytest.raises(
         ValueError, match=r"a request of \d+ samples \(100 % of class ant\) is more than .* --fractions"
     ):
-        choose_and_push(settings, "nobody", black_box, splits, Classes(0, 1, None), 0, pipeline.seed_keys(0).push)
+        choose_and_push(pipeline.request_settings(settings.attack), black_box, splits, Classes(0, 1), 0, refuse)
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -197,7 +198,7 @@ def test_query_budget(config: MakeConfig):
     settings = config(query_budget=count + 40 * 17, attacks=("normal", "pushing_1"))
     _, _, black_box, crafted, _, _ = ready(settings)
     assert crafted.pushed is not None
-    assert black_box.queries <= settings.query_budget
+    assert black_box.queries <= settings.attack.query_budget
     assert 0 < crafted.pushed.crossed.sum() < count
     assert (crafted.pushed.status[~crafted.pushed.crossed] == Status.RUNNING).all()
     pipeline.run(settings)
@@ -207,7 +208,7 @@ def test_query_budget(config: MakeConfig):
 
 
 def test_only_honest_requests_need_no_pushes(config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(crafting, "push_or_find", refuse)
+    monkeypatch.setattr(pipeline, "push_or_find", refuse)
     settings = config(attacks=("normal",))
     assert pipeline.run(settings).exists()
     [row] = rows_of(settings)

@@ -6,15 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import forgetting, pipeline, shadows
-from experiments.forgetting import RELEARN_MOST, ForgettingMeter, _lira
-from experiments.shared import Shared
+from experiments import pipeline
+from experiments.config import Config
+from experiments.measures import forgetting
+from experiments.measures.forgetting import RELEARN_MOST, _lira
+from experiments.measures.memo import Memo
+from experiments.victims import shadows
 from overunlearn_jax import data
 from overunlearn_jax.evaluation import evaluate, rightly_predicted
 from overunlearn_jax.forgetting import lira_scores, membership, true_label_confidence
 from overunlearn_jax.models import predict_fn
 from overunlearn_jax.types import DivergedError
-from tests.experiments.running import CalledError, MakeConfig, by_attack, ready, refuse
+from tests.experiments.running import CalledError, MakeConfig, as_deployed, by_attack, meter_of, ready, refuse
 
 MEASURES = {
     "forget_accuracy",
@@ -60,13 +63,13 @@ def test_every_row_says_whether_the_request_was_forgotten(config: MakeConfig, mo
         unlearning="gradient_ascent",
         method_settings="learning_rate=0.1",
         attacks=("normal",),
-        workdir=f"{settings.workdir}_again",
+        workdir=f"{settings.run.workdir}_again",
     )
     monkeypatch.setattr(shadows, "shadow_logits", refuse)
     pipeline.run(again)
     kept = by_attack(again)["normal"]
     assert {key: kept[key] for key in same} == {key: honest[key] for key in same}
-    text = (Path(settings.workdir) / "results.jsonl").read_text()
+    text = (Path(settings.run.workdir) / "results.jsonl").read_text()
     assert all(json.loads(line) for line in text.splitlines())
 
 
@@ -77,44 +80,42 @@ def test_the_meter_beside_its_parts(config: MakeConfig):
     labels = np.where(np.arange(len(test.labels)) == test.labels.argmax(), 0, test.labels)  # on one it is now wrong
     test = test._replace(labels=labels)
     splits = run.splits._replace(test=test)
-    meter = ForgettingMeter(settings, run.victim, splits, 0, pipeline.seed_keys(0).unlearn, Shared())
+    meter = meter_of(settings, run.victim, splits, pipeline.seed_keys(0).unlearn)
     request = run.crafter.craft("pushing_1", run.count)
-    found = meter.measure(request, run.victim.variables)
-    others = rightly_predicted(run.victim.predict, test, 0).images
+    found = meter(request, as_deployed(run.victim))
+    others = rightly_predicted(run.victim.service.predict, test, 0).images
     assert len(others) == (labels == 0).sum() - 1
     scores = [
-        true_label_confidence(run.victim.predict(images), np.zeros(len(images), int))
+        true_label_confidence(run.victim.service.predict(images), np.zeros(len(images), int))
         for images in (request.original_images, others)
     ]
     assert found["confidence_auc"] == pytest.approx(membership(*scores).auc)
     assert found["confidence_auc"] == found["confidence_auc_before"]
     assert found["forget_accuracy"] == 1.0  # of the originals, not of what was submitted
     assert "lira_auc" not in found
-    oracle = meter._oracle(meter._samples(request).forget)  # found on disk
+    oracle = meter._oracle(run.victim.architecture, meter._samples(request).forget)  # found on disk
     retrained = evaluate(predict_fn(run.victim.architecture, oracle), test, 3)
     assert found["overall_retrained"] == retrained.overall
     assert found["class_a_retrained"] == retrained.per_class[0]
     # where it is right on no test sample, there is nothing to tell the forget set from
     wrong = splits._replace(test=test._replace(labels=(run.splits.test.labels + 1) % 3))
-    found = ForgettingMeter(settings, run.victim, wrong, 0, pipeline.seed_keys(0).unlearn, Shared()).measure(
-        request, None
-    )
+    found = meter_of(settings, run.victim, wrong, pipeline.seed_keys(0).unlearn)(request, None)
     assert found["confidence_auc_before"] is found["confidence_auc_retrained"] is None
 
 
 def test_meters_that_share_measure_the_victim_and_the_retrained_model_once(config: MakeConfig, monkeypatch):
     settings = config(forgetting=True, attacks=("normal", "pushing_1"))
     run = ready(settings)
-    request, shared = run.crafter.craft("normal", run.count), Shared()
+    request, memo = run.crafter.craft("normal", run.count), Memo()
     keys = pipeline.seed_keys(0)
-    first = ForgettingMeter(settings, run.victim, run.splits, 0, keys.unlearn, shared)
-    found = first.measure(request, run.victim.variables)
+    first = meter_of(settings, run.victim, run.splits, keys.unlearn, memo)
+    found = first(request, as_deployed(run.victim))
     monkeypatch.setattr(forgetting, "retrain", refuse)
-    second = ForgettingMeter(settings, run.victim, run.splits, 0, keys.unlearn, shared)
-    assert second.measure(request, run.victim.variables) == found
-    other = ForgettingMeter(settings, run.victim, run.splits, 0, keys.push, shared)  # another oracle
+    second = meter_of(settings, run.victim, run.splits, keys.unlearn, memo)
+    assert second(request, as_deployed(run.victim)) == found
+    other = meter_of(settings, run.victim, run.splits, keys.push, memo)  # another oracle
     with pytest.raises(CalledError):
-        other.measure(request, run.victim.variables)
+        other(request, as_deployed(run.victim))
 
 
 def test_relearning_that_never_ends_or_blows_up_counts_as_the_most(config: MakeConfig, monkeypatch):
@@ -127,8 +128,8 @@ def test_relearning_that_never_ends_or_blows_up_counts_as_the_most(config: MakeC
 
     for relearn in (diverge, lambda *_, **__: None):
         monkeypatch.setattr(forgetting, "relearn_steps", relearn)
-        meter = ForgettingMeter(settings, run.victim, run.splits, 0, pipeline.seed_keys(0).unlearn, Shared())
-        assert meter.measure(request, run.victim.variables)["relearn_steps"] == RELEARN_MOST
+        meter = meter_of(settings, run.victim, run.splits, pipeline.seed_keys(0).unlearn)
+        assert meter(request, as_deployed(run.victim))["relearn_steps"] == RELEARN_MOST
 
 
 def test_lira_judges_each_sample_by_what_shadow_models_say_of_that_one():
@@ -152,9 +153,14 @@ def test_lira_is_blind_to_how_much_the_shadow_models_of_either_set_differ():
     assert _lira(made, np.array([10, 20]), np.array([0, 1]), target, target).auc == 0.5
 
 
+def _shadows(settings: Config, seed: int) -> shadows.Shadows:
+    splits = data.load(settings.data.dataset, seed=seed)
+    return shadows.train_or_find_shadows(settings.victim, settings.measures.shadows, settings.run.cache_dir, splits, 0)
+
+
 def test_shadow_models_have_seen_half_of_the_pool_whatever_the_split(config: MakeConfig):
     settings = config(shadows=4, forgetting=True)
-    found = [shadows.train_or_find_shadows(settings, data.load(settings.dataset, seed=seed), 0) for seed in (0, 1)]
+    found = [_shadows(settings, seed) for seed in (0, 1)]
     np.testing.assert_array_equal(found[0].train_ids, found[1].train_ids)
     np.testing.assert_array_equal(found[0].logits, found[1].logits)
     np.testing.assert_array_equal(found[0].inside.sum(0), 2)

@@ -61,9 +61,9 @@ def test_while_training(config: MakeConfig, tmp_path: Path):
     message = next(line for line in done.stderr.splitlines() if line.startswith("error: "))
     assert re.search(r"cannot write the checkpoint /.*/epochs/epoch_0: ", message)
     assert "start the same command again" in done.stderr
-    assert not list(Path(settings.cache_dir).glob("victims/*/best"))
+    assert not list(Path(settings.run.cache_dir).glob("victims/*/best"))
     pipeline.run(settings)
-    assert len(read_rows(Path(settings.workdir) / "results.jsonl")) == 1
+    assert len(read_rows(Path(settings.run.workdir) / "results.jsonl")) == 1
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -73,19 +73,19 @@ def test_while_pushing(config: MakeConfig, cache_dir: Path, tmp_path: Path):
     settings = config(cache_dir=str(tmp_path / "cache"), attacks=("normal", "pushing_1"))
     with largest_file(8_000), pytest.raises(OSError, match=r"/pushes/\w+/\d+_\d+\.npz"):
         pipeline.run(settings)
-    assert not list(Path(settings.cache_dir).rglob("*.npz"))
+    assert not list(Path(settings.run.cache_dir).rglob("*.npz"))
     assert_whole_files_only(tmp_path)
     pipeline.run(settings)
-    assert len(read_rows(Path(settings.workdir) / "results.jsonl")) == 2
+    assert len(read_rows(Path(settings.run.workdir) / "results.jsonl")) == 2
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_while_writing_rows(config: MakeConfig):
     settings = config(taus=TAUS)
-    results = Path(settings.workdir) / "results.jsonl"
+    results = Path(settings.run.workdir) / "results.jsonl"
     pipeline.run(settings)
     expected = read_rows(results)
-    shutil.rmtree(settings.workdir)
+    shutil.rmtree(settings.run.workdir)
 
     with largest_file(8_000), pytest.raises(OSError, match=r"results\.jsonl") as caught:
         pipeline.run(settings)
@@ -100,11 +100,11 @@ def test_while_writing_rows(config: MakeConfig):
 
 def test_while_writing_the_report(config: MakeConfig):
     settings = config(attacks=("normal", "blending"))
-    results = Path(settings.workdir) / "results.jsonl"
+    results = Path(settings.run.workdir) / "results.jsonl"
     with largest_file(20_000), pytest.raises(OSError, match=r"/figures/\w+.*\.png"):
         pipeline.run(settings)
     kept = results.read_bytes()
     assert len(read_rows(results)) == 2
-    assert_whole_files_only(Path(settings.workdir))
+    assert_whole_files_only(Path(settings.run.workdir))
     assert pipeline.run(settings).exists()
     assert results.read_bytes() == kept

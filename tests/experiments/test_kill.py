@@ -68,8 +68,8 @@ def finish(config: Config, environment: dict[str, str]) -> list[dict]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"report: {config.workdir}/report.html"
-    return read_rows(Path(config.workdir) / "results.jsonl")
+    assert done.stdout.splitlines()[-1] == f"report: {config.run.workdir}/report.html"
+    return read_rows(Path(config.run.workdir) / "results.jsonl")
 
 
 def test_killed_in_every_phase(large_dataset: Path, environment: dict[str, str], tmp_path: Path):
@@ -80,7 +80,7 @@ def test_killed_in_every_phase(large_dataset: Path, environment: dict[str, str],
     assert samples > 50
 
     config = tiny.tiny_config(large_dataset, tmp_path / "killed", tmp_path / "cache", **LONG)
-    cache, results = Path(config.cache_dir), Path(config.workdir, "results.jsonl")
+    cache, results = Path(config.run.cache_dir), Path(config.run.workdir, "results.jsonl")
 
     def epochs() -> int:
         return sum(len(path.read_text().splitlines()) for path in cache.glob("victims/*/epochs/metrics.jsonl"))
@@ -110,7 +110,7 @@ def test_killed_in_every_phase(large_dataset: Path, environment: dict[str, str],
     assert pushed() == samples
     assert 3 <= whole_lines() < ROWS
     kept = results.read_bytes().rpartition(b"\n")[0]
-    assert not Path(config.workdir, "report.html").exists()
+    assert not Path(config.run.workdir, "report.html").exists()
 
     rows = finish(config, environment)
     assert tiny.without_wall_times(rows) == tiny.without_wall_times(expected)

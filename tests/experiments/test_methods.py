@@ -1,6 +1,5 @@
 """The grid of methods and requests: its runs, the choice of a strength, its tables and its figure."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -8,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments import measuring
+from experiments import pipeline
 from experiments.config import METHODS, Config
-from experiments.costs import SHADOW_SHARE, table
 from experiments.methods import figure, grid, page, suite, tables
 from experiments.methods.choice import Chosen, choose, groups
 from experiments.methods.grid import LADDERS, Ladder, Run, runs_of
-from overunlearn_jax.intervals import mean_interval, paired_difference
+from experiments.suites.costs import SHADOW_SHARE, table
+from overunlearn_jax.statistics.intervals import mean_interval, paired_difference
 from tests.experiments import tiny
 from tests.experiments.running import MakeConfig
 from tests.reporting.example_rows import example_row
@@ -64,24 +63,24 @@ def test_every_method_is_in_the_grid_and_every_run_has_its_own_folder():
 
 
 def test_the_plan_shares_victims_and_refuses_what_the_grid_sets():
-    plan = suite.plan("cpu", Config(experiment="methods"), {"seeds": (7,), "shadows": 0})
+    plan = suite.plan("cpu", Config.of(experiment="methods"), {"seeds": (7,), "shadows": 0})
     assert list(plan) == [run.folder for run in grid.all_runs()]
-    assert {config.seeds for config in plan.values()} == {(7,)}
-    assert len({(config.width, config.epochs, config.cache_dir) for config in plan.values()}) == 1
-    assert plan["retrain"].workdir == "runs/methods_cpu/retrain"
-    assert all(config.forgetting for config in plan.values())
+    assert {config.run.seeds for config in plan.values()} == {(7,)}
+    assert len({(config.victim.width, config.victim.epochs, config.run.cache_dir) for config in plan.values()}) == 1
+    assert plan["retrain"].run.workdir == "runs/methods_cpu/retrain"
+    assert all(config.measures.forgetting for config in plan.values())
     with pytest.raises(ValueError, match="--unlearning=scrub: the grid of methods sets that itself"):
-        suite.plan("cpu", Config(experiment="methods"), {"unlearning": "scrub"})
+        suite.plan("cpu", Config.of(experiment="methods"), {"unlearning": "scrub"})
 
 
 def test_some_methods_can_be_asked_for_alone():
-    base = Config(experiment="methods")
+    base = Config.of(experiment="methods")
     assert list(suite.plan("cpu", base, {}, ["sisa", "retrain"])) == ["retrain", "sisa_shards_3_slices_3_epochs_8"]
     assert len(suite.plan("cpu", base, {}, ["scrub"])) == len(runs_of("scrub"))
 
 
 def test_the_cost_of_training_again_is_told(tmp_path: Path):
-    base = Config(experiment="methods", cache_dir=str(tmp_path / "cache"), workdir=str(tmp_path / "runs"))
+    base = Config.of(experiment="methods", cache_dir=str(tmp_path / "cache"), workdir=str(tmp_path / "runs"))
     plan = suite.plan("cpu", base, {"epochs": 20, "seeds": (0, 1), "shadows": 8})
     told = {line.split("|")[1].strip(): float(line.split("|")[4]) for line in table(plan).splitlines()[2:]}
     training = told["retrain"] / 4  # minutes: for each seed without the originals, and without what blends are near to
@@ -321,13 +320,13 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
         monkeypatch.setattr(module, "LADDERS", few)
     monkeypatch.setattr(grid, "CIFAR10", of_data)
     monkeypatch.setattr(grid, "SCALES", {"cpu": _TinyScale()})
-    base = dataclasses.replace(config(), experiment="methods")
+    base = config().replace(experiment="methods")
     given = {name: tiny.SETTINGS[name] for name in ("batch_norm_momentum", "batch_size", "coordinates", "step_size")}
     given |= {"shadows": 0, "blocks": 1, "learning_rate": 3e-3}
     measured: list[str] = []
-    at_first = measuring._at_first
+    baseline = pipeline.baseline
     monkeypatch.setattr(
-        measuring, "_at_first", lambda victim, *rest: measured.append(victim.name) or at_first(victim, *rest)
+        pipeline, "baseline", lambda service, *rest: measured.append(service.spec.name) or baseline(service, *rest)
     )
     pages = suite.run(suite.plan("cpu", base, given), "cpu", "the command")
     assert len(measured) == 1  # three runs share the victim

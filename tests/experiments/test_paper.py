@@ -1,6 +1,5 @@
 """The runs behind the paper's tables and figures: planned once each, run once each, shown on pages."""
 
-import dataclasses
 import html as html_module
 import json
 import re
@@ -12,9 +11,9 @@ from experiments.config import Config
 from experiments.paper import cells, exhibits, from_rows, report, studies, suite
 from experiments.paper.cells import chosen_tau
 from experiments.paper.layout import Entry, Line, TableLayout
-from experiments.suites import Pages
-from overunlearn_jax.intervals import mean_interval
+from experiments.suites.places import Pages
 from overunlearn_jax.reporting import read_rows
+from overunlearn_jax.statistics.intervals import mean_interval
 from tests.experiments import tiny
 from tests.experiments.paper_rows import RESULTS
 from tests.experiments.running import MakeConfig
@@ -27,32 +26,32 @@ def test_every_exhibit_reads_studies_that_exist_and_all_of_them_are_read():
 
 
 def test_a_plan_runs_each_study_once_at_its_scale(tmp_path: Path):
-    base = Config(experiment="all")
+    base = Config.of(experiment="all")
     for scale, width, seeds in (("cpu", 16, 3), ("paper", 128, 5)):
         plan = suite.plan("all", scale, base, {})
         assert list(plan) == list(studies.STUDIES)
-        assert len({config.workdir for config in plan.values()}) == len(plan)
-        assert plan["cifar10"].width == width
-        assert len(plan["cifar10"].seeds) == seeds
-        assert plan["cifar10"].workdir == f"runs/paper_{scale}/cifar10"
+        assert len({config.run.workdir for config in plan.values()}) == len(plan)
+        assert plan["cifar10"].victim.width == width
+        assert len(plan["cifar10"].run.seeds) == seeds
+        assert plan["cifar10"].run.workdir == f"runs/paper_{scale}/cifar10"
     few = suite.plan("table_08", "cpu", base, {"seeds": (7,), "width": 4})
     assert list(few) == ["cifar10", "cifar10_resnet"]
-    assert {config.seeds for config in few.values()} == {(7,)}
+    assert {config.run.seeds for config in few.values()} == {(7,)}
     for flag, value in (("class_a", "ship"), ("fidelity", ("equation",))):
         with pytest.raises(ValueError, match=f"--{flag}=.*: the paper's tables set that themselves"):
             suite.plan("table_08", "cpu", base, {flag: value})
     # what a base config holds beside places is nobody's business
-    other = suite.plan("table_08", "cpu", dataclasses.replace(base, target="cat", unlearning="fine_tuning"), {})
-    assert {(config.target, config.unlearning) for config in other.values()} == {("", "first_order")}
+    other = suite.plan("table_08", "cpu", base.replace(target="cat", unlearning="fine_tuning"), {})
+    assert {(config.attack.target, config.service.unlearning) for config in other.values()} == {("", "first_order")}
 
 
 def test_notes_on_copies_of_data_sets():
     given = {"dataset_note": "cifar100: a copy; stl10: another"}
-    plan = suite.plan("table_04", "cpu", Config(experiment="table_04"), given)
-    found = {config.dataset: config.dataset_note for config in plan.values()}
+    plan = suite.plan("table_04", "cpu", Config.of(experiment="table_04"), given)
+    found = {config.data.dataset: config.data.dataset_note for config in plan.values()}
     assert found == {"cifar10": "", "cifar100": "a copy", "stl10": "another"}
     with pytest.raises(ValueError, match="expected notes by data set"):
-        suite.plan("table_04", "cpu", Config(experiment="table_04"), {"dataset_note": "a copy"})
+        suite.plan("table_04", "cpu", Config.of(experiment="table_04"), {"dataset_note": "a copy"})
 
 
 @pytest.mark.parametrize("name", ["table_4", "figure_8", "cifar10_targeted"])
@@ -63,7 +62,7 @@ def test_a_name_that_only_looks_like_an_exhibit_is_refused(name: str):
 
 
 def test_victims_and_samples_that_runs_share_cost_once(tmp_path: Path):
-    base = Config(experiment="all", workdir=str(tmp_path))
+    base = Config.of(experiment="all", workdir=str(tmp_path))
     lines = suite.dry_run(suite.plan("all", "cpu", base, {})).splitlines()
     found = {line.split("|")[1].strip(): [each.strip() for each in line.split("|")[2:5]] for line in lines[2:]}
     assert found["cifar10"][0] == "675 of 675"
@@ -103,7 +102,7 @@ def tiny_studies(dataset: Path, config: MakeConfig, monkeypatch: pytest.MonkeyPa
     for module in (exhibits, suite, report):
         monkeypatch.setattr(module, "EXHIBITS", ("tiny",))
     monkeypatch.setattr(cells, "tau_study", lambda study: study)
-    return dataclasses.replace(config(), experiment="tiny")
+    return config().replace(experiment="tiny")
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -112,7 +111,7 @@ def test_a_table_from_start_to_end_and_again(tiny_studies: Config, monkeypatch: 
     plan = suite.plan("tiny", "cpu", tiny_studies, given)
     assert suite.is_of_the_paper("tiny")
     pages = suite.run(plan, "tiny", "cpu", "the command")
-    folder = Path(tiny_studies.workdir)
+    folder = Path(tiny_studies.run.workdir)
     assert pages == Pages(folder / "tiny.md", folder / "tiny.html")
     text = pages.text.read_text()
     assert "## A tiny table" in text

@@ -12,7 +12,7 @@ from experiments.paper.figure_numbers import FIGURE_NUMBERS
 from experiments.paper.figures import Drawing, draw
 from experiments.paper.layout import Entry, entries_of
 from experiments.paper.numbers import _cells
-from experiments.suites import Pages
+from experiments.suites.places import Pages
 from tests.experiments.paper_rows import make_row
 
 LABELS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -8,7 +8,7 @@ from experiments.paper.layout import READING, Entry
 from experiments.paper.numbers import _cells, printed
 from experiments.paper.render import notes, render
 from experiments.paper.tables import TABLES
-from overunlearn_jax.intervals import mean_interval
+from overunlearn_jax.statistics.intervals import mean_interval
 from tests.experiments.paper_rows import RESULTS, of_seeds
 
 

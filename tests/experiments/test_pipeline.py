@@ -1,6 +1,5 @@
 """Whole runs: the files and rows that they leave, and settings that do not fit."""
 
-import dataclasses
 import importlib
 import json
 from pathlib import Path
@@ -10,17 +9,16 @@ import pytest
 
 from experiments import pipeline
 from experiments.config import ATTACKS, Config
-from experiments.victims import train_or_find
 from overunlearn_jax import data
-from overunlearn_jax.reporting.rows import REQUIRED_KEYS
+from overunlearn_jax.reporting.row import REQUIRED_KEYS
 from tests.experiments import tiny
-from tests.experiments.running import MakeConfig, by_attack, ready, refuse, rows_of
+from tests.experiments.running import MakeConfig, by_attack, ready, refuse, rows_of, victim_of
 
 
 def test_a_run_leaves_all_its_files(config: MakeConfig):
     settings = config(fractions=(0.25, 0.5))
     report = pipeline.run(settings)
-    workdir = Path(settings.workdir)
+    workdir = Path(settings.run.workdir)
     assert report == workdir / "report.html"
     assert Config.from_json(workdir / "config.json") == settings
     assert json.loads((workdir / "manifest.json").read_text())["seeds"] == [0]
@@ -54,7 +52,7 @@ def test_several_taus_and_fidelities_equal_single_runs(config: MakeConfig, tmp_p
     results = {(row["fidelity"], row["tau"]): row["per_class"] for row in rows if row["attack"] == "pushing_1"}
     assert len({tuple(result) for result in results.values()}) > 1
     for fidelity, tau in (("equation", 4e-3), ("corrected", 1e-3)):
-        single = dataclasses.replace(both, taus=(tau,), fidelity=(fidelity,), workdir=str(tmp_path / fidelity))
+        single = both.replace(taus=(tau,), fidelity=(fidelity,), workdir=str(tmp_path / fidelity))
         pipeline.run(single)
         same = [row for row in rows if (row["fidelity"], row["tau"]) == (fidelity, tau)]
         assert tiny.without_wall_times(rows_of(single)) == tiny.without_wall_times(same)
@@ -108,7 +106,7 @@ def test_sisa_is_a_victim_of_its_own_and_forgets_the_samples_that_are_meant(
     shown = capfd.readouterr().err  # what takes long has a bar
     assert all(f"{words}: " in shown for words in ("sisa", "sisa, at most", "retrained model to compare with"))
     rows = by_attack(run)
-    plain = train_or_find(config(), data.load(run.dataset, seed=0), 0, pipeline.seed_keys(0).train)
+    plain = victim_of(config(), data.load(run.data.dataset, seed=0), 0, pipeline.seed_keys(0).train)
     assert rows["normal"]["victim"] != plain.name
     for attack in ("noise", "pushing_1", "pushing_2"):  # changed images still mean the same samples
         assert rows[attack]["per_class"] == rows["normal"]["per_class"]
@@ -120,12 +118,12 @@ def test_sisa_is_a_victim_of_its_own_and_forgets_the_samples_that_are_meant(
         unlearning="sisa",
         method_settings="shards=3,slices=1,epochs=9",
         attacks=("normal",),
-        workdir=f"{run.workdir}_other",
+        workdir=f"{run.run.workdir}_other",
     )
     pipeline.run(other)
     assert by_attack(other)["normal"]["victim"] != rows["normal"]["victim"]
     monkeypatch.setattr("overunlearn_jax.unlearn.sisa.slices.make_train_step", refuse)
-    again = dataclasses.replace(run, workdir=f"{run.workdir}_again")
+    again = run.replace(workdir=f"{run.run.workdir}_again")
     pipeline.run(again)
     assert {row["gradient_evaluations"] for row in rows_of(again)} == {0}  # what is found done is no work
     first, second = (

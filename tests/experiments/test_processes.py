@@ -50,17 +50,17 @@ def test_two_processes_make_the_rows_of_one(dataset: Path, tmp_path: Path):
     address = _free_address()
     flags = ["--distributed", f"--coordinator={address}", "--processes=2"]
     outputs = _finish(*(_start(together, *flags, f"--process_id={index}") for index in (0, 1)))
-    expected, found = (read_rows(Path(config.workdir) / "results.jsonl") for config in (alone, together))
+    expected, found = (read_rows(Path(config.run.workdir) / "results.jsonl") for config in (alone, together))
     assert tiny.without_wall_times(found) == tiny.without_wall_times(expected)
     assert "report: " in outputs[0]
     assert "report: " not in outputs[1]
-    files = list(Path(together.cache_dir).glob("pushes/*/*.npz"))
+    files = list(Path(together.run.cache_dir).glob("pushes/*/*.npz"))
     assert len(files) == 2  # each process has saved its own
     # what both have saved is found by one
-    shutil.rmtree(together.workdir)
+    shutil.rmtree(together.run.workdir)
     pipeline.run(together)
-    assert list(Path(together.cache_dir).glob("pushes/*/*.npz")) == files
-    again = read_rows(Path(together.workdir) / "results.jsonl")
+    assert list(Path(together.run.cache_dir).glob("pushes/*/*.npz")) == files
+    again = read_rows(Path(together.run.workdir) / "results.jsonl")
     assert tiny.without_wall_times(again) == tiny.without_wall_times(expected)
 
 

@@ -3,15 +3,18 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks.request_gradients import measure
-from experiments.victims import Victim
 from overunlearn_jax.models import pure_model
+from overunlearn_jax.services.local import LocalService
+from overunlearn_jax.types import Bounds, DatasetSpec
+from tests.experiments.running import refuse
 
 
 def test_softmax_regression_has_the_gradients_of_its_closed_form():
     model = pure_model(
         lambda key: {"kernel": jax.random.normal(key, (4, 3))}, lambda p, x: x.reshape(-1, 4) @ p["kernel"]
     )
-    victim = Victim("closed form", model, model.init(jax.random.key(0)), model)
+    spec = DatasetSpec("closed form", (2, 2, 1), Bounds(-9, 9), tuple("abc"))
+    victim = LocalService(spec, model, model.init(jax.random.key(0)), refuse)
     images = np.random.default_rng(0).normal(size=(5, 2, 2, 1)).astype(np.float32)
     labels = np.full(5, 1)
     p = np.asarray(victim.predict(images))

@@ -1,6 +1,5 @@
 """What a second start finds: finished cells, victims and pushed samples, or what is left of them."""
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -9,21 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import pipeline, push_store, pushes, searches, victims
+from experiments import pipeline
 from experiments.config import Config
-from experiments.sources import changed_since, sources_of
-from experiments.victims import Victim, train_or_find
+from experiments.requests import push_store, pushes, searches
+from experiments.run.sources import changed_since, sources_of
+from experiments.victims import cache as victims
+from experiments.victims.cache import Victim
 from overunlearn_jax import data
 from overunlearn_jax.checkpoint import CheckpointError
 from tests.experiments import tiny
-from tests.experiments.running import CalledError, MakeConfig, ready, refuse, rows_of
+from tests.experiments.running import CalledError, MakeConfig, ready, refuse, rows_of, victim_of
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_second_start_runs_nothing_and_force_runs_again(config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
     settings = config(seeds=(0, 1), attacks=("normal", "blending"))
     pipeline.run(settings)
-    results = Path(settings.workdir) / "results.jsonl"
+    results = Path(settings.run.workdir) / "results.jsonl"
     before = results.read_bytes()
     first = rows_of(settings)
     assert [row["seed"] for row in first] == [0, 0, 1, 1]
@@ -33,19 +34,19 @@ def test_a_second_start_runs_nothing_and_force_runs_again(config: MakeConfig, mo
         pipeline.run(settings)
         assert results.read_bytes() == before
         with pytest.raises(CalledError):
-            pipeline.run(dataclasses.replace(settings, force=True))
+            pipeline.run(settings.replace(force=True))
 
     monkeypatch.setattr(victims, "fit", refuse)  # the victims are found again
-    pipeline.run(dataclasses.replace(settings, force=True))
+    pipeline.run(settings.replace(force=True))
     assert tiny.without_wall_times(rows_of(settings)) == tiny.without_wall_times(first)
-    assert Config.from_json(Path(settings.workdir) / "config.json") == settings  # an order for once, not a setting
+    assert Config.from_json(Path(settings.run.workdir) / "config.json") == settings  # an order for once, not a setting
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_only_unfinished_cells_run(config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
     settings = config(attacks=("normal", "blending"), fractions=(0.25, 0.5))
     pipeline.run(settings)
-    results = Path(settings.workdir) / "results.jsonl"
+    results = Path(settings.run.workdir) / "results.jsonl"
     first = results.read_bytes()
     lines = first.splitlines(keepends=True)
     results.write_bytes(b"".join(lines[:2]) + lines[2][:50])  # killed within the third row
@@ -62,17 +63,17 @@ def test_workdir_of_another_config(config: MakeConfig, tmp_path: Path):
     with pytest.raises(
         ValueError, match=r"another config \(seeds \(0,\) there, \(1,\) now, taus .* --force to overwrite"
     ):
-        pipeline.run(dataclasses.replace(settings, seeds=(1,), taus=(0.5,)))
+        pipeline.run(settings.replace(seeds=(1,), taus=(0.5,)))
     assert len(rows_of(settings)) == 1
     moved = tmp_path / "elsewhere"
-    shutil.move(settings.workdir, moved)
+    shutil.move(settings.run.workdir, moved)
     before = (moved / "results.jsonl").read_bytes()
-    pipeline.run(dataclasses.replace(settings, workdir=str(moved)))  # where its files are is no part of a run
+    pipeline.run(settings.replace(workdir=str(moved)))  # where its files are is no part of a run
     assert (moved / "results.jsonl").read_bytes() == before
 
 
 def rewrite_manifest(config: Config, change: Callable[[dict], object]) -> None:
-    path = Path(config.workdir) / "manifest.json"
+    path = Path(config.run.workdir) / "manifest.json"
     noted = json.loads(path.read_text())
     change(noted)
     path.write_text(json.dumps(noted))
@@ -88,7 +89,7 @@ def test_a_workdir_is_not_taken_for_that_of_other_code_or_data(
     monkeypatch.syspath_prepend(tmp_path)
     settings = config(attacks=("normal",), dataset=str(own_data), unlearning="changing_service:forget")
     pipeline.run(settings)
-    results = Path(settings.workdir) / "results.jsonl"
+    results = Path(settings.run.workdir) / "results.jsonl"
     before = results.read_bytes()
     pipeline.run(settings)
 
@@ -100,7 +101,7 @@ def test_a_workdir_is_not_taken_for_that_of_other_code_or_data(
     rewrite_manifest(settings, lambda noted: noted.pop("sources"))
     pipeline.run(settings)  # an older version's workdir says nothing of its sources
     assert results.read_bytes() == before
-    pipeline.run(dataclasses.replace(settings, force=True))
+    pipeline.run(settings.replace(force=True))
     pipeline.run(settings)
 
     tiny.write_data(own_data, each=41)
@@ -113,11 +114,11 @@ def test_only_what_is_the_user_s_own_counts_as_a_source(dataset: Path, tmp_path:
     (tmp_path / "outer_model.py").write_text("from inner_model import make\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert sources_of(Config()) == {}
-    assert sources_of(Config(dataset="cifar10")) == {}
-    first = sources_of(Config(model="outer_model:make", dataset=str(dataset)))
+    assert sources_of(Config.of(dataset="cifar10")) == {}
+    first = sources_of(Config.of(model="outer_model:make", dataset=str(dataset)))
     assert list(first) == ["model", "dataset"]
     (tmp_path / "inner_model.py").write_text("def make(num_classes, image_shape):\n    return 2\n")
-    second = sources_of(Config(model="outer_model:make", dataset=str(dataset)))
+    second = sources_of(Config.of(model="outer_model:make", dataset=str(dataset)))
     assert changed_since(first, second) == ["model"]  # the function is read where it is written
 
 
@@ -134,14 +135,14 @@ def test_victims_are_found_again_by_what_made_them(config: MakeConfig, monkeypat
     monkeypatch.setattr(victims, "fit", refuse)
 
     def find(changed: Config, seed: int = 0) -> Victim:
-        splits = data.load(changed.dataset, seed=seed)
-        return train_or_find(changed, splits, seed, pipeline.seed_keys(seed).train)
+        splits = data.load(changed.data.dataset, seed=seed)
+        return victim_of(changed, splits, seed, pipeline.seed_keys(seed).train)
 
     for same in ({"taus": (1.0,)}, {"class_a": "cat"}, {"max_steps": 3}, {"experiment": "x"}, {"workdir": "y"}):
-        found = find(dataclasses.replace(settings, **same))
+        found = find(settings.replace(**same))
         assert found.name == trained.name
-    images = data.load(settings.dataset, seed=0).test.images
-    np.testing.assert_array_equal(found.predict(images), trained.predict(images))
+    images = data.load(settings.data.dataset, seed=0).test.images
+    np.testing.assert_array_equal(found.service.predict(images), trained.service.predict(images))
 
     for other in (
         {"width": 5},
@@ -152,7 +153,7 @@ def test_victims_are_found_again_by_what_made_them(config: MakeConfig, monkeypat
         {"model": "resnet"},
     ):
         with pytest.raises(CalledError):
-            find(dataclasses.replace(settings, **other))
+            find(settings.replace(**other))
     with pytest.raises(CalledError):
         find(settings, seed=7)
 
@@ -188,7 +189,7 @@ def test_a_larger_request_pushes_only_what_is_new(config: MakeConfig, monkeypatc
     pipeline.run(small)
     first = list(pushed)
     assert len(first) == rows_of(small)[0]["requested"] == 7
-    large = dataclasses.replace(small, fractions=(0.25, 0.5), workdir=str(tmp_path / "large"))
+    large = small.replace(fractions=(0.25, 0.5), workdir=str(tmp_path / "large"))
     pipeline.run(large)
     assert len(set(pushed)) == len(pushed) == rows_of(large)[-1]["requested"] > 7
     assert tiny.without_wall_times(rows_of(large))[:2] == tiny.without_wall_times(rows_of(small))
@@ -196,12 +197,14 @@ def test_a_larger_request_pushes_only_what_is_new(config: MakeConfig, monkeypatc
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "garbage", "flipped", "of_another_version"])
 def test_damaged_push_is_named(config: MakeConfig, damage: str, tmp_path: Path):
-    settings = config()
-    victim = ready(settings).victim.name
-    [chunk] = [path for path in Path(settings.cache_dir, "pushes").rglob("*.npz") if _made_by(path, settings, victim)]
-    copied = dataclasses.replace(settings, cache_dir=str(tmp_path / "cache"))
-    shutil.copytree(Path(settings.cache_dir, "victims", victim), Path(copied.cache_dir, "victims", victim))
-    path = Path(copied.cache_dir) / chunk.relative_to(settings.cache_dir)
+    settings = config(max_steps=99)  # pushes of this test alone
+    victim, folder = ready(settings).victim.name, ready(settings).victim.trained_as
+    [chunk] = [
+        path for path in Path(settings.run.cache_dir, "pushes").rglob("*.npz") if _made_by(path, settings, victim)
+    ]
+    copied = settings.replace(cache_dir=str(tmp_path / "cache"))
+    shutil.copytree(Path(settings.run.cache_dir, "victims", folder), Path(copied.run.cache_dir, "victims", folder))
+    path = Path(copied.run.cache_dir) / chunk.relative_to(settings.run.cache_dir)
     path.parent.mkdir(parents=True)
     whole = chunk.read_bytes()
     middle = len(whole) // 2
@@ -246,14 +249,16 @@ def _made_by(path: Path, settings: Config, victim: str) -> bool:
 
 def test_damaged_victim_is_named(config: MakeConfig, tmp_path: Path):
     settings = config(attacks=("normal",))
-    name = ready(settings).victim.name
-    copied = dataclasses.replace(settings, cache_dir=str(tmp_path / "cache"))
-    best = Path(copied.cache_dir, "victims", name, "best")
-    shutil.copytree(Path(settings.cache_dir, "victims", name), best.parent)
+    name = ready(settings).victim.trained_as
+    copied = settings.replace(cache_dir=str(tmp_path / "cache"))
+    best = Path(copied.run.cache_dir, "victims", name, "best")
+    shutil.copytree(Path(settings.run.cache_dir, "victims", name), best.parent)
     metadata = best / "_METADATA"
     metadata.write_bytes(metadata.read_bytes()[:100])
     with pytest.raises(CheckpointError, match=rf"cannot read the checkpoint {best}: .* delete that folder"):
         ready(copied)
     shutil.rmtree(best)
-    images = data.load(settings.dataset, seed=0).test.images
-    np.testing.assert_array_equal(ready(copied).victim.predict(images), ready(settings).victim.predict(images))
+    images = data.load(settings.data.dataset, seed=0).test.images
+    np.testing.assert_array_equal(
+        ready(copied).victim.service.predict(images), ready(settings).victim.service.predict(images)
+    )

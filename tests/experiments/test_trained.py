@@ -1,6 +1,5 @@
 """A victim that was trained elsewhere."""
 
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import pytest
 
 from experiments import pipeline
 from experiments.config import Config
-from experiments.trained import load_trained
-from experiments.victims import build_model, train_or_find
+from experiments.victims.cache import build_model
+from experiments.victims.trained import load_trained
 from overunlearn_jax import data
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.models import predict_fn
-from tests.experiments.running import MakeConfig, refuse, rows_of
+from tests.experiments.running import MakeConfig, refuse, rows_of, victim_of
 
 THEIRS = """
 import jax
@@ -50,11 +49,11 @@ def elsewhere(config: MakeConfig, dataset: Path, tmp_path: Path, monkeypatch: py
     monkeypatch.delitem(sys.modules, "their_models", raising=False)
     load_trained.cache_clear()
     settings = config(seeds=(0, 1), attacks=("normal", "pushing_1"), dataset=with_test_part(dataset, tmp_path))
-    splits = data.load(settings.dataset, seed=0)
-    victim = train_or_find(settings, splits, 0, jax.random.key(0))
-    keep(tmp_path, victim.variables)
-    monkeypatch.setattr("experiments.victims.fit", refuse)
-    return dataclasses.replace(settings, model="their_models:make", trained="their_models:load")
+    splits = data.load(settings.data.dataset, seed=0)
+    victim = victim_of(settings, splits, 0, jax.random.key(0))
+    keep(tmp_path, victim.service.variables)
+    monkeypatch.setattr("experiments.victims.cache.fit", refuse)
+    return settings.replace(model="their_models:make", trained="their_models:load")
 
 
 def with_test_part(dataset: Path, folder: Path) -> str:
@@ -73,29 +72,29 @@ def keep(folder: Path, variables: object) -> None:
 def test_it_is_attacked_as_it_is_with_every_seed(elsewhere: Config, tmp_path: Path):
     pipeline.run(elsewhere)
     rows = rows_of(elsewhere)
-    assert {(row["seed"], row["attack"]) for row in rows} == {(s, a) for s in (0, 1) for a in elsewhere.attacks}
-    splits = data.load(elsewhere.dataset, seed=0)
-    victim = train_or_find(elsewhere, splits, 0, jax.random.key(5))
-    model = build_model(elsewhere, splits.spec)
-    alone = evaluate(predict_fn(model, victim.variables), splits.test, 3)
+    assert {(row["seed"], row["attack"]) for row in rows} == {(s, a) for s in (0, 1) for a in elsewhere.attack.attacks}
+    splits = data.load(elsewhere.data.dataset, seed=0)
+    victim = victim_of(elsewhere, splits, 0, jax.random.key(5))
+    model = build_model(elsewhere.victim, splits.spec)
+    alone = evaluate(predict_fn(model, victim.service.variables), splits.test, 3)
     assert {row["overall_before"] for row in rows} == {alone.overall}
     assert {row["model"] for row in rows} == {"their_models:make with the weights of their_models:load"}
     assert any(row["class_a"] != row["class_a_before"] or row["weights_changed"] for row in rows)
-    keep(tmp_path, jax.tree.map(lambda leaf: leaf * 1.01, victim.variables))
-    again = dataclasses.replace(elsewhere, seeds=(0,), workdir=str(tmp_path / "again"))
+    keep(tmp_path, jax.tree.map(lambda leaf: leaf * 1.01, victim.service.variables))
+    again = elsewhere.replace(seeds=(0,), workdir=str(tmp_path / "again"))
     pipeline.run(again)
     assert {row["overall_before"] for row in rows_of(again)} == {alone.overall}  # loaded once: one run, one model
     load_trained.cache_clear()  # another start
     with pytest.raises(ValueError, match="rows that were made before --trained=their_models:load changed"):
         pipeline.run(elsewhere)
-    other = dataclasses.replace(elsewhere, workdir=str(tmp_path / "other"))
+    other = elsewhere.replace(workdir=str(tmp_path / "other"))
     pipeline.run(other)
     assert not {row["victim"] for row in rows_of(other)} & {row["victim"] for row in rows}
 
 
 def test_data_that_the_model_has_seen_are_refused(elsewhere: Config, dataset: Path):
     with pytest.raises(ValueError, match=r"tiny\.npz has no test part, and a model that was trained elsewhere"):
-        pipeline.run(dataclasses.replace(elsewhere, dataset=str(dataset)))
+        pipeline.run(elsewhere.replace(dataset=str(dataset)))
 
 
 @pytest.mark.parametrize(
@@ -112,18 +111,21 @@ def test_data_that_the_model_has_seen_are_refused(elsewhere: Config, dataset: Pa
 )
 def test_what_is_no_trained_model(elsewhere: Config, function: str, message: str):
     with pytest.raises(ValueError, match=message):
-        pipeline.run(dataclasses.replace(elsewhere, trained=f"their_models:{function}"))
+        pipeline.run(elsewhere.replace(trained=f"their_models:{function}"))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"trained": "weights.npz"}, "--trained=weights.npz: expected my_module:my_function"),
-        ({"trained": "mine:load", "forgetting": True}, "--trained=mine:load with --forgetting: this trains models"),
+        (
+            {"trained": "mine:load", "forgetting": True, "shadows": 4},
+            "--trained=mine:load with --shadows=4: this trains models",
+        ),
         ({"trained": "mine:load", "unlearning": "sisa"}, "with --unlearning=sisa: this trains models beside"),
         ({"trained": "mine:load", "unlearning": "retrain"}, "with --unlearning=retrain: this trains models beside"),
     ],
 )
 def test_what_does_not_go_together(changes: dict, message: str):
     with pytest.raises(ValueError, match=message):
-        Config(**changes)
+        Config.of(**changes)

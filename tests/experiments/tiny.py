@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.config import Config
+from experiments.config import DEFAULTS, Config
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("ant", "bee", "cat")
@@ -43,7 +43,7 @@ def write_data(path: Path, each: int = 40) -> Path:
 def tiny_config(data_file: Path, folder: Path, cache: Path, **changes: object) -> Config:
     """Settings of a run that ends within seconds; `changes` replace some."""
     places = {"experiment": "tiny", "dataset": str(data_file), "workdir": str(folder), "cache_dir": str(cache)}
-    return Config(**{**SETTINGS, **places, **changes})  # type: ignore[arg-type]
+    return Config.of(**{**SETTINGS, **places, **changes})  # type: ignore[arg-type]
 
 
 def command(*arguments: str) -> list[str]:
@@ -54,11 +54,10 @@ def command(*arguments: str) -> list[str]:
 
 def as_flags(config: Config) -> list[str]:
     """The flags of every setting of `config` that is not a default."""
-    default = Config()
     return [
         f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for name, value in vars(config).items()
-        if value != getattr(default, name)
+        for name, value in config.flat().items()
+        if value != DEFAULTS[name]
     ]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from overunlearn_jax.models import resnet
-from overunlearn_jax.models.resnet import ResNet
+from overunlearn_jax.models._resnet import ResNet
 from overunlearn_jax.unlearn import parameter_paths
 from tests.models.slow_numpy import random_variables, resnet_logits
 

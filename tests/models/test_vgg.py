@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from overunlearn_jax.models import vgg
-from overunlearn_jax.models.vgg import VGG
+from overunlearn_jax.models._vgg import VGG
 from overunlearn_jax.types import Variables
 from overunlearn_jax.unlearn import parameter_paths
 from tests.models.slow_numpy import convolution, random_variables, relu, vgg_logits

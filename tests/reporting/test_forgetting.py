@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from experiments.forgetting import RELEARN_MARGIN, RELEARN_MOST
+from experiments.measures.forgetting import RELEARN_MARGIN, RELEARN_MOST
 from overunlearn_jax.reporting import Judgement, forgetting_table, summary_markdown, write_report
 from overunlearn_jax.reporting.forgetting import EXPLAINED, MEASURES
 from tests.reporting.example_rows import example_row, three_seeds

@@ -12,7 +12,7 @@ import pytest
 
 from overunlearn_jax.files import write_json
 from overunlearn_jax.reporting import manifest
-from overunlearn_jax.reporting.manifest import git_state
+from overunlearn_jax.reporting._manifest import git_state
 
 
 def git(folder, *arguments):

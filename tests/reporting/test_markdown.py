@@ -3,7 +3,7 @@
 import pytest
 
 from overunlearn_jax.reporting import summarise, summary_markdown
-from overunlearn_jax.reporting.findings import findings, verdict
+from overunlearn_jax.reporting._findings import findings, verdict
 from tests.reporting.example_rows import example_row, three_seeds
 
 

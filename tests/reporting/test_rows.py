@@ -9,7 +9,8 @@ import signal
 import numpy as np
 import pytest
 
-from overunlearn_jax.reporting.rows import REQUIRED_KEYS, append_row, read_rows
+from overunlearn_jax.reporting.row import REQUIRED_KEYS
+from overunlearn_jax.reporting.rows import append_row, read_rows
 from tests.reporting.example_rows import example_row
 
 

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from overunlearn_jax.reporting import groups, summarise
-from overunlearn_jax.reporting.rows import SETTING_KEYS
-from overunlearn_jax.reporting.summarise import Setting
+from overunlearn_jax.reporting._summarise import Setting
+from overunlearn_jax.reporting.row import SETTING_KEYS
 from tests.reporting.example_rows import example_row, three_seeds
 
 

@@ -14,14 +14,14 @@ from experiments import config
 from overunlearn_jax import unlearn
 from overunlearn_jax.training import TrainSettings
 from overunlearn_jax.types import DatasetSpec, DivergedError, Request, Split, Variables
-from overunlearn_jax.unlearn import METHODS, Service, build, read_settings, user_method
+from overunlearn_jax.unlearn import METHODS, Resources, build, read_settings, user_method
 from overunlearn_jax.user_code import UserCodeError
 from tests.unlearn.small_model import BOUNDS, IMAGE_SHAPE, assert_same_tree, request, small_model
 
 KEY = jax.random.key(5)
 SPEC = DatasetSpec("made up", IMAGE_SHAPE, BOUNDS, tuple("abcd"))
 RETAIN = Split(*request(7, 60), np.arange(60))
-SERVICE = Service(SPEC, Split(*request(8, 20), np.arange(20)), TrainSettings(batch_size=20, epochs=2))
+RESOURCES = Resources(SPEC, Split(*request(8, 20), np.arange(20)), TrainSettings(batch_size=20, epochs=2))
 MODEL = small_model()
 VARIABLES = MODEL.init(KEY)
 
@@ -33,7 +33,7 @@ def test_the_command_line_knows_the_same_methods():
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_is_built_with_its_defaults_and_needs_what_it_says(name):
     settings = {"first_order": {"tau": "0.1"}, "selective_dampening": {"selection": "1"}}.get(name, {})
-    method = build(name, SERVICE, settings)
+    method = build(name, RESOURCES, settings)
     after = method(MODEL, VARIABLES, *request(1, 16), KEY, RETAIN)
     assert jax.tree.structure(after) == jax.tree.structure(VARIABLES)
     assert any(not np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (after, VARIABLES)), strict=True))
@@ -47,11 +47,11 @@ def test_every_method_is_built_with_its_defaults_and_needs_what_it_says(name):
 
 
 def test_settings_reach_the_method():
-    built = build("neg_grad_plus", SERVICE, {"steps": "3", "weight": "0.5", "scope": "head", "batch_size": "8"})
+    built = build("neg_grad_plus", RESOURCES, {"steps": "3", "weight": "0.5", "scope": "head", "batch_size": "8"})
     direct = unlearn.neg_grad_plus(steps=3, weight=0.5, scope="head", batch_size=8)
     arguments = (MODEL, VARIABLES, *request(1, 16), KEY, RETAIN)
     assert_same_tree(built(*arguments), direct(*arguments))
-    optional = build("gradient_ascent", SERVICE, {"bound": "0.5"})
+    optional = build("gradient_ascent", RESOURCES, {"bound": "0.5"})
     assert_same_tree(optional(*arguments), unlearn.gradient_ascent(bound=0.5)(*arguments))
     assert inspect.signature(unlearn.gradient_ascent).parameters["bound"].default is None
 
@@ -69,7 +69,7 @@ def test_settings_reach_the_method():
 )
 def test_wrong_names_and_settings(name, settings, message):
     with pytest.raises(ValueError, match=message):
-        build(name, SERVICE, settings)
+        build(name, RESOURCES, settings)
 
 
 @pytest.mark.parametrize("text", ["steps", "steps=", "=3", "steps=1,steps=2"])

@@ -11,8 +11,8 @@ import scipy.special
 from overunlearn_jax import unlearn
 from overunlearn_jax.types import Split
 from overunlearn_jax.unlearn import importance, saliency_mask
+from overunlearn_jax.unlearn._scrub import distance_to_teacher
 from overunlearn_jax.unlearn.descent import MOMENTUM, NOTHING, Batch, batches
-from overunlearn_jax.unlearn.scrub import distance_to_teacher
 from tests.unlearn.small_model import CLASSES, assert_same_tree, request, softmax_regression
 
 KEY = jax.random.key(5)
@@ -176,7 +176,7 @@ def test_an_ascent_of_scrub_goes_over_all_of_a_request_that_is_no_multiple_of_th
         climbed.extend(len(step.submitted.labels) for step in steps if step.retained is NOTHING)
         return variables
 
-    monkeypatch.setattr(importlib.import_module("overunlearn_jax.unlearn.scrub"), "descend", seen)
+    monkeypatch.setattr(importlib.import_module("overunlearn_jax.unlearn._scrub"), "descend", seen)
     method = unlearn.scrub(rounds=2, ascents=1, retain_steps=1, batch_size=7)  # of 12: not 7 and none of the other 5
     method(MODEL, VARIABLES, *SUBMITTED, KEY, HELD)
     assert climbed == [6, 6]

@@ -6,14 +6,14 @@ import pytest
 
 from overunlearn_jax.training import TrainSettings
 from overunlearn_jax.types import DatasetSpec, Split
-from overunlearn_jax.unlearn import METHODS, Service, build
+from overunlearn_jax.unlearn import METHODS, Resources, build
 from overunlearn_jax.unlearn.work import count_gradients, counting
 from tests.unlearn.small_model import BOUNDS, IMAGE_SHAPE, request, small_model
 
 KEY = jax.random.key(5)
 SPEC = DatasetSpec("made up", IMAGE_SHAPE, BOUNDS, tuple("abcd"))
 RETAIN = Split(*request(7, 60), np.arange(60))
-SERVICE = Service(SPEC, Split(*request(8, 20), np.arange(20)), TrainSettings(batch_size=20, epochs=2))
+RESOURCES = Resources(SPEC, Split(*request(8, 20), np.arange(20)), TrainSettings(batch_size=20, epochs=2))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ SERVICE = Service(SPEC, Split(*request(8, 20), np.arange(20)), TrainSettings(bat
 )
 def test_counts(name, settings, expected):
     with counting() as work:
-        build(name, SERVICE, settings)(small_model(), small_model().init(KEY), *request(1, 12), KEY, RETAIN)
+        build(name, RESOURCES, settings)(small_model(), small_model().init(KEY), *request(1, 12), KEY, RETAIN)
     assert work.gradient_evaluations == expected
     assert name in METHODS
 

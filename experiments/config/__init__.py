@@ -1,0 +1,30 @@
+"""Every setting of a run and its flag: a part for each room, in a file of its own. Imports no JAX."""
+
+from experiments.config.attack import ATTACKS, AttackConfig
+from experiments.config.config import DEFAULTS, PART_OF, PARTS, SETTINGS, Config
+from experiments.config.data import DataConfig
+from experiments.config.flags import define_flags, from_flags, given
+from experiments.config.measures import MeasuresConfig
+from experiments.config.run import RunConfig
+from experiments.config.service import FIDELITIES, METHODS, ServiceConfig
+from experiments.config.victim import VictimConfig
+
+__all__ = [
+    "ATTACKS",
+    "DEFAULTS",
+    "FIDELITIES",
+    "METHODS",
+    "PARTS",
+    "PART_OF",
+    "SETTINGS",
+    "AttackConfig",
+    "Config",
+    "DataConfig",
+    "MeasuresConfig",
+    "RunConfig",
+    "ServiceConfig",
+    "VictimConfig",
+    "define_flags",
+    "from_flags",
+    "given",
+]

@@ -1,0 +1,90 @@
+"""Every setting of a run: one frozen dataclass a room, and all of them together."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.config.attack import AttackConfig
+from experiments.config.data import DataConfig
+from experiments.config.measures import MeasuresConfig
+from experiments.config.run import RunConfig
+from experiments.config.service import ServiceConfig
+from experiments.config.victim import VictimConfig
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one run, a part for each room; names of settings are unique over all parts.
+
+    The defaults are the quickstart. `of` and `replace` take settings by their names, as flags do.
+    """
+
+    run: RunConfig = field(default_factory=RunConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    victim: VictimConfig = field(default_factory=VictimConfig)
+    attack: AttackConfig = field(default_factory=AttackConfig)
+    service: ServiceConfig = field(default_factory=ServiceConfig)
+    measures: MeasuresConfig = field(default_factory=MeasuresConfig)
+
+    def __post_init__(self) -> None:
+        trained = self.victim.trained
+        if trained and (self.measures.shadows or self.service.facts.trains):
+            flag = (
+                f"--shadows={self.measures.shadows}"
+                if self.measures.shadows
+                else f"--unlearning={self.service.unlearning}"
+            )
+            raise ValueError(
+                f"--trained={trained} with {flag}: this trains models beside the victim, and how that one was "
+                "trained is not known: leave out one of the two"
+            )
+
+    @staticmethod
+    def of(**settings: Any) -> "Config":
+        """The defaults with some settings replaced. Raises ValueError for a wrong value, TypeError for a wrong name."""
+        return Config().replace(**settings)
+
+    def replace(self, **settings: Any) -> "Config":
+        """This config with some settings replaced. Raises ValueError for a wrong value, TypeError for a wrong name."""
+        unknown = sorted(settings.keys() - SETTINGS.keys())
+        if unknown:
+            raise TypeError(f"no setting is called {', '.join(unknown)}")
+        parts: dict[str, dict[str, Any]] = {}
+        for name, value in settings.items():
+            parts.setdefault(PART_OF[name], {})[name] = value
+        return dataclasses.replace(
+            self, **{part: dataclasses.replace(getattr(self, part), **own) for part, own in parts.items()}
+        )
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by its name."""
+        return {name: getattr(getattr(self, part), name) for name, part in PART_OF.items()}
+
+    def to_json(self) -> str:
+        """The settings as JSON, one a line; `from_json` reads it back."""
+        return json.dumps(self.flat(), indent=2) + "\n"
+
+    @staticmethod
+    def from_json(path: str | Path) -> "Config":
+        """Reads config.json; unknown settings are a ValueError that names them.
+
+        A file of an older version lacks the settings that came later: their defaults are what it ran with.
+        """
+        try:
+            given = dict(json.loads(Path(path).read_text()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} is no config.json: {error}") from error
+        if given.keys() - SETTINGS.keys():
+            raise ValueError(
+                f"{path} is of another version: unknown settings {sorted(given.keys() - SETTINGS.keys())}; make it "
+                "anew with flags, in another --workdir or with --force"
+            )
+        return Config.of(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
+
+
+PARTS: dict[str, Any] = {part.name: part.default_factory for part in dataclasses.fields(Config)}  # by name: its class
+PART_OF = {spec.name: part for part, kind in PARTS.items() for spec in dataclasses.fields(kind)}  # by setting
+SETTINGS = {spec.name: spec for kind in PARTS.values() for spec in dataclasses.fields(kind)}
+DEFAULTS = Config().flat()

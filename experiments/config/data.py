@@ -1,0 +1,19 @@
+"""The data set, and the two classes that a run is about."""
+
+from dataclasses import dataclass
+
+from experiments.config.fields import check_fields, setting
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The data set, and the two classes that a run is about."""
+
+    dataset: str = setting("digits", "digits, any TFDS image-classification name, a .npz file or an image folder")
+    data_dir: str = setting("", "where TFDS data sets lie; empty: TFDS's own default")
+    dataset_note: str = setting("", "what a reader has to know of this copy of the data; printed beside every number")
+    class_a: str = setting("3", "class that the unlearned samples belong to, by name or index")
+    class_b: str = setting("8", "other class: blended in, and reported as over-unlearning II")
+
+    def __post_init__(self) -> None:
+        check_fields(self)

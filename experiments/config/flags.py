@@ -1,0 +1,70 @@
+"""The config's absl flags, flat: one for each setting of every part; the only reader of FLAGS."""
+
+import dataclasses
+import typing
+from typing import Any
+
+from absl import flags
+
+from experiments.config.config import DEFAULTS, SETTINGS, Config
+from experiments.config.fields import as_typed
+from overunlearn_jax.unlearn.facts import METHOD_FACTS
+
+
+def define_flags() -> None:
+    """Defines one flag for each field of `Config`, and `--config`."""
+    flags.DEFINE_string("config", "", "config.json of an earlier run to start from; other flags override it")
+    for spec in SETTINGS.values():
+        default: Any = spec.default
+        text, choices = spec.metadata["help"], spec.metadata["choices"]
+        if choices:
+            text = f"{text} ({', '.join(choices)})"
+        if spec.metadata["of"]:
+            text = f"of --search={spec.metadata['of']}: {text}"
+        if isinstance(default, tuple):
+            flags.DEFINE_list(spec.name, [str(value) for value in default], text)
+        elif isinstance(default, bool):
+            flags.DEFINE_bool(spec.name, default, text)
+        elif isinstance(default, int):
+            flags.DEFINE_integer(spec.name, default, text)
+        elif isinstance(default, float):
+            flags.DEFINE_float(spec.name, default, text)
+        else:
+            flags.DEFINE_string(spec.name, default, text)
+
+
+def from_flags(values: flags.FlagValues) -> Config:
+    """The config that the command line asks for. Raises ValueError naming the flag that is wrong, or would be ignored.
+
+    That a method ignores --taus and --fidelity is said of the command line alone: the grid of methods and the paper's
+    studies have one for all of their configs.
+    """
+    base = Config.from_json(values.config) if values.config else Config()
+    typed = given(values)
+    config = base.replace(**typed)
+    for name in () if config.service.facts.has_rates else ("taus", "fidelity"):
+        if typed.get(name, DEFAULTS[name]) != DEFAULTS[name]:
+            methods = ", ".join(method for method, facts in METHOD_FACTS.items() if facts.has_rates)
+            raise ValueError(
+                f"--{name}={as_typed(typed[name])} is of --unlearning={methods}, and --unlearning="
+                f"{config.service.unlearning} would ignore it: leave it out, or set it back to "
+                f"{as_typed(DEFAULTS[name])}"
+            )
+    return config
+
+
+def given(values: flags.FlagValues) -> dict[str, Any]:
+    """The settings that are on the command line or in a flagfile, parsed."""
+    return {name: _parse(spec, getattr(values, name)) for name, spec in SETTINGS.items() if values[name].present}
+
+
+def _parse(spec: dataclasses.Field[Any], value: Any) -> Any:
+    if not isinstance(spec.default, tuple):
+        return value
+    kind = typing.get_args(spec.type)[0]
+    try:
+        return tuple(kind(item) for item in value)
+    except ValueError as error:
+        raise ValueError(
+            f"--{spec.name}={','.join(value)}: expected {kind.__name__} values, comma-separated"
+        ) from error

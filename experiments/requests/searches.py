@@ -1,0 +1,129 @@
+"""The searches for the decision boundary that a run may choose from, each ready to be called with samples."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.config import AttackConfig
+from overunlearn_jax.attacks import (
+    LabelOnlySettings,
+    PushResult,
+    ZooSettings,
+    check_blocks,
+    default_slots,
+    push,
+    push_by_labels,
+)
+from overunlearn_jax.audit.crafting import NEED_PUSHES
+from overunlearn_jax.black_box import BlackBox
+from overunlearn_jax.data import candidates
+from overunlearn_jax.types import DatasetSpec, Key, Split, Splits
+
+START_IMAGES = 500  # that the search by labels asks about, to begin with those that are predicted as their class
+
+OnFinished = Callable[[np.ndarray, PushResult], None]
+
+
+class Search(NamedTuple):
+    """One way to push samples."""
+
+    name: str  # "zoo" or "labels"
+    described: dict[str, Any]  # all that its results depend on, but for victim, key and samples
+    run: Callable[[BlackBox, Split, Key, OnFinished], PushResult]
+
+
+def check_search(config: AttackConfig, spec: DatasetSpec) -> None:
+    """Raises ValueError for coordinates or blocks that do not fit into the data set's images."""
+    if config.search != "zoo" or not NEED_PUSHES & set(config.attacks):
+        return
+    settings = _zoo_settings(config, spec, targeted=bool(config.target))
+    try:
+        check_blocks(settings, spec.image_shape, config.block_sizes)
+    except ValueError as error:
+        blocks = ",".join(map(str, config.block_sizes))
+        raise ValueError(f"--coordinates={config.coordinates} --block_sizes={blocks}: {error}") from error
+
+
+def search_of(config: AttackConfig, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
+    """The search that the flags ask for."""
+    if config.search == "labels":
+        return _by_labels(config, splits, class_b, target, seed)
+    return _zoo(config, splits, target)
+
+
+def _zoo_settings(config: AttackConfig, spec: DatasetSpec, *, targeted: bool) -> ZooSettings:
+    return ZooSettings(
+        bounds=spec.bounds,
+        targeted=targeted,
+        solver=config.solver,
+        space=config.space,
+        coordinates=config.coordinates,
+        step_size=config.step_size,
+        difference=config.difference,
+        one_sided=config.one_sided,
+        margin_weight=config.margin_weight,
+        kappa=config.kappa,
+        max_steps=config.max_steps,
+        max_l2=config.max_l2,
+        importance=config.importance == "on" or (config.importance == "auto" and max(spec.image_shape[:2]) > 32),
+    )
+
+
+def _zoo(config: AttackConfig, splits: Splits, target: int | None) -> Search:
+    settings = _zoo_settings(config, splits.spec, targeted=target is not None)
+    slots = config.slots or default_slots(settings.queries_per_step, budgeted=bool(config.query_budget))
+
+    def run_fn(black_box: BlackBox, samples: Split, key: Key, on_finished: OnFinished) -> PushResult:
+        targets = None if target is None else np.full(len(samples.labels), target)
+        return push(
+            black_box,
+            samples.images,
+            samples.labels,
+            settings,
+            key,
+            ids=samples.ids,
+            targets=targets,
+            block_sizes=config.block_sizes,
+            slots=slots,
+            on_finished=on_finished,
+        )
+
+    described = {**settings._asdict(), "block_sizes": config.block_sizes, "slots": slots, "target": target}
+    return Search("zoo", described, run_fn)
+
+
+def _by_labels(config: AttackConfig, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
+    settings = LabelOnlySettings(
+        splits.spec.bounds,
+        iterations=config.label_iterations,
+        directions=config.label_directions,
+        max_l2=config.max_l2,
+    )
+    if jax.process_count() > 1:
+        raise ValueError("--search=labels runs in one process: leave out --distributed")
+    start_class = class_b if target is None else target
+    pool = splits.train.images[candidates(splits.train, start_class, seed)[:START_IMAGES]]
+
+    def run_fn(black_box: BlackBox, samples: Split, key: Key, on_finished: OnFinished) -> PushResult:
+        targets = None if target is None else np.full(len(samples.labels), target)
+        across = pool[black_box.query(pool).argmax(-1) == start_class]
+        if len(across) == 0:
+            raise ValueError(
+                f"--search=labels begins with images of class {splits.spec.class_names[start_class]}, and the victim "
+                f"predicts none of {len(pool)} as that class: take another --class_b or --target"
+            )
+        return push_by_labels(
+            black_box,
+            samples.images,
+            samples.labels,
+            across[samples.ids % len(across)],
+            settings,
+            key,
+            ids=samples.ids,
+            targets=targets,
+            on_finished=on_finished,
+        )
+
+    return Search("labels", {**settings._asdict(), "start_class": start_class, "target": target, "seed": seed}, run_fn)

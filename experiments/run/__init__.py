@@ -1,0 +1,1 @@
+"""What every run shares: its workdir, progress on the terminal, processes, errors."""

@@ -1,0 +1,113 @@
+"""The files of a run in its workdir: config.json, results.jsonl, summary.md, figures, report.html, manifest.json."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+
+from experiments.config import Config
+from experiments.paper.reference_rows import paper_rows
+from experiments.run import figures
+from experiments.run.sources import changed_since
+from overunlearn_jax.files import write_bytes, write_json
+from overunlearn_jax.reporting import Judgement, Row, manifest, read_rows, summary_markdown, write_report
+
+Judge = Callable[[Sequence[Row]], Judgement]
+# Settings that change where a run's files are, not what it computes.
+PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests")
+
+
+def open_workdir(config: Config, sources: dict[str, str]) -> Path:
+    """Makes the workdir and returns the path of its results.
+
+    Refuses one that another config has filled, or other `sources` (see `sources_of`) than today's.
+    """
+    workdir = Path(config.run.workdir)
+    path, results = workdir / "config.json", workdir / "results.jsonl"
+    if config.run.force:
+        results.unlink(missing_ok=True)
+    elif path.exists() and results.exists():
+        old, new = Config.from_json(path).flat(), config.flat()
+        changed = [name for name in old if name not in PLACES and old[name] != new[name]]
+        if changed:
+            listed = ", ".join(f"{name} {old[name]} there, {new[name]} now" for name in changed)
+            raise ValueError(
+                f"{workdir} holds a run of another config ({listed}): give another --workdir, or --force to overwrite"
+            )
+        _refuse_others(config, sources)
+    elif results.exists():
+        raise ValueError(f"{results} has no config.json beside it: give another --workdir, or --force to overwrite")
+    write_bytes(path, config.replace(force=False).to_json().encode())
+    return results
+
+
+def _refuse_others(config: Config, sources: dict[str, str]) -> None:
+    """Raises ValueError where the rows were made with other code or data of the same names."""
+    path = Path(config.run.workdir) / "manifest.json"
+    noted = json.loads(path.read_text()).get("sources", {}) if path.exists() else {}
+    changed = changed_since(noted, sources)
+    if not changed:
+        return
+    listed = ", ".join(f"--{flag}={config.flat()[flag]}" for flag in changed)
+    raise ValueError(
+        f"{path.parent} holds rows that were made before {listed} changed: give another --workdir, or --force to "
+        "overwrite"
+    )
+
+
+def write_manifest(config: Config, sources: dict[str, str]) -> None:
+    """Notes what the rows to come are made with; a start that has nothing left to do keeps the old note."""
+    path = Path(config.run.workdir) / "manifest.json"
+    results = path.with_name("results.jsonl")
+    spent = json.loads(path.read_text()).get("seconds", 0.0) if path.exists() and results.exists() else 0.0
+    own = {"sources": sources} if sources else {}
+    write_json(path, manifest(device=_device(), seeds=config.run.seeds, seconds=spent, **own))
+
+
+def note_seconds(config: Config, seconds: float) -> None:
+    """Adds the seconds that a finished seed took to the note; what a killed one took is lost."""
+    path = Path(config.run.workdir) / "manifest.json"
+    noted = json.loads(path.read_text())
+    write_json(path, noted | {"seconds": noted["seconds"] + seconds})
+
+
+def finished_cells(results: Path) -> set[str]:
+    """Names of the cells that need not run again."""
+    return {row["cell"] for row in read_rows(results)} if results.exists() else set()
+
+
+def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> Path:
+    """Writes summary.md, the figures and report.html from the rows; returns the report's path."""
+    workdir = results.parent
+    rows = read_rows(results)
+    judgement = judge(rows) if judge else None
+    title = judgement.service if judgement else config.run.experiment
+    shown, pictures = figures.draw(config, rows, judgement)
+    described = json.loads((workdir / "manifest.json").read_text())
+    notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]
+    text = summary_markdown(
+        rows,
+        title=title,
+        command=described["command"],
+        notes=notes,
+        reference_rows=paper_rows(config),
+        judgement=judgement,
+        pictures=pictures,
+    )
+    write_bytes(workdir / "summary.md", text.encode())
+    return write_report(
+        workdir / "report.html",
+        rows,
+        shown,
+        described,
+        config.flat(),
+        title,
+        reference_rows=paper_rows(config),
+        judgement=judgement,
+    )
+
+
+def _device() -> str:
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind}"

@@ -1,0 +1,28 @@
+"""What a run is made of beside its flags: a user's own code and data, which may change under the same names."""
+
+from experiments.config import Config
+from experiments.victims.trained import load_trained
+from overunlearn_jax import data
+from overunlearn_jax.services.fingerprint import weights_digest
+from overunlearn_jax.user_code import source_digest
+
+
+def sources_of(config: Config) -> dict[str, str]:
+    """Digests of the user's own code and data, by the flag that names them; empty where all is this package's.
+
+    Weights that were trained elsewhere count, whatever loads them. Code counts with the source files of the named
+    module and of the function itself: helpers that they import are not seen. Data count where they are a path; a data
+    set's name stands for its version.
+    """
+    named = {"unlearning": config.service.unlearning, "model": config.victim.model}
+    found = {flag: source_digest(name, f"--{flag}=") for flag, name in named.items() if ":" in name}
+    if config.victim.trained:
+        found["trained"] = weights_digest(load_trained(config.victim.trained))
+    if data.is_path(config.data.dataset):
+        found["dataset"] = data.digest(data.load(config.data.dataset, seed=config.run.seeds[0]))
+    return found
+
+
+def changed_since(noted: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The flags whose code or data are others than those noted; what was not noted then may be anything."""
+    return [flag for flag, digest in now.items() if noted.get(flag, digest) != digest]

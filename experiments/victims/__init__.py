@@ -1,0 +1,1 @@
+"""Trained victims on disk: found again by all that decides their weights."""

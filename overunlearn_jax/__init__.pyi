@@ -1,0 +1,27 @@
+from .attacks import ZooSettings, blend, push
+from .black_box import BlackBox
+from .data import load
+from .evaluation import evaluate
+from .models import Model, predict_fn, pure_model, resnet, vgg
+from .training import TrainSettings, fit
+from .types import Variables
+from .unlearn import fine_tuning, first_order
+
+__all__ = [
+    "BlackBox",
+    "Model",
+    "TrainSettings",
+    "Variables",
+    "ZooSettings",
+    "blend",
+    "evaluate",
+    "fine_tuning",
+    "first_order",
+    "fit",
+    "load",
+    "predict_fn",
+    "pure_model",
+    "push",
+    "resnet",
+    "vgg",
+]

@@ -1,0 +1,1 @@
+"""Audits: rows in, claims out."""

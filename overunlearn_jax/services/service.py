@@ -1,0 +1,99 @@
+"""The wall around what is attacked and audited: all that a pipeline, or an audit, knows of a victim.
+
+service = ou.service(spec=spec, predict=my_predict, forget=my_forget, reset=my_reset)     # any framework
+with service.after([Request(images, labels)], key) as left:                               # it has forgotten them
+    left.predict(test_images)
+                                                                                          # and is itself again
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from overunlearn_jax.models import Model
+from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Request, Variables
+
+
+class Variant(NamedTuple):
+    """One way of a service to forget."""
+
+    fidelity: str  # a reading of the paper, a key of `unlearn.FIDELITIES`; "none" for a method that has none
+    tau: float | None  # its rate; None for a method without one
+
+
+ONLY = Variant("none", None)  # of a service that forgets in one way
+
+
+class Deletion(NamedTuple):
+    """What a service says of a deletion that it has carried out."""
+
+    seconds: float  # wall time of forgetting alone; that of variants made in one call is shared out
+    matched_ids: np.ndarray | None = None  # shape=(n,), dtype=int64: `Split.ids` it took each image for; None: unsaid
+    gradient_evaluations: int | None = None  # None: nobody counted
+    diverged: str = ""  # why no model is left; empty: there is one
+
+
+class After(NamedTuple):
+    """A service once it has forgotten; valid inside the `with` block that gave it."""
+
+    deletion: Deletion
+    predict: PredictFn | None  # None: the deletion diverged, and nothing is left to ask
+    variables: Variables | None = None  # of a service that offers its weights
+
+
+class Service(Protocol):
+    """What is attacked and audited."""
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """The images that it takes, and its classes."""
+
+    @property
+    def predict(self) -> PredictFn:
+        """(n, h, w, c) to (n, k); a `jax.tree_util.Partial` for a JAX model, so that attacks stay fused."""
+
+    def after(self, requests: Sequence[Request], key: Key) -> AbstractContextManager[After]:
+        """The service once it has forgotten these requests, in order; leaving the block brings it back."""
+
+
+@runtime_checkable
+class Sweep(Protocol):
+    """A service that forgets in several ways at once, such as with several rates, which share a gradient."""
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The ways, in their order."""
+
+    def after_each(self, requests: Sequence[Request], key: Key) -> AbstractContextManager[Mapping[Variant, After]]:
+        """`Service.after` for every variant."""
+
+
+@runtime_checkable
+class HasWeights(Protocol):
+    """A service that offers its weights: relearning and gradients can be measured."""
+
+    @property
+    def model(self) -> Model:
+        """Of `variables`."""
+
+    @property
+    def variables(self) -> Variables:
+        """As deployed."""
+
+
+def variants_of(service: Service) -> tuple[Variant, ...]:
+    """The ways in which a service forgets."""
+    return service.variants if isinstance(service, Sweep) else (ONLY,)
+
+
+@contextmanager
+def after_each(service: Service, requests: Sequence[Request], key: Key) -> Iterator[Mapping[Variant, After]]:
+    """The service after the requests, for every variant; leaving the block brings it back."""
+    if isinstance(service, Sweep):
+        with service.after_each(requests, key) as left:
+            yield left
+        return
+    with service.after(requests, key) as only:
+        yield {ONLY: only}

@@ -1,0 +1,1 @@
+"""Intervals over seeds, and how many seeds a question needs."""

@@ -1,0 +1,1 @@
+"""How well a changed request hides: pixel distances, SSIM, LPIPS, labels."""

@@ -1,0 +1,54 @@
+from ._fine_tuning import fine_tuning, random_other_labels
+from ._first_order import first_order, gradient_difference, sweep_tau
+from ._gradient_ascent import gradient_ascent
+from ._influence import influence
+from ._neg_grad_plus import neg_grad_plus
+from ._random_labels import random_labels
+from ._retain_tuning import retain_tuning
+from ._salun import saliency_mask, salun
+from ._scrub import scrub
+from .call import UnlearnFn
+from .dampening import importance, selective_dampening
+from .exact import retrain
+from .fidelity import FIDELITIES, Fidelity
+from .matching import match_samples, without
+from .partition import merge_params, parameter_paths, partition_params
+from .registry import METHODS, Method, Resources, build, read_settings, user_method
+from .replacements import REPLACEMENTS, replacement_images
+from .transforms import first_order_transform
+
+__all__ = [
+    "FIDELITIES",
+    "METHODS",
+    "REPLACEMENTS",
+    "Fidelity",
+    "Method",
+    "Resources",
+    "UnlearnFn",
+    "build",
+    "fine_tuning",
+    "first_order",
+    "first_order_transform",
+    "gradient_ascent",
+    "gradient_difference",
+    "importance",
+    "influence",
+    "match_samples",
+    "merge_params",
+    "neg_grad_plus",
+    "parameter_paths",
+    "partition_params",
+    "random_labels",
+    "random_other_labels",
+    "read_settings",
+    "replacement_images",
+    "retain_tuning",
+    "retrain",
+    "saliency_mask",
+    "salun",
+    "scrub",
+    "selective_dampening",
+    "sweep_tau",
+    "user_method",
+    "without",
+]
