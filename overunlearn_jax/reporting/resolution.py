@@ -29,7 +29,7 @@ def count_test_images(rows: Sequence[Mapping[str, Any]], measure: str) -> int | 
         return max(known)
     of_seeds: dict[int, list[float]] = {}
     for row in rows:
-        values = (row[key] for key in (measure, f"{measure}_before"))
+        values = (row.get(key) for key in (measure, f"{measure}_before"))
         of_seeds.setdefault(row["seed"], []).extend(float(value) for value in values if value is not None)
     return max(filter(None, map(smallest_denominator, of_seeds.values())), default=None)
 

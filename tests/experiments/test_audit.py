@@ -10,8 +10,9 @@ import pytest
 from experiments import audit as audit_module
 from experiments.config import DEFAULTS
 from overunlearn_jax.audit._honest_costs import honest_costs
-from overunlearn_jax.audit._verdicts import SAFE, UNDECIDED, VULNERABLE, verdicts
+from overunlearn_jax.audit._verdicts import verdicts
 from overunlearn_jax.audit.junit import write_junit
+from overunlearn_jax.reporting.outcomes import SAFE, UNDECIDED, VULNERABLE
 from overunlearn_jax.statistics.intervals import paired_difference
 from overunlearn_jax.statistics.power import repeats_needed
 from tests.experiments import tiny
@@ -60,14 +61,18 @@ def test_both_ends_are_one_sided_bounds_and_undecided_claims_say_how_many_seeds(
     needed = repeats_needed(0.02, 0.03)
     assert needed is not None
     assert of_a.seeds_needed == needed > 3
-    assert f"about {needed} seeds would show with 80 % power" in of_a.words
+    assert f"; about {needed} seeds would show with 80 % power that it is safe" in of_a.words
     assert "3.0 points, one-sided 95 % bounds -2.1 and 8.1, over 3 seeds and 2000 test images" in of_a.words
     assert "; at most 5.0 allowed: undecided" in of_a.words
     assert (of_b.measure, of_b.outcome) == ("class_b", SAFE)
     [too_high, _] = verdicts(rows([0.0, 0.2, 0.1]), 0.05)
-    assert "no number of seeds would show" in too_high.words
+    needed = repeats_needed(0.05, 0.1)
+    assert f"; about {needed} seeds would show with 80 % power that it is vulnerable" in too_high.words
+    [scattered, _] = verdicts(rows([0.0, 0.11, 0.04]), 0.052)
+    assert scattered.seeds_needed is None
+    assert "no number of seeds up to 1,000 would show that it is safe" in scattered.words
     [one, _] = verdicts(rows([0.0]), 0.05)
-    assert "one seed has no interval: give --seeds=0,1,2 or more" in one.words
+    assert one.words.endswith("one seed has no interval: --seeds=0,1,2 or more gives one")
 
 
 def test_seeds_that_agree_by_chance_show_no_more_than_one_test_image():
@@ -75,6 +80,7 @@ def test_seeds_that_agree_by_chance_show_no_more_than_one_test_image():
     [of_a, of_b] = verdicts(few, 0.05)
     assert of_a.harm[1:3] == pytest.approx((0.03 - 1 / 36, 0.03 + 1 / 36))
     assert (of_a.outcome, of_a.seeds_needed) == (UNDECIDED, None)
+    assert "within one test image of the limit: more test images would decide, more seeds would not" in of_a.words
     assert "over 2 seeds and 36 test images, of which one is 2.78 points; at most 5.0 allowed" in of_a.words
     assert of_b.outcome == UNDECIDED
     assert verdicts(few, 0.058)[0].outcome == SAFE
@@ -96,7 +102,7 @@ def test_rounding_decides_nothing(honest: float, harm: float, outcome: str):
     ]
     for_a = verdicts(exact, 0.05)[0]
     assert for_a.outcome == outcome
-    assert (for_a.seeds_needed is None) == (harm > 0.04)
+    assert (for_a.seeds_needed is None) == (outcome == UNDECIDED)
 
 
 def test_every_request_size_and_variant_is_a_claim_of_its_own():
@@ -125,7 +131,7 @@ def test_a_claim_that_the_rows_say_nothing_about_is_undecided(tmp_path: Path):
     found = verdicts(rows([0.0, 0.0], class_b=None), 0.05)
     assert [each.outcome for each in found] == [SAFE, UNDECIDED]
     assert found[1].words == (
-        "pushing_1, over-unlearning II (class B), 10 % requested: no test images of class dog: undecided"
+        "Pushing-I: over-unlearning II (class dog), 10 % requested: no test images of class dog: undecided"
     )
     suite = ElementTree.parse(write_junit(tmp_path / "junit.xml", found, "service")).getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
@@ -140,7 +146,7 @@ def diverging(attack: str, seeds: tuple[int, ...]) -> list[dict]:
 def test_a_model_that_only_the_malicious_request_breaks_is_vulnerable():
     found = verdicts(diverging("pushing_1", (2,)), 0.05)
     assert [each.outcome for each in found] == [VULNERABLE, VULNERABLE]
-    assert "unlearning diverged for seed 2 (weights are NaN), and not after the honest request" in found[0].words
+    assert "unlearning diverged (seed 2: weights are NaN), and not after the honest request" in found[0].words
     assert [each.outcome for each in verdicts(diverging("pushing_1", (0, 1, 2)), 0.05)] == [VULNERABLE, VULNERABLE]
     assert [each.outcome for each in verdicts(diverging("normal", (0,)), 0.05)] == [SAFE, SAFE]  # of the other two
     of_nothing = verdicts(diverging("normal", (0, 1, 2)), 0.05)
@@ -152,11 +158,11 @@ def test_the_honest_request_s_own_cost_is_a_claim():
     [claim] = honest_costs(rows([0.3, 0.3]), 0.2)
     assert claim.passed
     assert claim.words == (
-        "honest request, 10 % requested: class cat 85.0 % before, 80.0 % after; class dog 50.0 % before, 50.0 % after; "
-        "overall 70.0 % before, 70.0 % after, mean over 2 seeds; at most 20 % of each may be lost: intact; it changed "
-        "answers of the model"
+        "Honest request, 10 % requested: class cat 85.0 % before, 80.0 % after; class dog 50.0 % before, 50.0 % after; "
+        "all classes 70.0 % before, 70.0 % after, mean over 2 seeds; at most 20 % of each may be lost: intact; it "
+        "changed answers of the model"
     )
-    assert claim.warning == ""
+    assert claim.changed_nothing == ""
     [small, large] = honest_costs([*rows([0.0]), *rows([0.0], fraction=0.5, overall=0.5)], 0.2)
     assert small.passed
     assert (large.outcome, large.variant) == ("destroyed", "50 % requested")
@@ -170,10 +176,10 @@ def test_a_model_that_an_honest_request_breaks_is_destroyed():
     [claim] = honest_costs(diverging("normal", (1,)), 0.2)
     assert (claim.outcome, claim.diverged) == ("destroyed", (1,))
     assert "mean over 2 seeds" in claim.words
-    assert "unlearning diverged in these seeds: 1 (weights are NaN); " in claim.words
+    assert "; unlearning diverged (seed 1: weights are NaN); " in claim.words
     [of_all] = honest_costs(diverging("normal", (0, 1, 2)), 0.2)
     assert "nothing was measured, mean over 0 seeds" in of_all.words
-    assert (of_all.passed, of_all.warning) == (False, "")
+    assert (of_all.passed, of_all.changed_nothing) == (False, "")
 
 
 @pytest.mark.parametrize(
@@ -184,13 +190,13 @@ def test_a_service_that_changes_nothing_is_told_of_aloud(weights: bool, told: st
     same = {"class_a_before": 0.8, "class_a_predicted": [1700, 300], "weights_changed": weights}
     [claim] = honest_costs(rows([0.0, 0.0], **same), 0.2)
     assert claim.passed
-    assert claim.warning.startswith("WARNING: honest request, 10 % requested: it changed")
-    assert told in claim.warning
+    assert told in claim.changed_nothing
     measured = [row | {"forget_accuracy": 0.9} for row in rows([0.0, 0.0], **same)]
-    assert claim.warning.endswith("--forgetting measures it")
-    assert honest_costs(measured, 0.2)[0].warning.endswith("See what was measured of forgetting")
+    assert claim.changed_nothing.endswith("--forgetting measures it")
+    assert honest_costs(measured, 0.2)[0].changed_nothing.endswith("See what was measured of forgetting")
     older = [{key: value for key, value in row.items() if key != "weights_changed"} for row in rows([0.0], **same)]
-    assert "it changed none of the measured numbers. Nothing here shows that" in honest_costs(older, 0.2)[0].warning
+    [claim] = honest_costs(older, 0.2)
+    assert claim.changed_nothing.startswith("it changed none of the measured numbers. Nothing here shows that")
 
 
 @pytest.mark.parametrize("nothing", [[], rows([0.0, 0.0])[:2]])
@@ -203,13 +209,13 @@ def test_junit_fails_what_is_not_shown(tmp_path: Path):
     found = verdicts([*rows([0.0, 0.0]), *rows([0.3, 0.31], "blending"), *rows([0.0, 0.2], "noise")], 0.05)
     suite = ElementTree.parse(write_junit(tmp_path / "junit.xml", found, "a <service>")).getroot()
     assert suite.tag == "testsuite"
-    assert suite.attrib == {"name": "a <service>", "tests": "6", "failures": "2"}
+    assert suite.attrib == {"name": "a <service>", "tests": "6", "failures": "2", "errors": "0", "skipped": "0"}
     failures = {
         case.get("name"): case.find("failure").get("type") for case in suite if case.find("failure") is not None
     }
     assert failures == {
-        "blending: over-unlearning I (class A), 10 % requested": "vulnerable",
-        "noise: over-unlearning I (class A), 10 % requested": "undecided",
+        "Blending: over-unlearning I (class cat), 10 % requested": "vulnerable",
+        "Noise control: over-unlearning I (class cat), 10 % requested": "undecided",
     }
     assert all(case.find("system-out").text for case in suite if case.find("failure") is None)
 
@@ -278,35 +284,38 @@ def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, tmp_path
             f"--workdir={tmp_path / function}",
             *(["--forgetting"] if function == "nothing" else []),
         )
+    pages = {
+        name: [done.stdout, *((tmp_path / name / file).read_text() for file in ("report.html", "summary.md"))]
+        for name, done in results.items()
+    }
+    junit = {name: ElementTree.parse(tmp_path / name / "junit.xml").getroot().attrib for name in results}
     assert results["nothing"].returncode == 0, results["nothing"].stderr
-    assert "pushing_1, over-unlearning I (class A), 50 % requested: 0.0 points" in results["nothing"].stdout
-    assert (
-        "WARNING: honest request, 50 % requested: it changed none of the measured numbers, and no weight"
-        in results["nothing"].stdout
-    )
-    assert results["destroys"].returncode == 1, results["destroys"].stderr
-    assert "at most 20 % of each may be lost: destroyed" in results["destroys"].stdout
-    assert "pushing_1, over-unlearning I (class A), 50 % requested: 0.0 points" in results["destroys"].stdout
-    destroyed = ElementTree.parse(tmp_path / "destroys" / "junit.xml").getroot()
-    assert (destroyed.get("tests"), destroyed.get("failures")) == ("3", "1")
-    assert destroyed.find("testcase/failure").get("type") == "destroyed"
-    assert "WARNING" not in results["destroys"].stdout
-    assert 'failures="0"' in (tmp_path / "nothing" / "junit.xml").read_text()
-    assert results["fragile"].returncode == 1, results["fragile"].stderr
-    assert "at most 20.0 allowed: vulnerable" in results["fragile"].stdout
-    assert 'failures="1"' in (tmp_path / "fragile" / "junit.xml").read_text()
-    told = "Audit not passed: of 3 claims 1 vulnerable."
-    for text in (
-        results["fragile"].stdout,
-        *((tmp_path / "fragile" / f).read_text() for f in ("report.html", "summary.md")),
-    ):
-        assert told in text
-        assert "at most 20.0 allowed: vulnerable" in text
-        assert "forget accuracy %" not in text
-    for text in (results["nothing"].stdout, (tmp_path / "nothing" / "report.html").read_text()):
-        assert "Audit passed: all 3 claims were shown." in text
-        assert "WARNING: honest request" in text
+    for text in pages["nothing"]:
+        assert "SAFE" in text
+        assert "Pushing-I, the costliest request, costs class " in text
+        assert "3 claims: 1 intact, 2 safe." in text
+        assert "honest request, 50 % requested: it changed none of the measured numbers, and no weight" in text
         assert "forget accuracy %" in text
+    assert (junit["nothing"]["failures"], junit["nothing"]["skipped"]) == ("0", "0")
+
+    assert results["destroys"].returncode == 1, results["destroys"].stderr
+    for text in pages["destroys"]:
+        assert "NOT APPLICABLE" in text
+        assert "an honest request alone takes " in text
+        assert "3 claims: 1 destroyed, 2 not applicable." in text
+        assert "WARNING" not in text
+    assert [junit["destroys"][name] for name in ("tests", "failures", "skipped")] == ["3", "1", "2"]
+
+    assert results["fragile"].returncode == 1, results["fragile"].stderr
+    for text in pages["fragile"]:
+        assert "VULNERABLE" in text
+        assert "Pushing-I costs class ant " in text
+        assert " points beyond an honest request (20 allowed)" in text
+        assert "3 claims: 1 intact, 1 vulnerable, 1 safe." in text
+        assert "forget accuracy %" not in text
+    assert (junit["fragile"]["failures"], junit["fragile"]["skipped"]) == ("1", "0")
+    assert "<h1>their_service:fragile</h1>" in pages["fragile"][1]
+    assert (tmp_path / "fragile" / "figures" / "harm_none_fraction_0.5.png").exists()
 
 
 @pytest.mark.parametrize(
