@@ -74,11 +74,11 @@ def _audit(unexpected: list[str]) -> int:
     config = _config(unexpected)
     processes.join(flags.FLAGS)
     from experiments.pipeline import run
-    from overunlearn_jax.audit.judging import (  # after the flags: --help and wrong flags answer at once
+    from overunlearn_jax.auditing.judging import (  # after the flags: --help and wrong flags answer at once
         forgetting_tables,
         judge,
     )
-    from overunlearn_jax.audit.junit import write_junit
+    from overunlearn_jax.auditing.junit import write_junit
     from overunlearn_jax.reporting import read_rows
 
     judge_fn = functools.partial(judge, most=flags.FLAGS.max_over_unlearning, most_honest=flags.FLAGS.max_honest_cost)

@@ -56,9 +56,10 @@ def _run(config: Config) -> Pages:
         return methods_suite.run(_plan(config), flags.FLAGS.scale, command)
     if suite.is_of_the_paper(config.run.experiment):
         return suite.run(_plan(config), config.run.experiment, flags.FLAGS.scale, command)
+    from experiments.paper.reference_rows import paper_rows
     from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
 
-    report = run(config)
+    report = run(config, reference_rows=paper_rows(config))
     return Pages(report.with_name("summary.md"), report)
 
 

@@ -1,4 +1,5 @@
 from .attacks import ZooSettings, blend, push
+from .auditing._audit import audit
 from .black_box import BlackBox
 from .data import load
 from .evaluation import evaluate
@@ -13,6 +14,7 @@ __all__ = [
     "TrainSettings",
     "Variables",
     "ZooSettings",
+    "audit",
     "blend",
     "evaluate",
     "fine_tuning",

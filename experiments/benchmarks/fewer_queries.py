@@ -17,6 +17,7 @@ from absl import app, flags, logging
 from experiments import pipeline
 from experiments.config import Config
 from experiments.config import flags as config_flags
+from experiments.paper.reference_rows import paper_rows
 from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import Row, read_rows
@@ -61,7 +62,7 @@ def run_way(base: Config, name: str) -> list[Row]:
     """The rows of one way; finished ones are found."""
     workdir = Path(base.run.workdir) / _slug(name)
     config = base.replace(**WAYS[name], workdir=str(workdir), experiment=f"fewer queries: {name}")
-    pipeline.run(config)
+    pipeline.run(config, reference_rows=paper_rows(config))
     return read_rows(workdir / "results.jsonl")
 
 

@@ -46,8 +46,8 @@ def from_flags(values: flags.FlagValues) -> Config:
         if typed.get(name, DEFAULTS[name]) != DEFAULTS[name]:
             methods = ", ".join(method for method, facts in METHOD_FACTS.items() if facts.has_rates)
             raise ValueError(
-                f"--{name}={as_typed(typed[name])} is of --unlearning={methods}, and --unlearning="
-                f"{config.service.unlearning} would ignore it: leave it out, or set it back to "
+                f"--{name}={as_typed(typed[name])} is of --unlearning={methods}, and {config.service.name} "
+                f"would ignore it: leave it out, or set it back to "
                 f"{as_typed(DEFAULTS[name])}"
             )
     return config

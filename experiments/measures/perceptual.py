@@ -1,7 +1,7 @@
 """LPIPS, where the flags ask for it."""
 
 from experiments.config import MeasuresConfig
-from overunlearn_jax.audit.rows import Perceptual
+from overunlearn_jax.auditing.rows import Perceptual
 from overunlearn_jax.stealth import lpips
 from overunlearn_jax.types import DatasetSpec
 

@@ -13,6 +13,7 @@ from absl import flags
 
 from experiments.config import Config
 from experiments.methods.grid import LADDERS, all_runs, run_config
+from experiments.paper.reference_rows import paper_rows
 from experiments.run.processes import is_first
 from experiments.suites.places import Pages, places_and_overrides
 
@@ -48,7 +49,7 @@ def run(configs: dict[str, Config], scale: str, command: str) -> Pages:
     for number, (name, config) in enumerate(configs.items(), start=1):
         if is_first():
             print(f"[{number}/{len(configs)}] {name}", flush=True)
-        run_one(config, memo=memo)
+        run_one(config, memo=memo, reference_rows=paper_rows(config))
         if is_first():
             write(folder, pages.text, f"Unlearning methods and malicious requests, scale {scale}", command)
     return pages

@@ -13,6 +13,7 @@ from absl import flags
 
 from experiments.config import Config
 from experiments.paper.exhibits import EXHIBITS, studies_of
+from experiments.paper.reference_rows import paper_rows
 from experiments.paper.studies import SCALES, STUDIES, study_config
 from experiments.run.processes import is_first
 from experiments.suites import costs
@@ -64,7 +65,7 @@ def run(configs: dict[str, Config], experiment: str, scale: str, command: str) -
             print(f"[{number}/{len(configs)}] {study}", flush=True)
         rows = Path(config.run.workdir) / "results.jsonl"
         before = rows.read_bytes() if rows.exists() else b""
-        run_study(config)
+        run_study(config, reference_rows=paper_rows(config))
         # After every run that found something, so that one that fails later takes nothing away.
         if is_first() and (rows.read_bytes() != before or number == len(configs)):
             report.write(experiment, folder, pages, f"The paper's tables and figures at scale {scale}", command)

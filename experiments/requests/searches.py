@@ -16,7 +16,7 @@ from overunlearn_jax.attacks import (
     push,
     push_by_labels,
 )
-from overunlearn_jax.audit.crafting import NEED_PUSHES
+from overunlearn_jax.auditing.crafting import NEED_PUSHES
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import candidates
 from overunlearn_jax.types import DatasetSpec, Key, Split, Splits

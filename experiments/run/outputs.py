@@ -7,11 +7,10 @@ from pathlib import Path
 import jax
 
 from experiments.config import Config
-from experiments.paper.reference_rows import paper_rows
 from experiments.run import figures
-from experiments.run.sources import changed_since
 from overunlearn_jax.files import write_bytes, write_json
 from overunlearn_jax.reporting import Judgement, Row, manifest, read_rows, summary_markdown, write_report
+from overunlearn_jax.reporting.table import ReferenceRow
 
 Judge = Callable[[Sequence[Row]], Judgement]
 # Settings that change where a run's files are, not what it computes.
@@ -77,7 +76,9 @@ def finished_cells(results: Path) -> set[str]:
     return {row["cell"] for row in read_rows(results)} if results.exists() else set()
 
 
-def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> Path:
+def write_outputs(
+    config: Config, results: Path, judge: Judge | None = None, reference_rows: Sequence[ReferenceRow] = ()
+) -> Path:
     """Writes summary.md, the figures and report.html from the rows; returns the report's path."""
     workdir = results.parent
     rows = read_rows(results)
@@ -91,7 +92,7 @@ def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> 
         title=title,
         command=described["command"],
         notes=notes,
-        reference_rows=paper_rows(config),
+        reference_rows=reference_rows,
         judgement=judgement,
         pictures=pictures,
     )
@@ -103,7 +104,7 @@ def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> 
         described,
         config.flat(),
         title,
-        reference_rows=paper_rows(config),
+        reference_rows=reference_rows,
         judgement=judgement,
     )
 
@@ -111,3 +112,8 @@ def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> 
 def _device() -> str:
     devices = jax.devices()
     return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def changed_since(noted: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The flags whose code or data are others than those noted; what was not noted then may be anything."""
+    return [flag for flag, digest in now.items() if noted.get(flag, digest) != digest]

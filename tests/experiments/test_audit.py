@@ -9,9 +9,9 @@ import pytest
 
 from experiments import audit as audit_module
 from experiments.config import DEFAULTS
-from overunlearn_jax.audit._honest_costs import honest_costs
-from overunlearn_jax.audit._verdicts import verdicts
-from overunlearn_jax.audit.junit import write_junit
+from overunlearn_jax.auditing._honest_costs import honest_costs
+from overunlearn_jax.auditing._verdicts import verdicts
+from overunlearn_jax.auditing.junit import write_junit
 from overunlearn_jax.reporting.outcomes import SAFE, UNDECIDED, VULNERABLE
 from overunlearn_jax.statistics.intervals import paired_difference
 from overunlearn_jax.statistics.power import repeats_needed

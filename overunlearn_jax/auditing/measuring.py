@@ -1,13 +1,13 @@
 """What is measured of a service before and after each request, as rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import numpy as np
 
-from overunlearn_jax.audit.crafting import AttackerSamples, Classes, RequestSettings
-from overunlearn_jax.audit.rows import (
+from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, RequestSettings
+from overunlearn_jax.auditing.rows import (
     Cell,
     Perceptual,
     ServiceLabels,
@@ -16,6 +16,7 @@ from overunlearn_jax.audit.rows import (
     describe_settings,
 )
 from overunlearn_jax.evaluation import evaluate, evaluate_all, rightly_predicted
+from overunlearn_jax.reporting import Row
 from overunlearn_jax.services.service import After, HasWeights, Service, Variant
 from overunlearn_jax.types import Metrics, PredictFn, Split, Splits, UnlearningRequest, Variables
 
@@ -24,14 +25,16 @@ class Baseline(NamedTuple):
     """A service before any request."""
 
     test: Metrics
-    training: Metrics
+    training: Metrics | None  # None: not asked about, since a service that is no local model answers for every image
     right: Split  # test samples of class A that it predicts rightly
 
 
 def baseline(service: Service, splits: Splits, class_a: int) -> Baseline:
-    """Asks the service about all test and training images."""
-    classes = splits.spec.num_classes
-    test, training = (evaluate(service.predict, split, classes) for split in (splits.test, splits.train))
+    """Asks the service about all test images, and a local model about the training images, too."""
+    classes, training = splits.spec.num_classes, None
+    test = evaluate(service.predict, splits.test, classes)
+    if isinstance(service.predict, jax.tree_util.Partial):
+        training = evaluate(service.predict, splits.train, classes)
     return Baseline(test, training, rightly_predicted(service.predict, splits.test, class_a))
 
 
@@ -74,7 +77,7 @@ class Meter:
         described: Mapping[str, Any],
         request: UnlearningRequest,
         left: Mapping[Variant, After],
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[Row]:
         """A row for each cell of one request, which `describe` has described.
 
         Null where the deletion diverged and nothing was left to measure.
@@ -87,7 +90,8 @@ class Meter:
             measured, own = after.get(cell.name), left[cell.variant]
             because = own.deletion.diverged or "its answers are not finite"
             whole = own if measured is not None else None
-            yield (
+            yield cast(
+                Row,
                 describe_settings(self._labels, self._settings, spec, self._classes, cell)
                 | dict(described)
                 | accuracies(self._before.test, self._before.training, measured, right.get(cell.name), self._classes)
@@ -96,7 +100,7 @@ class Meter:
                 | {"weights_changed": self._changed(whole)}
                 | {"gradient_evaluations": own.deletion.gradient_evaluations}
                 | {"seconds_unlearn": own.deletion.seconds}
-                | ({"diverged": True, "diverged_because": because} if measured is None else {})
+                | ({"diverged": True, "diverged_because": because} if measured is None else {}),
             )
 
     def _evaluate(self, models: dict[str, PredictFn], split: Split) -> dict[str, Metrics | None]:

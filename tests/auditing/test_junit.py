@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from overunlearn_jax.audit.junit import write_junit
+from overunlearn_jax.auditing.junit import write_junit
 from overunlearn_jax.reporting.outcomes import INTACT, NOT_APPLICABLE, SAFE, UNDECIDED, VULNERABLE
 from tests.reporting.example_claims import ExampleClaim, honest
 

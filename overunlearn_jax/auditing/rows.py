@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from overunlearn_jax.attacks import PushResult
-from overunlearn_jax.audit.crafting import AttackerSamples, Classes, RequestSettings
+from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, RequestSettings
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.services.service import Variant
 from overunlearn_jax.stealth.pixels import SSIM_WINDOW, from_8_bits, l2_distances, label_agreement, ssim, to_8_bits
@@ -107,7 +107,7 @@ def describe_request(
 
 
 def accuracies(
-    before: Metrics, training: Metrics, after: Metrics | None, after_right: Metrics | None, classes: Classes
+    before: Metrics, training: Metrics | None, after: Metrics | None, after_right: Metrics | None, classes: Classes
 ) -> dict[str, Any]:
     """Test accuracy before and after unlearning; null for a class without test images, and after it diverged.
 
@@ -130,7 +130,7 @@ def accuracies(
 
     counts = None if after_right is None else after_right.predicted_counts[classes.a].tolist()
     others = {
-        "overall_train_before": training.overall,
+        "overall_train_before": None if training is None else training.overall,
         "class_b_test_images": int(before.predicted_counts[classes.b].sum()),
         "class_a_right_predicted": counts,
         "per_class": None if after is None else [known(value) for value in after.per_class],

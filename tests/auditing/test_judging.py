@@ -4,9 +4,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from overunlearn_jax.audit._verdicts import verdicts
-from overunlearn_jax.audit.judging import judge
-from overunlearn_jax.audit.junit import write_junit
+from overunlearn_jax.auditing._verdicts import verdicts
+from overunlearn_jax.auditing.judging import judge
+from overunlearn_jax.auditing.junit import write_junit
 from overunlearn_jax.reporting.outcomes import NOT_APPLICABLE, VULNERABLE
 from tests.experiments.test_audit import diverging, rows
 

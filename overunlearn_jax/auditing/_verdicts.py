@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from overunlearn_jax.attack_names import attack_name
-from overunlearn_jax.audit._honest_costs import Row, by_variant
+from overunlearn_jax.auditing._honest_costs import Row, by_variant
 from overunlearn_jax.reporting._summarise import NO_INTERVAL, finest, within_possible_harm
 from overunlearn_jax.reporting.harm import OTHER, REQUESTED, HarmLine
 from overunlearn_jax.reporting.outcomes import NOT_APPLICABLE, SAFE, UNDECIDED, VULNERABLE, tone

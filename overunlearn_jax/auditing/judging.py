@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from tabulate import tabulate
 
 from overunlearn_jax.attack_names import HONEST, attack_name
-from overunlearn_jax.audit._honest_costs import NOTHING_LEFT, HonestCost, Row, by_variant, honest_costs
-from overunlearn_jax.audit._verdicts import Verdict, verdicts
+from overunlearn_jax.auditing._honest_costs import NOTHING_LEFT, HonestCost, Row, by_variant, honest_costs
+from overunlearn_jax.auditing._verdicts import Verdict, verdicts
 from overunlearn_jax.reporting import Claim, Judgement, forgetting_table
 from overunlearn_jax.reporting.outcomes import DESTROYED, VULNERABLE
 

@@ -21,8 +21,3 @@ def sources_of(config: Config) -> dict[str, str]:
     if data.is_path(config.data.dataset):
         found["dataset"] = data.digest(data.load(config.data.dataset, seed=config.run.seeds[0]))
     return found
-
-
-def changed_since(noted: dict[str, str], now: dict[str, str]) -> list[str]:
-    """The flags whose code or data are others than those noted; what was not noted then may be anything."""
-    return [flag for flag, digest in now.items() if noted.get(flag, digest) != digest]

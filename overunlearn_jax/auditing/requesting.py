@@ -2,12 +2,12 @@
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
 
-from overunlearn_jax.audit.crafting import AttackerSamples, Classes, Crafter, RequestSettings
-from overunlearn_jax.audit.measuring import Meter
-from overunlearn_jax.audit.rows import Cell
+from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, Crafter, RequestSettings
+from overunlearn_jax.auditing.measuring import Meter
+from overunlearn_jax.auditing.rows import Cell
 from overunlearn_jax.data import request_size
+from overunlearn_jax.reporting import Row
 from overunlearn_jax.services.service import Service, Variant, after_each
 from overunlearn_jax.types import Key, Request, Split, UnlearningRequest
 
@@ -35,7 +35,7 @@ def request_rows(
     *,
     finished: Collection[str] = (),
     on_crafted: Crafted | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     """A row for each cell of one seed that is not finished, as soon as it is measured.
 
     All requests have the same key, so that only the request differs. `on_crafted` is called with each request before

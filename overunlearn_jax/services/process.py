@@ -1,0 +1,189 @@
+"""A user's service in a process of its own: it may hang, write without end or leave, and the audit goes on to say so.
+
+with ServiceProcess("my_module:Service", train, log=Path("service.log"), timeout=600) as remote:
+    remote.predict(images)
+"""
+
+import contextlib
+import inspect
+import os
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from multiprocessing import get_context
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from pebble import ProcessExpired, ProcessPool
+
+from overunlearn_jax.types import DivergedError, Split
+from overunlearn_jax.user_code import UserCodeError, import_named
+
+LOGGED = 1 << 20  # bytes of what the service prints that are kept
+_service: Any = None  # in the process of its own
+
+
+class RemoteError(Exception):
+    """What happened in the service's process: its message is the traceback there."""
+
+
+class ServiceProcess:
+    """The object that `my_module:Service` makes, in a process of its own, called as if it were here.
+
+    Args:
+      name: of a class or function, called with the training data if it takes an argument.
+      train: that data.
+      log: file that gets the first MiB of what the service prints.
+      timeout: seconds that one call may take, the first one included.
+    """
+
+    def __init__(self, name: str, train: Split, log: Path, timeout: float):
+        self._name, self._timeout, self._ended = name, timeout, ""
+        self._pipe = log.with_suffix(".pipe")
+        self._pool = ProcessPool(max_workers=1, context=get_context("spawn"))
+        try:
+            _start_logging(self._pipe, log)
+            wants = self._call("import", _import, name, str(self._pipe))
+            self.pixels = self._call("making the service", _make, train if wants else None)
+        except BaseException:
+            self.close()
+            raise
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """What the service answers."""
+        answer: np.ndarray = self._call("predict(images)", _predict, images)
+        return answer
+
+    def forget(self, images: np.ndarray, labels: np.ndarray) -> object:
+        """Has the service forget; what it returned, None where that cannot be sent."""
+        return self._call("forget(images, labels)", _forget, images, labels)
+
+    def reset(self) -> None:
+        """Has the service bring itself back; a process that has ended holds nothing that could be."""
+        if not self._ended:
+            self._call("reset()", _reset)
+
+    def __enter__(self) -> "ServiceProcess":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._pool.stop()
+        self._pool.join()
+        with contextlib.suppress(OSError):
+            self._pipe.unlink()
+
+    def _call(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """One call over there.
+
+        Raises UserCodeError for what the service raised, for a call that took too long and for a process that ended;
+        DivergedError as it is.
+        """
+        if self._ended:
+            raise UserCodeError(self._ended)
+        try:
+            kind, value = self._pool.schedule(function, args=arguments, timeout=self._timeout).result()
+        except FutureTimeoutError as error:
+            self._ended = (
+                f"--service={self._name}: {what} took longer than {self._timeout:g} s and was ended: raise "
+                "--service_timeout, or find out why it hangs"
+            )
+            raise UserCodeError(self._ended) from error
+        except ProcessExpired as error:
+            self._ended = (
+                f"--service={self._name}: its process ended in {what}, with exit status {error.exitcode}: a service "
+                "must not leave"
+            )
+            raise UserCodeError(self._ended) from error
+        if kind == "diverged":
+            raise DivergedError(value)
+        if kind == "raised":
+            message, trace = value
+            raise UserCodeError(f"--service={self._name}: {what}: {message}") from RemoteError(trace)
+        return value
+
+
+def _start_logging(pipe: Path, log: Path) -> None:
+    """Reads what the service's process prints: keeps the first of it, and drops the rest."""
+    pipe.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        pipe.unlink()
+    os.mkfifo(pipe)
+
+    def read() -> None:
+        left = LOGGED
+        with open(pipe, "rb") as source, open(log, "wb") as kept:
+            while part := source.read1(1 << 16):
+                kept.write(part[:left])
+                kept.flush()
+                left = max(0, left - len(part))
+
+    threading.Thread(target=read, daemon=True).start()
+
+
+def _caught(function: Callable[[], Any]) -> tuple[str, Any]:
+    try:
+        return "returned", function()
+    except DivergedError as error:
+        return "diverged", str(error)
+    except (Exception, SystemExit) as error:
+        return "raised", (f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+def _import(name: str, pipe: str) -> tuple[str, Any]:
+    """Imports what makes the service; returns whether it wants the training data."""
+    output = os.open(pipe, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(output, number)
+
+    def load() -> bool:
+        global _service
+        _service = import_named(name, "--service=")
+        if not callable(_service):
+            raise ValueError(f"{name} is a {type(_service).__name__}; expected a class, or a function that returns one")
+        return bool(inspect.signature(_service).parameters)
+
+    return _caught(load)
+
+
+def _make(train: Split | None) -> tuple[str, Any]:
+    """Makes the service; returns its pixel format."""
+
+    def make() -> Any:
+        global _service
+        _service = _service() if train is None else _service(train)
+        missing = [each for each in ("predict", "forget", "reset") if not callable(getattr(_service, each, None))]
+        if missing:
+            raise ValueError(
+                f"it has no {', '.join(missing)}; expected predict(images), forget(images, labels), reset()"
+            )
+        return getattr(_service, "pixels", None)
+
+    return _caught(make)
+
+
+def _predict(images: np.ndarray) -> tuple[str, Any]:
+    return _caught(lambda: np.asarray(_service.predict(images)))
+
+
+def _forget(images: np.ndarray, labels: np.ndarray) -> tuple[str, Any]:
+    def forget() -> Any:
+        returned = _service.forget(images, labels)
+        return returned if returned is None else f"{type(returned).__name__}"
+
+    return _caught(forget)
+
+
+def _reset() -> tuple[str, Any]:
+    def reset() -> None:
+        _service.reset()
+
+    return _caught(reset)
