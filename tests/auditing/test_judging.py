@@ -8,7 +8,7 @@ from overunlearn_jax.auditing._verdicts import verdicts
 from overunlearn_jax.auditing.judging import judge
 from overunlearn_jax.auditing.junit import write_junit
 from overunlearn_jax.reporting.outcomes import NOT_APPLICABLE, VULNERABLE
-from tests.experiments.test_audit import diverging, rows
+from tests.auditing.claim_rows import diverging, rows
 
 
 def judged(some: list[dict], most: float = 0.05):

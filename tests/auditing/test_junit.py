@@ -5,8 +5,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from overunlearn_jax.auditing._verdicts import verdicts
 from overunlearn_jax.auditing.junit import write_junit
 from overunlearn_jax.reporting.outcomes import INTACT, NOT_APPLICABLE, SAFE, UNDECIDED, VULNERABLE
+from tests.auditing.claim_rows import rows
 from tests.reporting.example_claims import ExampleClaim, honest
 
 TEXTS = {
@@ -42,3 +44,18 @@ def test_what_does_not_apply_is_skipped_and_no_pass(tmp_path: Path):
         ["failure"],
         ["skipped"],
     ]
+
+
+def test_junit_fails_what_is_not_shown(tmp_path: Path):
+    found = verdicts([*rows([0.0, 0.0]), *rows([0.3, 0.31], "blending"), *rows([0.0, 0.2], "noise")], 0.05)
+    suite = ElementTree.parse(write_junit(tmp_path / "junit.xml", found, "a <service>")).getroot()
+    assert suite.tag == "testsuite"
+    assert suite.attrib == {"name": "a <service>", "tests": "6", "failures": "2", "errors": "0", "skipped": "0"}
+    failures = {
+        case.get("name"): case.find("failure").get("type") for case in suite if case.find("failure") is not None
+    }
+    assert failures == {
+        "Blending: over-unlearning I (class cat), 10 % requested": "vulnerable",
+        "Noise control: over-unlearning I (class cat), 10 % requested": "undecided",
+    }
+    assert all(case.find("system-out").text for case in suite if case.find("failure") is None)
