@@ -90,9 +90,9 @@ def _audit(unexpected: list[str]) -> int:
     junit = write_junit(
         report.with_name("junit.xml"), judgement.claims, f"over-unlearning of {config.service.unlearning}"
     )
-    for words in (*(each.words for each in judgement.claims), *forgetting_tables(rows), *judgement.warnings):
-        print(words)
-    print(f"{judgement.headline}\nreport: {report}\njunit: {junit}")
+    for table in forgetting_tables(rows):
+        print(f"{table}\n")
+    print(f"{judgement}\nreport: {report}\njunit: {junit}")
     return PASSED if judgement.passed else FAILED
 
 

@@ -44,7 +44,9 @@ def main(arguments: list[str]) -> None:
         print(describe_error(error), file=sys.stderr)
         sys.exit(1)
     if processes.is_first():
-        print(pages.text.read_text())
+        from overunlearn_jax.reporting import without_folds  # after the flags, as the pipeline
+
+        print(without_folds(pages.text.read_text()))
         print(f"report: {pages.html}")
 
 

@@ -20,10 +20,10 @@ from experiments.requests.pushes import push_or_find
 from experiments.requests.request_files import request_file, save_request
 from experiments.requests.searches import check_search, search_of
 from experiments.requests.settings import classes_of, load_splits, request_settings
+from experiments.run.figures import keep_pictures
 from experiments.run.outputs import (
     Judge,
     finished_cells,
-    keep_pictures,
     note_seconds,
     open_workdir,
     write_manifest,

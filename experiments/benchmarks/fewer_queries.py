@@ -18,6 +18,7 @@ from experiments import pipeline
 from experiments.config import Config
 from experiments.config import flags as config_flags
 from experiments.paper.reference_rows import paper_rows
+from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import Row, read_rows
 from overunlearn_jax.reporting._summarise import SummaryRow, summarise
@@ -76,7 +77,8 @@ def markdown(rows: dict[str, list[Row]], command: str) -> str:
         "beyond an honest request (over-unlearning I). Same samples, same victims. Brackets: 95 % Student-t intervals "
         "over seeds.",
         "",
-        "| way | unlearning | queries a sample | times fewer | L2 I | L2 II | failed | Pushing-I | Pushing-II |",
+        "| way | unlearning | queries a sample | times fewer | L2 I | L2 II | failed | "
+        f"{attack_name('pushing_1')} | {attack_name('pushing_2')} |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     plain: float | None = None
