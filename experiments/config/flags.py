@@ -42,6 +42,12 @@ def from_flags(values: flags.FlagValues) -> Config:
     base = Config.from_json(values.config) if values.config else Config()
     typed = given(values)
     config = base.replace(**typed)
+    trained, dataset = config.victim.trained, config.data.dataset
+    if "trained" in typed and trained and "dataset" not in typed and base.data.dataset == DEFAULTS["dataset"]:
+        raise ValueError(
+            f"--trained={trained} without --dataset: a deployed model would be measured on {dataset}, the "
+            "quickstart's data: give the --dataset that the model is for"
+        )
     for name in () if config.service.facts.has_rates else ("taus", "fidelity"):
         if typed.get(name, DEFAULTS[name]) != DEFAULTS[name]:
             methods = ", ".join(method for method, facts in METHOD_FACTS.items() if facts.has_rates)

@@ -18,7 +18,10 @@ class RunConfig:
         "run finished cells again; a workdir of another config, or of other code or data, is overwritten",
     )
     seeds: tuple[int, ...] = setting(
-        (0, 1, 2), "one victim (split, weights) and one choice of samples per seed", least=0
+        (0, 1, 2),
+        "one victim (split, weights) and one choice of samples per seed",
+        least=0,
+        most=2**32 - 1,  # JAX makes the same key of a seed and of that seed plus 2**32
     )
 
     def __post_init__(self) -> None:

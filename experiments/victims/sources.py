@@ -1,6 +1,7 @@
 """What a run is made of beside its flags: a user's own code and data, which may change under the same names."""
 
 from experiments.config import Config
+from experiments.requests.settings import load_splits
 from experiments.victims.trained import load_trained
 from overunlearn_jax import data
 from overunlearn_jax.services.fingerprint import weights_digest
@@ -19,5 +20,5 @@ def sources_of(config: Config) -> dict[str, str]:
     if config.victim.trained:
         found["trained"] = weights_digest(load_trained(config.victim.trained))
     if data.is_path(config.data.dataset):
-        found["dataset"] = data.digest(data.load(config.data.dataset, seed=config.run.seeds[0]))
+        found["dataset"] = data.digest(load_splits(config, config.run.seeds[0]))
     return found

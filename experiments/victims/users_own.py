@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-from overunlearn_jax.services.callables import from_object
 
 from experiments.config import Config, RunConfig, ServiceConfig
 from experiments.requests.settings import classes_of, load_splits
 from experiments.victims.names import NameStore
+from overunlearn_jax.services.callables import from_object
 from overunlearn_jax.services.fingerprint import ask, asked_images
 from overunlearn_jax.services.guard import GuardedService, unfinished
 from overunlearn_jax.services.inspection import ServiceError, inspect_service
