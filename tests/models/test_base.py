@@ -10,7 +10,7 @@ from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.models import predict_fn, pure_model, vgg
 from overunlearn_jax.training import TrainSettings, fit
-from overunlearn_jax.types import Bounds, DatasetSpec, Split, Splits
+from overunlearn_jax.types import Bounds, DatasetSpec, Split, Splits, Variables
 from overunlearn_jax.unlearn import first_order, parameter_paths
 from tests.models.nets import equinox_net, nnx_net
 from tests.models.slow_numpy import random_variables
