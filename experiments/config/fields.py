@@ -6,6 +6,8 @@ import typing
 from dataclasses import field
 from typing import Any
 
+from overunlearn_jax.spelling import did_you_mean
+
 
 def setting(
     default: Any,
@@ -32,9 +34,11 @@ def check_fields(part: Any) -> None:
             if type(item) is not kind and not (kind is float and type(item) is int):
                 raise ValueError(f"--{spec.name}={item!r}: expected {kind.__name__}")
             if choices and item not in choices:
-                raise ValueError(f"--{spec.name}={item}: expected one of {', '.join(choices)}")
+                raise ValueError(
+                    f"--{spec.name}={item}: expected one of {', '.join(choices)}{did_you_mean(item, choices)}"
+                )
             if isinstance(item, int | float) and not (math.isfinite(item) and least <= item <= most):
-                raise ValueError(f"--{spec.name}={item}: expected a number from {least:g} to {most:g}")
+                raise ValueError(f"--{spec.name}={item}: expected a number from {_shown(least)} to {_shown(most)}")
         if isinstance(value, tuple) and len(set(value)) != len(value):
             raise ValueError(f"--{spec.name}={as_typed(value)}: a value is given twice")
         if isinstance(value, tuple) and not value:
@@ -44,3 +48,7 @@ def check_fields(part: Any) -> None:
 def as_typed(value: Any) -> str:
     """A value as on the command line."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _shown(limit: float) -> str:
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from experiments.config.fields import check_fields, setting
+from experiments.config.seeds import MOST_SEED
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,10 @@ class RunConfig:
         "run finished cells again; a workdir of another config, or of other code or data, is overwritten",
     )
     seeds: tuple[int, ...] = setting(
-        (0, 1, 2), "one victim (split, weights) and one choice of samples per seed", least=0
+        (0, 1, 2),
+        "one victim (split, weights) and one choice of samples per seed; 0-4 are five, 0-2,7 four",
+        least=0,
+        most=MOST_SEED,
     )
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """Runs the grid of methods and requests, or part of it, and writes its page.
 
-python -m experiments.main --flagfile=experiments/flagfiles/methods.cfg --scale=cpu --data_dir=FOLDER
+overunlearn methods --scale=cpu --data_dir=FOLDER
 
 A killed run goes on with the same command.
 """

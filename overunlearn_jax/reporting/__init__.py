@@ -1,6 +1,6 @@
 """Results on disk and on the page: JSON rows, summaries, Markdown, figures, one HTML page. Imports no jax."""
 
-from overunlearn_jax.reporting._manifest import manifest
+from overunlearn_jax.reporting._manifest import command_line, manifest
 from overunlearn_jax.reporting._summarise import Setting, SummaryRow, groups, summarise
 from overunlearn_jax.reporting.figures import accuracy_bars, predicted_label_bars, request_pictures
 from overunlearn_jax.reporting.forgetting import forgetting_table
@@ -20,6 +20,7 @@ __all__ = [
     "SummaryRow",
     "accuracy_bars",
     "append_row",
+    "command_line",
     "forgetting_table",
     "groups",
     "manifest",
