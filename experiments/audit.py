@@ -76,7 +76,7 @@ def on_wrong_flags(arguments: list[str]) -> None:
     seeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     seeker.add_argument("--workdir", "-workdir")
     seeker.add_argument("--config", "-config")
-    with contextlib.suppress(OSError, argparse.ArgumentError, SystemExit):  # a --workdir that cannot be one
+    with contextlib.suppress(SystemExit):  # a --workdir without a value
         seen = seeker.parse_known_args(arguments)[0]
         _withdraw(_workdir(seen.workdir, seen.config))
 
@@ -103,9 +103,9 @@ def main(arguments: list[str]) -> int:
     junit = write_junit(
         report.with_name("junit.xml"), judgement.claims, f"over-unlearning of {config.service.unlearning}"
     )
-    for words in (*(each.words for each in judgement.claims), *forgetting_tables(rows), *judgement.warnings):
-        print(words)
-    print(f"{judgement.headline}\nreport: {report}\njunit: {junit}")
+    for table in forgetting_tables(rows):
+        print(f"{table}\n")
+    print(f"{judgement}\nreport: {report}\njunit: {junit}")
     return PASSED if judgement.passed else FAILED
 
 
@@ -136,5 +136,6 @@ def _workdir(typed: str | None, config: str | None) -> str:
 
 
 def _withdraw(workdir: str) -> None:
-    for name in ("junit.xml", "report.html", "summary.md"):
-        (Path(workdir) / name).unlink(missing_ok=True)
+    with contextlib.suppress(NotADirectoryError):  # a --workdir that cannot be one, of which the pipeline tells
+        for name in ("junit.xml", "report.html", "summary.md"):
+            (Path(workdir) / name).unlink(missing_ok=True)

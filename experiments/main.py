@@ -72,7 +72,9 @@ def _start(config: Config, methods: Sequence[str]) -> None:
     check_devices()
     pages = _run(config, methods)
     if processes.is_first():
-        print(pages.text.read_text())
+        from overunlearn_jax.reporting import without_folds  # after the flags, as the pipeline
+
+        print(without_folds(pages.text.read_text()))
         print(f"report: {pages.html}")
 
 
@@ -83,9 +85,10 @@ def _run(config: Config, methods: Sequence[str]) -> Pages:
         return methods_suite.run(_plan(config, methods), flags.FLAGS.scale, command_line())
     if suite.is_of_the_paper(config.run.experiment):
         return suite.run(_plan(config, methods), config.run.experiment, flags.FLAGS.scale, command_line())
+    from experiments.paper.reference_rows import paper_rows
     from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
 
-    report = run(config)
+    report = run(config, reference_rows=paper_rows(config))
     return Pages(report.with_name("summary.md"), report)
 
 

@@ -5,47 +5,44 @@ An honest request goes the same way as a malicious one; only who crafted it diff
 """
 
 import time
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 
-from experiments.config import AttackConfig, Config, DataConfig
-from experiments.measures.forgetting import ForgettingMeter, check_forgetting
+from experiments.config import Config
+from experiments.measures.forgetting import check_forgetting
 from experiments.measures.memo import Memo
-from experiments.measures.perceptual import perceptual
+from experiments.measures.meter import meter_of
 from experiments.requests.pushes import push_or_find
 from experiments.requests.request_files import request_file, save_request
 from experiments.requests.searches import check_search, search_of
+from experiments.requests.settings import classes_of, load_splits, request_settings
+from experiments.run.figures import keep_pictures
 from experiments.run.outputs import (
     Judge,
     finished_cells,
-    keep_pictures,
     note_seconds,
     open_workdir,
     write_manifest,
     write_outputs,
 )
 from experiments.run.processes import barrier, is_first
-from experiments.run.sources import sources_of
-from experiments.victims.cache import (
-    Victim,
-    choice_of,
-    describe_model,
-    ingredients_of,
-    train_or_find,
-)
+from experiments.victims.cache import Victim, choice_of, ingredients_of, train_or_find
+from experiments.victims.sources import sources_of
 from experiments.victims.trained import check_held_out
-from overunlearn_jax import data
-from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, Crafter, RequestSettings, choose_and_push
-from overunlearn_jax.auditing.measuring import Meter, baseline
+from experiments.victims.users_own import UsersService, opened
+from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, Crafter, choose_and_push
 from overunlearn_jax.auditing.requesting import cells_of, request_rows
-from overunlearn_jax.auditing.rows import Cell, ServiceLabels
+from overunlearn_jax.auditing.rows import Cell
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.reporting import append_row
+from overunlearn_jax.reporting.table import ReferenceRow
 from overunlearn_jax.services import recipes
-from overunlearn_jax.types import DatasetSpec, Key, Splits, UnlearningRequest
+from overunlearn_jax.services.service import ONLY
+from overunlearn_jax.types import Key, Splits, UnlearningRequest
 
 
 class SeedKeys(NamedTuple):
@@ -55,80 +52,6 @@ class SeedKeys(NamedTuple):
     push: Key
     noise: Key
     unlearn: Key
-
-
-def seed_keys(seed: int) -> SeedKeys:
-    """The keys of one seed."""
-    attack_key, train_key = jax.random.split(jax.random.key(seed))
-    return SeedKeys(train_key, *jax.random.split(attack_key, 3))
-
-
-def run(config: Config, judge: Judge | None = None, memo: Memo | None = None) -> Path:
-    """Runs every unfinished cell and writes the report; returns its path. May be killed and called again.
-
-    A run that is complete, report included, is left as it is. What `judge` makes of all rows stands first in the pages
-    that are written. Runs that are given the same `memo` measure a service once. Raises ValueError for flags that do
-    not go together, for a workdir that was filled with other flags, code, weights or data, and for what cannot be had:
-    data, classes, a request of so many samples.
-    """
-    if config.measures.shadows and not config.measures.forgetting:
-        raise ValueError(
-            f"--shadows={config.measures.shadows} serve LiRA, a measure of forgetting: give --forgetting, too"
-        )
-    results, sources = Path(config.run.workdir) / "results.jsonl", {}
-    if is_first():
-        sources = sources_of(config)
-        open_workdir(config, sources)
-    barrier("workdir opened")
-    report = results.parent / "report.html"
-    finished, has_report = finished_cells(results), report.exists()  # before anyone writes one
-    barrier(f"finished cells: {sorted(finished)}, settings: {config.to_json()}")
-    variants = recipes.variants(choice_of(config.service))
-    cells = {seed: cells_of(request_settings(config.attack), seed, variants) for seed in config.run.seeds}
-    unfinished = [
-        seed
-        for seed in config.run.seeds
-        if any(cell.name not in finished or not _is_saved(config, cell) for cell in cells[seed])
-    ]
-    if not unfinished and has_report:
-        return report
-    if unfinished and is_first():
-        write_manifest(config, sources)
-    for seed in unfinished:
-        began = time.perf_counter()
-        _run_seed(config, seed, cells[seed], finished, results, memo or Memo())
-        if is_first():
-            note_seconds(config, time.perf_counter() - began)
-    if is_first():
-        write_outputs(config, results, judge)
-    barrier("report written")
-    return report
-
-
-def request_settings(config: AttackConfig) -> RequestSettings:
-    """Which requests the flags ask for."""
-    return RequestSettings(
-        config.attacks, config.fractions, config.blending_ratio, config.request_labels, config.bisection_steps
-    )
-
-
-def classes_of(config: DataConfig, attack: AttackConfig, spec: DatasetSpec) -> Classes:
-    """The classes that the flags name."""
-    return Classes.of(spec, config.class_a, config.class_b, attack.target)
-
-
-def check_before_hours(config: Config, splits: Splits, classes: Classes) -> None:
-    """Raises ValueError, before a victim is trained, for flags that this data set cannot serve."""
-    recipes.check(choice_of(config.service), ingredients_of(config.victim, splits))
-    check_search(config.attack, splits.spec)
-    check_forgetting(config.measures, splits, classes.a)
-    if config.victim.trained:
-        check_held_out(config.data)
-
-
-def _is_saved(config: Config, cell: Cell) -> bool:
-    """Whether the files of a cell's request are there, or not asked for."""
-    return not config.run.save_requests or request_file(Path(config.run.workdir), cell.request).exists()
 
 
 class SeedRun(NamedTuple):
@@ -142,13 +65,80 @@ class SeedRun(NamedTuple):
     chosen: AttackerSamples
 
 
-def push_seed(config: Config, seed: int) -> SeedRun:
+def seed_keys(seed: int) -> SeedKeys:
+    """The keys of one seed."""
+    attack_key, train_key = jax.random.split(jax.random.key(seed))
+    return SeedKeys(train_key, *jax.random.split(attack_key, 3))
+
+
+def run(
+    config: Config,
+    judge: Judge | None = None,
+    memo: Memo | None = None,
+    reference_rows: Sequence[ReferenceRow] = (),
+) -> Path:
+    """Runs every unfinished cell and writes the report; returns its path. May be killed and called again.
+
+    A run that is complete, report included, is left as it is. What `judge` makes of all rows stands first in the pages
+    that are written; `reference_rows`, such as the paper's numbers, stand beside ours. Runs that are given the same
+    `memo` measure a service once. Raises ValueError for flags that do not go together, for a workdir that was filled
+    with other flags, code, weights, services or data, and for what cannot be had: data, classes, a request of so many
+    samples.
+    """
+    if config.measures.shadows and not config.measures.forgetting:
+        raise ValueError(
+            f"--shadows={config.measures.shadows} serve LiRA, a measure of forgetting: give --forgetting, too"
+        )
+    with opened(config) as users:
+        return _run(config, users, judge, memo or Memo(), reference_rows)
+
+
+def _run(
+    config: Config,
+    users: UsersService | None,
+    judge: Judge | None,
+    memo: Memo,
+    reference_rows: Sequence[ReferenceRow],
+) -> Path:
+    results, sources = Path(config.run.workdir) / "results.jsonl", {}
+    if is_first():
+        sources = sources_of(config) | ({"service": f"{users.predictions} {users.forgetting}"} if users else {})
+        open_workdir(config, sources)
+    barrier("workdir opened")
+    report = results.parent / "report.html"
+    finished, has_report = finished_cells(results), report.exists()  # before anyone writes one
+    barrier(f"finished cells: {sorted(finished)}, settings: {config.to_json()}")
+    variants = (ONLY,) if users else recipes.variants(choice_of(config.service))
+    cells = {seed: cells_of(request_settings(config.attack), seed, variants) for seed in config.run.seeds}
+    unfinished = [
+        seed
+        for seed in config.run.seeds
+        if any(cell.name not in finished or not _is_saved(config, cell) for cell in cells[seed])
+    ]
+    if not unfinished and has_report:
+        return report
+    if unfinished and is_first():
+        write_manifest(config, sources)
+    for seed in unfinished:
+        began = time.perf_counter()
+        ready = push_seed(config, seed, users)
+        if is_first():
+            _submit_and_measure(config, seed, ready, cells[seed], finished, memo)
+            note_seconds(config, time.perf_counter() - began)
+    if is_first():
+        write_outputs(config, results, judge, reference_rows)
+    barrier("report written")
+    return report
+
+
+def push_seed(config: Config, seed: int, users: UsersService | None = None) -> SeedRun:
     """The first half of a seed: its service trained or found, its samples of class A chosen and pushed."""
-    keys = seed_keys(seed)
-    splits = data.load(config.data.dataset, data_dir=config.data.data_dir or None, seed=seed)
+    keys, splits = seed_keys(seed), load_splits(config, seed)
     classes = classes_of(config.data, config.attack, splits.spec)
     check_before_hours(config, splits, classes)
     find = partial(train_or_find, config.victim, config.service, config.run, splits, seed, keys.train)
+    if users is not None:
+        find = partial(Victim, users.predictions, users.forgetting, users.service, None, users.predictions)
     if is_first():
         find()
     barrier(f"victim of seed {seed} trained")
@@ -161,40 +151,36 @@ def push_seed(config: Config, seed: int) -> SeedRun:
     return SeedRun(keys, splits, classes, victim, black_box, chosen)
 
 
-def _run_seed(config: Config, seed: int, cells: list[Cell], finished: set[str], results: Path, memo: Memo) -> None:
-    ready, settings = push_seed(config, seed), request_settings(config.attack)
-    if not is_first():
-        return
+def check_before_hours(config: Config, splits: Splits, classes: Classes) -> None:
+    """Raises ValueError, before a victim is trained, for flags that this data set cannot serve."""
+    if not config.service.service:
+        recipes.check(choice_of(config.service), ingredients_of(config.victim, splits))
+    check_search(config.attack, splits.spec)
+    check_forgetting(config.measures, splits, classes.a)
+    if config.victim.trained:
+        check_held_out(config.data)
+
+
+def _submit_and_measure(
+    config: Config, seed: int, ready: SeedRun, cells: list[Cell], finished: Collection[str], memo: Memo
+) -> None:
+    """The second half of a seed: a row for each cell, written as soon as it is measured."""
+    workdir, settings = Path(config.run.workdir), request_settings(config.attack)
     splits, classes, key = ready.splits, ready.classes, ready.keys.unlearn
     crafter = Crafter(settings, ready.black_box, splits, classes, ready.chosen, seed, ready.keys.noise)
-    meter = _meter(config, ready.victim, splits, classes, key, memo)
+    meter = meter_of(config, ready.victim, splits, classes, key, memo)
 
     def on_crafted(cell: Cell, request: UnlearningRequest, submitted: bool) -> None:
         if not _is_saved(config, cell):
-            save_request(Path(config.run.workdir), cell.request, request, splits.spec)
+            save_request(workdir, cell.request, request, splits.spec)
         if submitted:
             keep_pictures(config, seed, cell.fraction, request)
 
     walk = (ready.victim.service, crafter, ready.chosen, meter, splits.train, classes, key)
     for row in request_rows(cells, *walk, finished=finished, on_crafted=on_crafted):
-        append_row(results, row)
+        append_row(workdir / "results.jsonl", row)
 
 
-def _meter(config: Config, victim: Victim, splits: Splits, classes: Classes, key: Key, memo: Memo) -> Meter:
-    before = memo.get((victim.name, classes.a), lambda: baseline(victim.service, splits, classes.a))
-    forgetting = None
-    if config.measures.forgetting:
-        forgetting = ForgettingMeter(
-            config.measures, config.victim, config.run.cache_dir, victim, splits, classes.a, key, memo
-        )
-    labels = ServiceLabels(
-        victim=victim.name,
-        model=describe_model(config.victim),
-        unlearning=config.service.unlearning,
-        scope=recipes.scope(choice_of(config.service)),
-        forgetting_name=victim.forgetting_name,
-        experiment=config.run.experiment,
-        dataset_note=config.data.dataset_note,
-    )
-    settings, distances = request_settings(config.attack), perceptual(config.measures, splits.spec)
-    return Meter(labels, settings, victim.service, splits, classes, before, distances=distances, forgetting=forgetting)
+def _is_saved(config: Config, cell: Cell) -> bool:
+    """Whether the files of a cell's request are there, or not asked for."""
+    return not config.run.save_requests or request_file(Path(config.run.workdir), cell.request).exists()

@@ -5,6 +5,8 @@ from .black_box import BlackBox
 from .data import load
 from .evaluation import evaluate
 from .models import Model, predict_fn, pure_model, resnet, vgg
+from .services.pixels import PixelFormat
+from .services.with_weights import service
 from .training import TrainSettings, fit
 from .types import Variables
 from .unlearn import fine_tuning, first_order
@@ -12,6 +14,7 @@ from .unlearn import fine_tuning, first_order
 __all__ = [
     "BlackBox",
     "Model",
+    "PixelFormat",
     "TrainSettings",
     "Variables",
     "ZooSettings",
@@ -27,5 +30,6 @@ __all__ = [
     "pure_model",
     "push",
     "resnet",
+    "service",
     "vgg",
 ]

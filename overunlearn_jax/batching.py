@@ -29,7 +29,9 @@ def in_batches(call: Callable[[np.ndarray], np.ndarray], images: np.ndarray, bat
     return np.concatenate(results)
 
 
-def predict_in_batches(predict: PredictFn, images: Images, batch_size: int = 128) -> np.ndarray:
+def predict_in_batches(
+    predict: PredictFn | Callable[[np.ndarray], Any], images: Images, batch_size: int = 128
+) -> np.ndarray:
     """Probabilities, shape (n, k), of any victim.
 
     A `jax.tree_util.Partial` is jitted, and traced once per shape. Anything else is called from Python, with copies of

@@ -5,6 +5,7 @@ service = BlackBox(spec, predict_fn(model, variables))   # a local JAX victim: `
 service.query(images)                                    # checked, counted, within the budget
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.pixel_edit import saving
+from overunlearn_jax.pixels import advice_on_8_bits
 from overunlearn_jax.probing import Answers, edited_answers, whole_answers
 from overunlearn_jax.types import DatasetSpec, PredictFn
 
@@ -38,7 +40,8 @@ class BlackBox:
 
     `predict` maps images (n, h, w, c), float32, to probabilities (n, k). A `jax.tree_util.Partial` is taken for a
     local JAX victim that may be fused into a jitted attack; any other callable is called from Python with NumPy
-    arrays of at most `batch_size` images. `budget` is the number of images that may be sent in all; None: no limit.
+    arrays of at most `batch_size` images. These are copies, and so is what is kept of its answer: it may write into
+    both. `budget` is the number of images that may be sent in all; None: no limit.
     `pixel_edits` says whether a fused victim answers probes of a few pixels from the activations of the unchanged
     image: the same numbers up to rounding, several times faster for convolutional networks; None: where that saves
     half of the operations or more.
@@ -46,6 +49,9 @@ class BlackBox:
     A callable that raises an OSError (refused or broken connections and time-outs are some) is called again, up to
     `retries` times, after `wait` seconds and then twice as long each time. Every attempt is counted: the images were
     sent.
+
+    Raises ValueError for a budget, a batch size or retries that are no whole numbers or too small, and for a `wait`
+    that is negative or not finite.
     """
 
     def __init__(
@@ -59,12 +65,14 @@ class BlackBox:
         retries: int = 0,
         wait: float = 1.0,
     ):
-        if budget is not None and budget < 0:
-            raise ValueError(f"budget is {budget}; give the number of images that may be sent, or None")
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; at least one image has to be sent at a time")
-        if retries < 0 or wait < 0:
-            raise ValueError(f"retries is {retries} and wait is {wait}; neither can be negative")
+        if budget is not None and not _is_count(budget, 0):
+            raise ValueError(f"budget is {budget}; expected a whole number of images that may be sent, or None")
+        if not _is_count(batch_size, 1):
+            raise ValueError(f"batch_size is {batch_size}; expected a whole number of images, at least one at a time")
+        if not _is_count(retries, 0):
+            raise ValueError(f"retries is {retries}; expected a whole number, 0 or more")
+        if not 0 <= wait < math.inf:  # true for NaN, too
+            raise ValueError(f"wait is {wait}; expected seconds, 0 or more")
         self.spec = spec
         self.budget = budget
         self.batch_size = batch_size
@@ -116,12 +124,12 @@ class BlackBox:
             answers.append(check_probabilities(self.spec, self._send(batch), len(batch)))
         return np.concatenate(answers)
 
-    def _send(self, batch: np.ndarray) -> Any:
-        """What the callable answers, asked again while it cannot be reached."""
+    def _send(self, batch: np.ndarray) -> np.ndarray:
+        """A copy of what the callable answers to a copy of the images, asked again while it cannot be reached."""
         for attempt in range(self.retries + 1):
             self.charge(len(batch))  # sent, whatever comes back
             try:
-                return self.predict(batch)
+                return np.array(self.predict(batch.copy()))
             except OSError as error:
                 last = error
                 if attempt < self.retries:
@@ -150,7 +158,7 @@ def check_images(spec: DatasetSpec, images: np.ndarray) -> np.ndarray:
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(
             f"images have dtype {images.dtype}; expected floats in [{spec.bounds.lower}, {spec.bounds.upper}]: "
-            "8-bit pixels become those by x / 255 - 0.5"
+            f"{advice_on_8_bits(spec.bounds)}"
         )
     images = images.astype(np.float32, copy=False)
     low, high = images.min(), images.max()
@@ -164,8 +172,13 @@ def check_images(spec: DatasetSpec, images: np.ndarray) -> np.ndarray:
 
 def check_probabilities(spec: DatasetSpec, answer: Any, count: int) -> np.ndarray:
     """The victim's answer as float32 (count, k), or a BadAnswerError that says what is wrong with it."""
+    return check_answer(answer, count, spec.num_classes)
+
+
+def check_answer(answer: Any, count: int, num_classes: int) -> np.ndarray:
+    """An answer to `count` images as float32 (count, k), or a BadAnswerError that says what is wrong with it."""
     probabilities = np.asarray(answer)
-    expected = (count, spec.num_classes)
+    expected = (count, num_classes)
     if probabilities.shape != expected:
         raise BadAnswerError(
             f"the victim answered an array of shape {probabilities.shape} to {count} images; expected {expected}: one "
@@ -183,3 +196,7 @@ def check_probabilities(spec: DatasetSpec, answer: Any, count: int) -> np.ndarra
             "behind them"
         )
     return probabilities.astype(np.float32, copy=False)
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)

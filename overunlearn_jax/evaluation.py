@@ -1,22 +1,55 @@
 """How well a model predicts: overall, class by class, and what it predicts instead."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from overunlearn_jax.batching import predict_all_in_batches, predict_in_batches
-from overunlearn_jax.types import Metrics, PredictFn, Split
+from overunlearn_jax.black_box import check_answer
+from overunlearn_jax.labels import check_labels
+from overunlearn_jax.pixels import check_pixels
+from overunlearn_jax.types import Bounds, Metrics, PredictFn, Split
 
 
-def evaluate(predict: PredictFn, split: Split, num_classes: int) -> Metrics:
-    """Metrics of a jittable model on a split.
+def evaluate(
+    predict: PredictFn | Callable[[np.ndarray], Any],
+    split: Split,
+    num_classes: int,
+    *,
+    bounds: Bounds | None = None,
+    batch_size: int = 128,
+) -> Metrics:
+    """Metrics of a model on a split.
 
-    Raises ValueError where the model answers something else than finite numbers: its weights are broken.
+    Args:
+      predict: images (n, h, w, c), float32, to probabilities (n, k): whatever `BlackBox` takes. A
+        `jax.tree_util.Partial`, as `predict_fn` makes one, is jitted. Any other callable, of scikit-learn or PyTorch,
+        is called from Python with NumPy arrays; these are copies, and so is what is kept of its answer.
+      split: at least one image with its label.
+      num_classes: k.
+      bounds: of the pixels, such as `data.spec.bounds`; None: they are not checked.
+      batch_size: images in a call, at most.
+
+    Raises:
+      ValueError: 8-bit or other integer images, NaN, or pixels outside the bounds; labels that are no class numbers;
+        probabilities that are not finite, since the weights are broken.
+      BadAnswerError: a ValueError, for other answers that are no probabilities, one for each class.
     """
-    metrics = evaluate_all({"the model": predict}, split, num_classes)["the model"]
-    if metrics is None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; expected at least one image in a call")
+    if len(split.labels) == 0:
+        raise ValueError("the split is empty: there is nothing to evaluate on")
+    images = check_pixels("images", split.images, bounds).astype(np.float32, copy=False)
+    labels = check_labels("labels", split.labels, len(images), num_classes)
+    predicted = _checked(predict_in_batches(predict, images, batch_size), len(images), num_classes).argmax(-1)
+    return metrics_from_predictions(labels, predicted, num_classes)
+
+
+def _checked(answer: np.ndarray, count: int, num_classes: int) -> np.ndarray:
+    if answer.dtype.kind == "f" and not np.isfinite(answer).all():
         raise ValueError("the model: probabilities are not finite: its weights diverged; a smaller step may help")
-    return metrics
+    return check_answer(answer, count, num_classes)
 
 
 def evaluate_all(models: Mapping[str, PredictFn], split: Split, num_classes: int) -> dict[str, Metrics | None]:

@@ -1,5 +1,6 @@
 """Writing a whole file or nothing, and turning NumPy values into JSON."""
 
+import hashlib
 import io
 import json
 import os
@@ -72,3 +73,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     raise TypeError(f"JSON cannot hold a {type(value).__name__}: {value!r}.")
+
+
+def settings_hash(settings: dict[str, object]) -> str:
+    """16 hexadecimal digits that change with any setting."""
+    return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()

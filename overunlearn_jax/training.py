@@ -17,7 +17,9 @@ import optax
 
 from overunlearn_jax import checkpoint
 from overunlearn_jax.files import write_bytes
+from overunlearn_jax.labels import check_labels
 from overunlearn_jax.models import Model
+from overunlearn_jax.pixels import check_pixels
 from overunlearn_jax.types import Array, DivergedError, Images, Key, Labels, PyTree, Split, Splits, Variables
 
 
@@ -119,11 +121,15 @@ def fit(
     `metrics.jsonl` (one line an epoch). Called again after a kill, training goes on from the last complete epoch and
     ends with the same weights as an undisturbed run. A directory belongs to one model, data set, key and settings:
     that is the caller's to keep. Raises checkpoint.CheckpointError for a damaged checkpoint, ValueError for settings
-    below their least value, and DivergedError for a validation loss that is not finite.
+    below their least value, for 8-bit images and for labels that are no class numbers, and DivergedError for a
+    validation loss that is not finite.
     """
     for name in ("batch_size", "epochs", "patience"):
         if getattr(settings, name) < 1:
             raise ValueError(f"{name} is {getattr(settings, name)}; expected at least 1")
+    for name, split in (("training", splits.train), ("validation", splits.validation)):
+        check_pixels(f"the {name} images", split.images)
+        check_labels(f"the {name} labels", split.labels, len(split.images), splits.spec.num_classes)
     init_key, order_key, dropout_key = jax.random.split(key, 3)
     variables = jax.tree.map(jnp.copy, model.init(init_key))  # a step donates its state: not the caller's own arrays
     answer, _ = jax.eval_shape(lambda images: model.apply(variables, images, None), splits.train.images[:1])

@@ -43,11 +43,12 @@ def running(name: str, expected: str) -> Iterator[None]:
     """Around a call of the user's function `name`: what it raises becomes a UserCodeError.
 
     `expected` is the call that it has to answer. DivergedError passes: it says something of the request, not of the
-    code. A call of `sys.exit` does not pass: it would end the run with a status of the function's choice.
+    code; and a UserCodeError, which says already whose code failed. A call of `sys.exit` does not pass: it would end
+    the run with a status of the function's choice.
     """
     try:
         yield
-    except DivergedError:
+    except (DivergedError, UserCodeError):
         raise
     except (Exception, SystemExit) as error:
         raise UserCodeError(f"{name} raised {_told(error)}; it is called as {expected}") from error

@@ -56,10 +56,79 @@ def test_the_budget_is_exact_and_what_exceeds_it_is_not_sent():
     assert BlackBox(SPEC, victim).left is None
 
 
-@pytest.mark.parametrize(("setting", "value"), [("budget", -1), ("batch_size", 0), ("retries", -1), ("wait", -0.5)])
+NO_COUNTS = (-1, 1.0, 100.0, np.nan, np.inf, True, "3")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        *[(name, value) for name in ("budget", "batch_size", "retries") for value in NO_COUNTS],
+        ("batch_size", 0),
+        *[("wait", value) for value in (-0.5, np.nan, np.inf)],
+    ],
+)
 def test_settings_that_make_no_sense_are_refused(setting, value):
-    with pytest.raises(ValueError, match=f"{setting} is {value}"):
+    with pytest.raises(ValueError, match=f"{setting} is {value}; expected"):
         BlackBox(SPEC, LINEAR, **{setting: value})
+
+
+def test_a_budget_may_be_a_number_of_numpy_s():
+    service = BlackBox(SPEC, LINEAR, budget=np.int64(7))
+    service.query(IMAGES)
+    assert service.left == 0
+
+
+class _OneBuffer:
+    """Answers in an array of its own, which it fills anew in every call."""
+
+    def __init__(self, size):
+        self.buffer = np.empty((size, 3), np.float32)
+
+    def __call__(self, images):
+        answer = self.buffer[: len(images)]
+        answer[:] = LINEAR(images)
+        return answer
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+def test_a_victim_that_refills_one_buffer_is_read_before_it_does(batch_size):
+    service = BlackBox(SPEC, _OneBuffer(batch_size), batch_size=batch_size)
+    first = service.query(IMAGES)
+    service.query(IMAGES[::-1])
+    np.testing.assert_allclose(first, LINEAR(IMAGES), rtol=1e-5)
+
+
+def test_a_victim_that_writes_into_its_input_changes_nothing_of_the_caller_s():
+    images = IMAGES.copy()
+
+    def normalising(batch):
+        batch -= 1.0
+        return np.asarray(LINEAR(batch + 1.0))
+
+    answers = BlackBox(SPEC, normalising, batch_size=3).query(images)
+    np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_allclose(answers, LINEAR(IMAGES), rtol=1e-4)
+
+
+def test_a_victim_that_spoils_its_input_before_it_fails_is_sent_the_same_images_again(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    calls = []
+
+    def failing_once(batch):
+        calls.append(batch)
+        if len(calls) == 1:
+            batch[:] = 0
+            raise ConnectionResetError
+        return np.asarray(LINEAR(batch))
+
+    answers = BlackBox(SPEC, failing_once, retries=1).query(IMAGES)
+    np.testing.assert_allclose(answers, LINEAR(IMAGES), rtol=1e-5)
+
+
+def test_8_bit_images_are_told_the_way_into_the_bounds_of_the_service():
+    service = BlackBox(small_spec(bounds=Bounds(-1.0, 1.0)), LINEAR)
+    with pytest.raises(ValueError, match=r"dtype uint8; expected floats in \[-1\.0, 1\.0\]: .* by x / 255 \* 2 - 1$"):
+        service.query(np.zeros((1, 6, 6, 1), np.uint8))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from overunlearn_jax.evaluation import evaluate, evaluate_all, metrics_from_predictions, rightly_predicted
 from overunlearn_jax.types import Split
@@ -59,6 +60,88 @@ def test_one_broken_row_is_enough():
     victim = jax.tree_util.Partial(predict, jnp.full(3, 1 / 3))
     with pytest.raises(ValueError, match="not finite"):
         evaluate(victim, split, 3)
+
+
+SPEC = small_spec()
+LINEAR = linear_softmax(0, SPEC)
+IMAGES = random_images(1, 300, SPEC)
+LABELS = (predicted(LINEAR, IMAGES) + (np.arange(300) % 4 == 0)) % 3
+SPLIT = Split(IMAGES, LABELS, np.arange(300))
+
+
+@pytest.mark.parametrize("batch_size", [1, 128, 1000])
+def test_a_function_of_arrays_is_measured_as_the_jitted_model_is(batch_size):
+    asked = []
+
+    def predict(images):
+        assert isinstance(images, np.ndarray)
+        asked.append(len(images))
+        return np.asarray(LINEAR(images)).tolist()  # as an HTTP client would
+
+    split = Split(*(array[:200] for array in SPLIT))
+    metrics = evaluate(predict, split, 3, batch_size=batch_size)
+    assert (sum(asked), max(asked)) == (200, min(200, batch_size))
+    assert metrics.overall == evaluate(LINEAR, split, 3).overall == pytest.approx(0.75)
+    np.testing.assert_array_equal(metrics.predicted_counts, evaluate(LINEAR, split, 3).predicted_counts)
+
+
+def test_a_scikit_learn_classifier_is_measured():
+    classifier = LogisticRegression().fit(IMAGES.reshape(300, -1), LABELS)
+    metrics = evaluate(lambda images: classifier.predict_proba(images.reshape(len(images), -1)), SPLIT, 3)
+    assert metrics.overall == pytest.approx(classifier.score(IMAGES.reshape(300, -1), LABELS))
+
+
+def test_a_function_may_keep_its_buffers_and_write_into_its_input():
+    buffer = np.empty((100, 3))
+
+    def predict(images):
+        buffer[: len(images)] = LINEAR(images)
+        images[:] = 0
+        return buffer[: len(images)]
+
+    kept = IMAGES.copy()
+    metrics = evaluate(predict, SPLIT, 3, batch_size=100)
+    np.testing.assert_array_equal(metrics.predicted_counts, evaluate(LINEAR, SPLIT, 3).predicted_counts)
+    np.testing.assert_array_equal(IMAGES, kept)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize(
+    ("change", "settings", "message"),
+    [
+        ({"images": np.zeros((300, 6, 6, 1), np.uint8)}, {}, "images have dtype uint8; expected floats .* x / 255"),
+        ({"images": IMAGES * np.nan}, {}, "images hold NaN or infinity"),
+        ({"images": IMAGES + 0.5}, {"bounds": SPEC.bounds}, r"images lie in \[.*expected floats in \[-0\.5, 0\.5\]"),
+        ({"labels": np.eye(3)[LABELS]}, {}, r"labels\.argmax\(1\)"),
+        ({"labels": LABELS + 1}, {}, "begin at 1, so subtract 1"),
+        ({"labels": LABELS[:200]}, {}, "give as many labels as images"),
+        ({"labels": np.zeros(0, int), "images": IMAGES[:0]}, {}, "the split is empty"),
+        ({}, {"batch_size": 0}, "batch_size is 0"),
+    ],
+)
+def test_a_split_that_cannot_be_measured_on_says_why(fused, change, settings, message):
+    predict = LINEAR if fused else lambda images: np.asarray(LINEAR(images))
+    with pytest.raises(ValueError, match=message):
+        evaluate(predict, SPLIT._replace(**change), 3, **settings)
+    evaluate(predict, SPLIT._replace(images=IMAGES + 0.5), 3)  # nobody said what the bounds are
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda p: p * 2, "rows sum to between 2 and 2"),
+        (lambda p: jnp.log(p), "put a softmax behind them"),
+        (lambda p: p[:, :2], r"shape \(\d+, 2\) to \d+ images; expected \(\d+, 3\)"),
+        (lambda p: p.argmax(-1), r"shape \(\d+,\)"),
+        (lambda p: (p > 0.5).astype(int), "expected floats"),
+        (lambda p: p * np.nan, "not finite"),
+    ],
+)
+def test_answers_that_are_no_probabilities_are_refused(fused, answer, message):
+    predict = jax.tree_util.Partial(lambda images: answer(LINEAR(images)))
+    with pytest.raises(ValueError, match=message):
+        evaluate(predict if fused else lambda images: np.asarray(predict(images)), SPLIT, 3)
 
 
 def _two_layers(first, second, images):

@@ -21,7 +21,7 @@ def run(path: Path) -> tuple[str, int]:
 def test_the_quickstart_shows_the_harm():
     printed, pictures = run(FOLDER / "00_quickstart.ipynb")
     left = {line.split("class 3")[0].strip(): float(line.split()[-3][:-1]) for line in printed.splitlines()[-4:]}
-    assert left["honest"] - left["Pushing-I"] > 30, printed
+    assert left["honest request"] - left["Pushing-I"] > 30, printed
     assert pictures
 
 
@@ -33,7 +33,7 @@ def test_one_image_walks_to_the_boundary():
 
 def test_figures_are_drawn_from_rows():
     printed, pictures = run(FOLDER / "02_figures_from_results.ipynb")
-    assert "left of class A: normal" in printed
+    assert "left of class A: honest request" in printed
     assert pictures == 2
 
 

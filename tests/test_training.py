@@ -344,6 +344,26 @@ def test_a_model_for_another_number_of_classes_is_refused():
         fit(model, _splits(), TrainSettings(), jax.random.key(0))
 
 
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        (
+            "train",
+            lambda split: {"labels": np.eye(CLASSES)[split.labels]},
+            r"the training labels .*labels\.argmax\(1\)",
+        ),
+        ("train", lambda split: {"labels": split.labels + 1}, "the training labels lie in 1 .* subtract 1"),
+        ("train", lambda split: {"images": split.images.astype(np.uint8)}, "the training images have dtype uint8"),
+        ("validation", lambda split: {"labels": split.labels.astype(float)}, r"the validation labels .*astype"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_say_why(part, change, message):
+    splits, model = _splits(), _softmax_regression()
+    split = getattr(splits, part)
+    with pytest.raises(ValueError, match=message):
+        fit(model, splits._replace(**{part: split._replace(**change(split))}), SETTINGS, jax.random.key(0))
+
+
 def test_arrays_of_the_caller_survive_training():
     kernel = jnp.ones((16, CLASSES))
     model = pure_model(lambda key: {"kernel": kernel}, lambda params, images: images.reshape(-1, 16) @ params["kernel"])

@@ -44,8 +44,8 @@ def measure(subject: Subject, slots: int, seconds: float, repeats: int) -> dict[
 
 
 def _settings(subject: Subject) -> ZooSettings:
-    """Steps of no length and no stall: a search that goes on until its budget is spent."""
-    return ZooSettings(subject.spec.bounds, targeted=True, max_steps=10**6, step_size=0.0, stall_ratio=2.0)
+    """Steps that move no pixel and no stall: a search that goes on until its budget is spent."""
+    return ZooSettings(subject.spec.bounds, targeted=True, max_steps=10**6, step_size=1e-30, stall_ratio=2.0)
 
 
 def _attack(subject: Subject, slots: int, edits: bool, queries: int) -> int:

@@ -1,4 +1,5 @@
-"""The command `overunlearn`: sub-commands, grouped help, Ctrl-C and errors in one line. Imports no JAX.
+"""The command `overunlearn`: sub-commands, grouped help, Ctrl-C, closed pipes and errors in a line or less. Imports no
+JAX.
 
 All else is imported where Ctrl-C already is one line.
 """
@@ -7,11 +8,12 @@ import sys
 from typing import NoReturn
 
 from experiments.command.interrupts import INTERRUPTED, NO_VERDICT, STOPPED, interruptible
+from experiments.command.streams import unbreakable_streams
 
 
 def main() -> NoReturn:
     """`overunlearn SUBCOMMAND ...`."""
-    with interruptible(_status(sys.argv[1:2]), lambda: STOPPED):
+    with interruptible(_status(sys.argv[1:2]), lambda: STOPPED), unbreakable_streams():
         from experiments.command.dispatch import dispatch
 
         dispatch(sys.argv[1:])
@@ -19,7 +21,7 @@ def main() -> NoReturn:
 
 def start(name: str, program: str) -> NoReturn:
     """The sub-command `name`, started as `python -m MODULE` or under another name: `program`."""
-    with interruptible(_status([name]), lambda: STOPPED):
+    with interruptible(_status([name]), lambda: STOPPED), unbreakable_streams():
         from experiments.command.dispatch import subcommand
         from experiments.command.launch import launch
 

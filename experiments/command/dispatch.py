@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from experiments.command.launch import launch
-from experiments.command.streams import unbreakable_streams
-from experiments.command.subcommands import BENCHMARKS, SUBCOMMANDS, Subcommand, benchmark
+from experiments.command.subcommands import BENCHMARKS, SUBCOMMANDS, Subcommand
 from experiments.command.wrapping import entry, terminal_width
 
 NAME = "overunlearn"
@@ -21,8 +20,8 @@ def dispatch(typed: Sequence[str]) -> NoReturn:
         launch(SUBCOMMANDS[typed[0]], f"{NAME} {typed[0]}", typed[1:])
     if typed and typed[0] == "bench":
         if len(typed) > 1 and typed[1] in BENCHMARKS:
-            launch(benchmark(typed[1]), f"{NAME} bench {typed[1]}", typed[2:])
-        _tell(f"{NAME} bench", typed[1:], BENCHMARKS, BENCH)
+            launch(BENCHMARKS[typed[1]], f"{NAME} bench {typed[1]}", typed[2:])
+        _tell(f"{NAME} bench", typed[1:], {name: each.does for name, each in BENCHMARKS.items()}, BENCH)
     if typed and typed[0] == "--version":
         from overunlearn_jax import __version__
 
@@ -34,17 +33,16 @@ def dispatch(typed: Sequence[str]) -> NoReturn:
 
 def subcommand(name: str) -> Subcommand:
     """By its name: "run", or "bench zoo"."""
-    return benchmark(name.removeprefix("bench ")) if name.startswith("bench ") else SUBCOMMANDS[name]
+    return {**SUBCOMMANDS, **{each.name: each for each in BENCHMARKS.values()}}[name]
 
 
 def _tell(program: str, typed: Sequence[str], lines: dict[str, str], does: str) -> NoReturn:
     """What there is: asked for, or because what was typed is none of it."""
-    with unbreakable_streams():
-        if typed and typed[0] in HELP:
-            print(f"{does}\n\n{_listed(program, lines)}")
-            sys.exit(0)
-        print(f"error: {_wrong(program, typed, lines)}\n\n{_listed(program, lines)}", file=sys.stderr)
-        sys.exit(WRONG)
+    if typed and typed[0] in HELP:
+        print(f"{does}\n\n{_listed(program, lines)}")
+        sys.exit(0)
+    print(f"error: {_wrong(program, typed, lines)}\n\n{_listed(program, lines)}", file=sys.stderr)
+    sys.exit(WRONG)
 
 
 def _listed(program: str, lines: dict[str, str]) -> str:

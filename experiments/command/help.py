@@ -17,7 +17,6 @@ OTHERS = (
         ("distributed", "coordinator", "processes", "process_id"),
     ),
     ("paper and methods: Tables, figures and the grid of methods.", ("scale", "dry_run", "method")),
-    ("files: Settings that are kept.", ("config",)),
 )
 
 
@@ -38,30 +37,33 @@ def help_text(subcommand: Subcommand, program: str, values: flags.FlagValues, ow
     if subcommand.examples:
         lines += ["", "examples:"]
     for arguments, what in subcommand.examples:
-        lines += [*wrapped(f"# {what}", width, 2), *_command(f"{program} {arguments}", width)]
-    for title, names in _sections(subcommand, own):
+        lines += [f"  # {line}" for line in wrapped(what, width - 4)] + _command(f"{program} {arguments}", width)
+    for title, names in _sections(subcommand.first, own):
         lines += ["", *wrapped(title, width)]
         for name in names:
             lines += _flag(values[name], width)
-    lines += _entry("  --flagfile=FILE", FLAGFILE, width)
+    lines += ["", "files: Settings that are kept.", *_entry("  --flagfile=FILE", FLAGFILE, width)]
+    if "config" in own:
+        lines += _flag(values["config"], width)
     for note in subcommand.notes:
         lines += ["", *wrapped(note, width)]
     return "\n".join(lines)
 
 
-def _sections(subcommand: Subcommand, own: Collection[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Titles with names of flags: every own flag once."""
-    parts = [
+def _sections(first: Sequence[str], own: Collection[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Titles with names of flags: every own flag once, but for --config."""
+    subjects = [
         (f"{part}: {kind.__doc__.strip()}", [name for name, of in PART_OF.items() if of == part])
         for part, kind in PARTS.items()
+        if set(PART_OF) <= set(own)  # a benchmark may have a flag or two of the same name
     ]
-    placed = {*subcommand.first, *(name for _, names in (*parts, *OTHERS) for name in names)}
+    subjects += [(title, list(names)) for title, names in OTHERS]
+    left = set(own) - {"config", *first, *(name for _, names in subjects for name in names)}
     shown: set[str] = set()
     for title, names in (
-        ("The settings that most people need; every flag stands with its default:", subcommand.first),
-        ("More settings:" if subcommand.first else "Every flag stands with its default:", sorted(set(own) - placed)),
-        *parts,
-        *OTHERS,
+        ("The settings that most people need; every flag stands with its default:", first),
+        ("More settings:" if first else "settings; every flag stands with its default:", sorted(left)),
+        *subjects,
     ):
         names = [name for name in names if name in own and name not in shown]
         shown.update(names)
@@ -75,7 +77,10 @@ def _flag(flag: flags.Flag, width: int) -> list[str]:
     if flag.boolean:
         return _entry(f"  --[no]{flag.name}", f"{text} (default: {'yes' if flag.default else 'no'})", width)
     default = ",".join(map(str, flag.default)) if isinstance(flag.default, list) else flag.default
-    return _entry(f"  --{flag.name}" + ("" if default is None else f"={default}"), text, width)
+    head = f"  --{flag.name}" + ("" if default is None else f"={default}")
+    if len(head) > width:
+        head, text = f"  --{flag.name}", f"{text} (default: {default})"
+    return _entry(head, text, width)
 
 
 def _text(flag: flags.Flag) -> str:

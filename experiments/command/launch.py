@@ -1,4 +1,4 @@
-"""Starts a program: flags, help, Ctrl-C, closed pipes and errors are the same for all of them."""
+"""Starts a program: flags, help, Ctrl-C and errors are the same for all of them."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import NoReturn
 
 from experiments.command.interrupts import interrupted, interruptible
-from experiments.command.streams import unbreakable_streams
 from experiments.command.subcommands import Subcommand
 
 
@@ -24,7 +23,7 @@ def launch(subcommand: Subcommand, program: str, arguments: Sequence[str]) -> No
       arguments: flags and what else was typed behind.
     """
     stopped = [subcommand.stopped]
-    with unbreakable_streams(), interruptible(subcommand.interrupted, lambda: stopped[0]):
+    with interruptible(subcommand.interrupted, lambda: stopped[0]):
         sys.exit(_run(subcommand, program, arguments, stopped))
 
 
@@ -34,14 +33,14 @@ def _run(subcommand: Subcommand, program: str, arguments: Sequence[str], stopped
     from experiments.command import parsing
     from experiments.run.errors import describe_error
 
-    before = set(flags.FLAGS)
     module = import_module(subcommand.module)
+    others = set(flags.FLAGS)  # of absl and of libraries
     module.define_flags()
     if parsing.wants_help(arguments):
         from experiments.command.help import help_text
         from experiments.command.wrapping import terminal_width
 
-        own = [name for name in flags.FLAGS if name not in before]
+        own = [name for name in flags.FLAGS if name not in others]
         print(help_text(subcommand, program, flags.FLAGS, own, terminal_width()))
         return 0
     try:

@@ -82,13 +82,18 @@ AUDIT = Subcommand(
         (
             "--unlearning=my_service:forget --model=my_models:make --trained=my_models:load --dataset=photos.npz "
             "--class_a=cat --class_b=dog --max_over_unlearning=0.05 --seeds=0-4",
-            "your own service; the modules lie in the current folder or on PYTHONPATH",
+            "your own JAX model and method; the modules lie in the current folder or on PYTHONPATH",
+        ),
+        (
+            "--service=my_service:MyService --dataset=photos.npz --class_a=cat --class_b=dog --seeds=0-4",
+            "a service of any framework: predict, forget and reset",
         ),
         ("--unlearning=sisa", "a method that is here, on scikit-learn's digits"),
     ),
     first=(
         "max_over_unlearning",
         "max_honest_cost",
+        "service",
         "unlearning",
         "method_settings",
         "model",
@@ -101,7 +106,6 @@ AUDIT = Subcommand(
         "attacks",
         "fractions",
         "search",
-        "query_budget",
         "max_steps",
         "forgetting",
         "seeds",
@@ -155,20 +159,41 @@ METHODS = Subcommand(
 )
 SUBCOMMANDS = {each.name: each for each in (RUN, AUDIT, PAPER, METHODS)}
 
-BENCHMARKS = {
-    "zoo": "How fast the attack is, beside the victim's own forward pass and beside other attacks.",
-    "fewer_queries": "What cheaper searches cost and do: the same samples, pushed in several ways.",
-    "request_gradients": "What a request's step is made of: gradients of honest images, pushed ones and noise.",
-    "sisa_saving": "How much time SISA saves beside training every shard anew.",
-}
 
-
-def benchmark(name: str) -> Subcommand:
-    """One of BENCHMARKS."""
-    resumable = name in ("fewer_queries", "request_gradients")
+def _benchmark(name: str, does: str, arguments: str, what: str, stopped: str = "stopped") -> Subcommand:
     return Subcommand(
-        f"bench {name}",
-        BENCHMARKS[name],
-        f"experiments.benchmarks.{name}",
-        stopped=STOPPED if resumable else "stopped",
+        f"bench {name}", does, f"experiments.benchmarks.{name}", examples=((arguments, what),), stopped=stopped
     )
+
+
+BENCHMARKS = {
+    each.name.removeprefix("bench "): each
+    for each in (
+        _benchmark(
+            "zoo",
+            "How fast the attack is, beside the victim's own forward pass and beside other attacks.",
+            "--data_dir=FOLDER --out=FILE.json",
+            "on prepared CIFAR-10; without --data_dir images and weights are random, and no other attack is measured",
+        ),
+        _benchmark(
+            "fewer_queries",
+            "What cheaper searches cost and do: the same samples, pushed in several ways.",
+            "--flagfile=experiments/flagfiles/cifar10_cpu_seeds.cfg --workdir=runs/fewer_queries --data_dir=FOLDER",
+            "each way is a run of its own in a folder of --workdir",
+            STOPPED,
+        ),
+        _benchmark(
+            "request_gradients",
+            "What a request's step is made of: gradients of honest images, of pushed ones and of noise.",
+            "--config=runs/paper_cpu/cifar10/config.json",
+            "of an earlier run",
+            STOPPED,
+        ),
+        _benchmark(
+            "sisa_saving",
+            "How much time SISA saves beside training every shard anew.",
+            "--data_dir=FOLDER",
+            "on prepared CIFAR-10",
+        ),
+    )
+}

@@ -35,7 +35,7 @@ class AttackConfig:
         of="zoo",
     )
     space: str = setting("tanh", "search in arctanh space or in the box of valid images", ("tanh", "box"), of="zoo")
-    coordinates: int = setting(128, "coordinates probed a step", least=1, of="zoo")
+    coordinates: int = setting(128, "coordinates probed a step; all, where images have fewer", least=1, of="zoo")
     step_size: float = setting(
         1e-2,
         "learning rate of the coordinate solver; sega: length of a step, about 0.02 in the box",

@@ -31,7 +31,18 @@ class Config:
     measures: MeasuresConfig = field(default_factory=MeasuresConfig)
 
     def __post_init__(self) -> None:
-        trained = self.victim.trained
+        trained, service = self.victim.trained, self.service.service
+        if service and self.victim != VictimConfig():
+            changed = next(name for name, value in vars(self.victim).items() if value != DEFAULTS[name])
+            raise ValueError(
+                f"--service={service} answers with a model of its own, and --{changed} would be ignored: leave out one "
+                "of the two"
+            )
+        if service and self.measures.shadows:
+            raise ValueError(
+                f"--service={service} with --shadows: how its model was trained is not known, so none is trained "
+                "beside it: leave out --shadows"
+            )
         if trained and (self.measures.shadows or self.service.facts.trains):
             flag = (
                 f"--shadows={self.measures.shadows}"

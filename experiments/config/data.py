@@ -12,6 +12,13 @@ class DataConfig:
     dataset: str = setting("digits", "digits, any TFDS image-classification name, a .npz file or an image folder")
     data_dir: str = setting("", "where TFDS data sets lie; empty: TFDS's own default")
     dataset_note: str = setting("", "what a reader has to know of this copy of the data; printed beside every number")
+    image_size: int = setting(
+        0,
+        "of image folders and TFDS sets, whose images may have different sizes: side in pixels of the square that each "
+        "is scaled to and its middle cut out of; 0: all are of one size and stay so. Transparency is dropped, whatever "
+        "the size",
+        least=0,
+    )
     class_a: str = setting("3", "class that the unlearned samples belong to, by name or index")
     class_b: str = setting("8", "other class: blended in, and reported as over-unlearning II")
 

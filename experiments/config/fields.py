@@ -38,17 +38,23 @@ def check_fields(part: Any) -> None:
                     f"--{spec.name}={item}: expected one of {', '.join(choices)}{did_you_mean(item, choices)}"
                 )
             if isinstance(item, int | float) and not (math.isfinite(item) and least <= item <= most):
-                raise ValueError(f"--{spec.name}={item}: expected a number from {_shown(least)} to {_shown(most)}")
+                raise ValueError(f"--{spec.name}={item}: expected a number from {_digits(least)} to {_digits(most)}")
         if isinstance(value, tuple) and len(set(value)) != len(value):
             raise ValueError(f"--{spec.name}={as_typed(value)}: a value is given twice")
+        if kind is float and isinstance(value, tuple) and len({f"{item:g}" for item in value}) != len(value):
+            raise ValueError(
+                f"--{spec.name}={as_typed(value)}: two values are the same in six digits, by which the files of "
+                "their figures and requests are named: leave out one of them"
+            )
         if isinstance(value, tuple) and not value:
             raise ValueError(f"--{spec.name} is empty: give at least one value")
+
+
+def _digits(limit: float) -> str:
+    """A limit as one would type it: 4294967295 and not 4.29497e+09."""
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
 
 
 def as_typed(value: Any) -> str:
     """A value as on the command line."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _shown(limit: float) -> str:
-    return str(limit) if isinstance(limit, int) else f"{limit:g}"

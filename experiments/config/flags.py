@@ -43,12 +43,18 @@ def from_flags(values: flags.FlagValues) -> Config:
     base = _read(values.config) if values.config else Config()
     typed = given(values)
     config = base.replace(**typed)
+    trained, dataset = config.victim.trained, config.data.dataset
+    if "trained" in typed and trained and "dataset" not in typed and base.data.dataset == DEFAULTS["dataset"]:
+        raise ValueError(
+            f"--trained={trained} without --dataset: a deployed model would be measured on {dataset}, the "
+            "quickstart's data: give the --dataset that the model is for"
+        )
     for name in () if config.service.facts.has_rates else ("taus", "fidelity"):
         if typed.get(name, DEFAULTS[name]) != DEFAULTS[name]:
             methods = ", ".join(method for method, facts in METHOD_FACTS.items() if facts.has_rates)
             raise ValueError(
-                f"--{name}={as_typed(typed[name])} is of --unlearning={methods}, and --unlearning="
-                f"{config.service.unlearning} would ignore it: leave it out, or set it back to "
+                f"--{name}={as_typed(typed[name])} is of --unlearning={methods}, and {config.service.name} "
+                f"would ignore it: leave it out, or set it back to "
                 f"{as_typed(DEFAULTS[name])}"
             )
     return config

@@ -1,5 +1,6 @@
 """How the service forgets."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from experiments.config.fields import check_fields, setting
@@ -14,6 +15,15 @@ FIDELITIES = ("equation", "authors_code", "corrected")
 class ServiceConfig:
     """How the service forgets."""
 
+    service: str = setting(
+        "",
+        "my_module:MyService, what is audited in place of a model and a method of ours: a class with predict(images), "
+        "forget(images, labels) and reset(), in any framework; it is given the training data if it takes an argument, "
+        "and runs in a process of its own",
+    )
+    service_timeout: float = setting(
+        600.0, "seconds that one call of --service may take before its process is ended", least=1e-3
+    )
     unlearning: str = setting(
         "first_order",
         f"what the service does: {', '.join(METHODS)}, or my_module:my_function called as "
@@ -35,6 +45,14 @@ class ServiceConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.service and ":" not in self.service:
+            raise ValueError(f"--service={self.service}: expected my_module:MyService")
+        ours = [name for name in ("unlearning", "method_settings", "scope") if getattr(self, name) != _default(name)]
+        if self.service and ours:
+            raise ValueError(
+                f"--service={self.service} forgets in its own way, and --{ours[0]}={getattr(self, ours[0])} would be "
+                "ignored: leave out one of the two"
+            )
         if self.unlearning not in METHODS and ":" not in self.unlearning:
             raise ValueError(
                 f"--unlearning={self.unlearning}: expected my_module:my_function or one of {', '.join(METHODS)}"
@@ -52,5 +70,14 @@ class ServiceConfig:
 
     @property
     def facts(self) -> MethodFacts:
-        """What is true of the method."""
-        return facts_of(self.unlearning)
+        """What is true of the method, or of a user's service."""
+        return facts_of(self.service or self.unlearning)
+
+    @property
+    def name(self) -> str:
+        """What rows call it."""
+        return self.service or self.unlearning
+
+
+def _default(name: str) -> object:
+    return next(spec.default for spec in dataclasses.fields(ServiceConfig) if spec.name == name)

@@ -17,8 +17,8 @@ class VictimConfig:
     trained: str = setting(
         "",
         "my_module:my_function of no arguments that returns the trained Variables of --model, which is then not "
-        "trained here; it is given images in [-0.5, 0.5], must not have seen the data set's test part, and seeds "
-        "then choose the samples alone",
+        "trained here; it is given images in [-0.5, 0.5] of the --dataset, which has to be named, must not have seen "
+        "its test part, and seeds then choose the samples alone",
     )
     blocks: int = setting(3, "VGG blocks; the paper has 3, 4 and 5", least=1)
     width: int = setting(32, "filters of the convolutions; the paper has 128 (vgg) and 64 (resnet)", least=1)

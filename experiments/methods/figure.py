@@ -5,6 +5,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments.methods.choice import Chosen, groups
+from overunlearn_jax.attack_names import HONEST, attack_name
 from overunlearn_jax.statistics.intervals import Interval
 
 ATTACK = "pushing_2"
@@ -48,8 +49,8 @@ def draw(chosen: dict[str, Chosen]) -> Figure:
         if victim := each.beyond_retrained("normal", name, "_before"):
             label = f"before it, victims {number + 1}"
             axes.axvline(victim.mean, color="#D55E00", linestyle=LINES[number % len(LINES)], label=label)
-    axes.set_xlabel(f"{words}'s AUC after an honest request, beyond the retrained model's (0: forgotten)")
-    axes.set_ylabel("points of class A that Pushing-II takes beyond the honest request")
+    axes.set_xlabel(f"{words}'s AUC after an {attack_name(HONEST)}, beyond the retrained model's (0: forgotten)")
+    axes.set_ylabel(f"points of class A that {attack_name(ATTACK)} takes beyond the {attack_name(HONEST)}")
     figure.legend(loc="outside right upper", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

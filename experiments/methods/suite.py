@@ -40,6 +40,7 @@ def run(configs: dict[str, Config], scale: str, command: str) -> Pages:
     """Makes the runs and writes the page after each."""
     from experiments.measures.memo import Memo
     from experiments.methods.page import write  # these import jax, which --help does without
+    from experiments.paper.reference_rows import paper_rows
     from experiments.pipeline import run as run_one
 
     memo = Memo()
@@ -48,7 +49,7 @@ def run(configs: dict[str, Config], scale: str, command: str) -> Pages:
     for number, (name, config) in enumerate(configs.items(), start=1):
         if is_first():
             print(f"[{number}/{len(configs)}] {name}", flush=True)
-        run_one(config, memo=memo)
+        run_one(config, memo=memo, reference_rows=paper_rows(config))
         if is_first():
             write(folder, pages.text, f"Unlearning methods and malicious requests, scale {scale}", command)
     return pages

@@ -7,13 +7,13 @@ from tabulate import tabulate
 from experiments.measures.forgetting import RELEARN_MOST
 from experiments.methods.choice import Chosen, Results, choose, groups, share_a_victim, tried
 from experiments.methods.grid import LADDERS
+from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.reporting.forgetting import MEASURES, TO_ITSELF, Measure
 from overunlearn_jax.reporting.wording import NOTHING
 from overunlearn_jax.statistics.intervals import Interval
 from overunlearn_jax.unlearn.facts import facts_of
 
 ATTACKS = ("noise", "blending", "pushing_1", "pushing_2")
-NAMES = {"noise": "noise control", "blending": "blending", "pushing_1": "Pushing-I", "pushing_2": "Pushing-II"}
 ATTACKERS = {"confidence AUC": "confidence_auc", "LiRA AUC": "lira_auc"}
 Column = tuple[str, Callable[[Chosen], str]]
 
@@ -26,8 +26,8 @@ def harm(chosen: dict[str, Chosen]) -> str:
         ("originals found %, blending / I / II", _matched),
         ("class A before %", lambda each: _show(each.values("normal", "class_a_before"), 100)),
         ("after honest %", lambda each: _or_diverged(each, "normal", each.values("normal", "class_a"))),
-        *((f"A, {NAMES[attack]}", _harm(attack, "class_a")) for attack in ATTACKS),
-        *((f"B, {NAMES[attack]}", _harm(attack, "class_b")) for attack in ATTACKS[1:]),
+        *((f"A, {attack_name(attack)}", _harm(attack, "class_a")) for attack in ATTACKS),
+        *((f"B, {attack_name(attack)}", _harm(attack, "class_b")) for attack in ATTACKS[1:]),
     ]
     return _table(columns, _lines(chosen, columns))
 
@@ -77,7 +77,7 @@ def strengths(results: Results) -> str:
         "method",
         "setting",
         "honest request costs A",
-        *(f"{NAMES[attack]} beyond it" for attack in ATTACKS[1:]),
+        *(f"{attack_name(attack)} beyond it" for attack in ATTACKS[1:]),
         "forget accuracy %",
         *(f"{title} beyond retrained" for title in ATTACKERS),
     ]

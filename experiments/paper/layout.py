@@ -3,10 +3,13 @@
 from typing import Any, NamedTuple
 
 from experiments.paper.numbers import printed
+from overunlearn_jax.attack_names import PAPER_HONEST, attack_name
 
 READING = "corrected"  # of the first-order step, where a table says no other
 NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "stl10": "STL-10"}
-ATTACKS = {"normal": "Normal unlearning", "pushing_1": "Pushing-I", "pushing_2": "Pushing-II", "blending": "Blending"}
+ATTACKS = {"normal": PAPER_HONEST} | {
+    attack: attack_name(attack, at_start=True) for attack in ("pushing_1", "pushing_2", "blending")
+}
 PUSHES = ("normal", "pushing_1", "pushing_2")
 SAMPLES = {"cifar10": {0.1: 400, 0.5: 2000}, "cifar100": {0.1: 40, 0.5: 200}, "stl10": {0.1: 40, 0.5: 200}}
 

@@ -58,7 +58,8 @@ def dry_run(configs: dict[str, Config]) -> str:
 
 def run(configs: dict[str, Config], experiment: str, scale: str, command: str) -> Pages:
     """Makes the planned runs and writes tables, figures and pages; returns the pages."""
-    from experiments.paper import report
+    from experiments.paper import report  # these import matplotlib and jax, which --help does without
+    from experiments.paper.reference_rows import paper_rows
     from experiments.pipeline import run as run_study
 
     folder = Path(next(iter(configs.values())).run.workdir).parent
@@ -68,7 +69,7 @@ def run(configs: dict[str, Config], experiment: str, scale: str, command: str) -
             print(f"[{number}/{len(configs)}] {study}", flush=True)
         rows = Path(config.run.workdir) / "results.jsonl"
         before = rows.read_bytes() if rows.exists() else b""
-        run_study(config)
+        run_study(config, reference_rows=paper_rows(config))
         # After every run that found something, so that one that fails later takes nothing away.
         if is_first() and (rows.read_bytes() != before or number == len(configs)):
             report.write(experiment, folder, pages, f"The paper's tables and figures at scale {scale}", command)

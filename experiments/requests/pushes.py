@@ -11,10 +11,10 @@ from experiments.requests.push_store import Stored
 from experiments.requests.searches import Search
 from experiments.run.processes import barrier
 from experiments.run.progress import PushingBar
-from experiments.victims.cache import settings_hash
 from overunlearn_jax.attacks import PushResult
 from overunlearn_jax.attacks.processes import own_share
 from overunlearn_jax.black_box import BlackBox
+from overunlearn_jax.files import settings_hash
 from overunlearn_jax.types import Key, Split
 
 RECIPE = 3  # raise it when the engine changes what the same settings give

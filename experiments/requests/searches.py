@@ -11,7 +11,6 @@ from overunlearn_jax.attacks import (
     LabelOnlySettings,
     PushResult,
     ZooSettings,
-    check_blocks,
     default_slots,
     push,
     push_by_labels,
@@ -35,15 +34,13 @@ class Search(NamedTuple):
 
 
 def check_search(config: AttackConfig, spec: DatasetSpec) -> None:
-    """Raises ValueError for coordinates or blocks that do not fit into the data set's images."""
+    """Raises ValueError for blocks that do not tile the data set's images."""
     if config.search != "zoo" or not NEED_PUSHES & set(config.attacks):
         return
-    settings = _zoo_settings(config, spec, targeted=bool(config.target))
     try:
-        check_blocks(settings, spec.image_shape, config.block_sizes)
+        _queries_per_step(config, _zoo_settings(config, spec, targeted=bool(config.target)), spec)
     except ValueError as error:
-        blocks = ",".join(map(str, config.block_sizes))
-        raise ValueError(f"--coordinates={config.coordinates} --block_sizes={blocks}: {error}") from error
+        raise ValueError(f"--block_sizes={','.join(map(str, config.block_sizes))}: {error}") from error
 
 
 def search_of(config: AttackConfig, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
@@ -71,9 +68,16 @@ def _zoo_settings(config: AttackConfig, spec: DatasetSpec, *, targeted: bool) ->
     )
 
 
+def _queries_per_step(config: AttackConfig, settings: ZooSettings, spec: DatasetSpec) -> int:
+    """Images that a step asks for with the finest blocks; fewer than `--coordinates` says where images are small."""
+    fitted = [settings._replace(block=block).fitted(spec.image_shape) for block in config.block_sizes]
+    return max(each.queries_per_step for each in fitted)
+
+
 def _zoo(config: AttackConfig, splits: Splits, target: int | None) -> Search:
     settings = _zoo_settings(config, splits.spec, targeted=target is not None)
-    slots = config.slots or default_slots(settings.queries_per_step, budgeted=bool(config.query_budget))
+    per_step = _queries_per_step(config, settings, splits.spec)
+    slots = config.slots or default_slots(per_step, budgeted=bool(config.query_budget))
 
     def run_fn(black_box: BlackBox, samples: Split, key: Key, on_finished: OnFinished) -> PushResult:
         targets = None if target is None else np.full(len(samples.labels), target)

@@ -6,31 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
-import numpy as np
 
 from experiments.config import Config
-from experiments.paper.reference_rows import paper_rows
-from experiments.run.sources import changed_since
-from overunlearn_jax.data.splitting import BOUNDS
-from overunlearn_jax.files import write_bytes, write_json, write_npz
-from overunlearn_jax.reporting import (
-    Judgement,
-    ReportFigure,
-    Row,
-    accuracy_bars,
-    groups,
-    manifest,
-    predicted_label_bars,
-    read_rows,
-    request_pictures,
-    summary_markdown,
-    write_report,
-)
-from overunlearn_jax.reporting._summarise import Setting
-from overunlearn_jax.types import UnlearningRequest
+from experiments.run import figures
+from overunlearn_jax.files import write_bytes, write_json
+from overunlearn_jax.reporting import Judgement, Row, manifest, read_rows, summary_markdown, write_report
+from overunlearn_jax.reporting.table import ReferenceRow
 
 Judge = Callable[[Sequence[Row]], Judgement]
-PICTURES = 6  # samples shown in a report
 # Settings that change where a run's files are, not what it computes.
 PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests")
 
@@ -110,96 +93,44 @@ def finished_cells(results: Path) -> set[str]:
     return {row["cell"] for row in read_rows(results)} if results.exists() else set()
 
 
-def keep_pictures(config: Config, seed: int, fraction: float, request: UnlearningRequest) -> None:
-    """Keeps the first samples of the first seed's request for the report."""
-    if seed == config.run.seeds[0]:
-        write_npz(
-            _pictures(config, fraction, request.made_by),
-            originals=request.original_images[:PICTURES],
-            submitted=request.images[:PICTURES],
-            ids=request.original_ids[:PICTURES],
-        )
-
-
-def write_outputs(config: Config, results: Path, judge: Judge | None = None) -> Path:
+def write_outputs(
+    config: Config, results: Path, judge: Judge | None = None, reference_rows: Sequence[ReferenceRow] = ()
+) -> Path:
     """Writes summary.md, the figures and report.html from the rows; returns the report's path."""
     workdir = results.parent
     rows = read_rows(results)
     judgement = judge(rows) if judge else None
-    figures = [figure for fraction in config.attack.fractions for figure in _request_figures(config, fraction)]
-    for setting, group in groups(rows).items():
-        figures.extend(_result_figures(config, setting, group))
+    title = judgement.service if judgement else config.run.experiment
+    shown, pictures = figures.draw(config, rows, judgement)
     described = json.loads((workdir / "manifest.json").read_text())
     notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]
     text = summary_markdown(
         rows,
-        title=config.run.experiment,
+        title=title,
         command=described["command"],
         notes=notes,
-        reference_rows=paper_rows(config),
+        reference_rows=reference_rows,
         judgement=judgement,
+        pictures=pictures,
     )
     write_bytes(workdir / "summary.md", text.encode())
     return write_report(
         workdir / "report.html",
         rows,
-        figures,
+        shown,
         described,
         config.flat(),
-        config.run.experiment,
-        reference_rows=paper_rows(config),
+        title,
+        reference_rows=reference_rows,
         judgement=judgement,
     )
-
-
-def _result_figures(config: Config, setting: Setting, rows: list[Row]) -> list[ReportFigure]:
-    tau = "" if setting.tau is None else f"_tau_{setting.tau:g}"
-    stem = f"{setting.fidelity}{tau}_fraction_{setting.fraction:g}"
-    folder = Path(config.run.workdir) / "figures"
-    about = (
-        f"class {setting.class_a_name}, {100 * setting.fraction:g} % of its samples requested, {setting.fidelity}"
-        + ("" if setting.tau is None else f", tau {setting.tau:g}")
-    )
-    return [
-        ReportFigure(
-            accuracy_bars(rows, folder / f"accuracy_{stem}.png"), f"Accuracy of {about}, after each kind of request."
-        ),
-        ReportFigure(
-            predicted_label_bars(rows, folder / f"predicted_labels_{stem}.png"),
-            f"What the test images of {about}, are predicted as after each kind of request.",
-        ),
-    ]
-
-
-def _request_figures(config: Config, fraction: float) -> list[ReportFigure]:
-    stored = {
-        attack: _read_pictures(config, fraction, attack) for attack in config.attack.attacks if attack != "normal"
-    }
-    if not stored:
-        return []
-    first = next(iter(stored.values()))
-    if first["originals"].shape[-1] not in (1, 3):
-        return []  # neither grey nor red, green and blue: there is no picture of it
-    path = request_pictures(
-        Path(config.run.workdir) / "figures" / f"requests_fraction_{fraction:g}.png",
-        first["originals"],
-        {attack: pictures["submitted"] for attack, pictures in stored.items()},
-        [f"sample {number}" for number in first["ids"]],
-        BOUNDS,
-    )
-    about = f"class {config.data.class_a}, {100 * fraction:g} % of its samples requested"
-    return [ReportFigure(path, f"Originals, submitted images and their differences; {about}.")]
-
-
-def _read_pictures(config: Config, fraction: float, attack: str) -> dict[str, np.ndarray]:
-    with np.load(_pictures(config, fraction, attack)) as stored:
-        return dict(stored)
-
-
-def _pictures(config: Config, fraction: float, attack: str) -> Path:
-    return Path(config.run.workdir) / "pictures" / f"fraction_{fraction:g}_{attack}.npz"
 
 
 def _device() -> str:
     devices = jax.devices()
     return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def changed_since(noted: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The flags whose code or data are others than those noted; what was not noted then may be anything."""
+    return [flag for flag, digest in now.items() if noted.get(flag, digest) != digest]

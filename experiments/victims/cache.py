@@ -1,8 +1,6 @@
 """Victims in the cache: trained once per settings and data, found again by their hash, and the service around each."""
 
 import functools
-import hashlib
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +12,7 @@ from experiments.run.progress import SlicesBar, TrainingBar
 from experiments.victims.trained import check_trained, load_trained
 from overunlearn_jax import checkpoint
 from overunlearn_jax.data import digest
-from overunlearn_jax.files import write_json
+from overunlearn_jax.files import settings_hash, write_json
 from overunlearn_jax.models import Model, resnet, vgg
 from overunlearn_jax.services.fingerprint import weights_digest
 from overunlearn_jax.services.recipes import (
@@ -66,11 +64,6 @@ def describe_model(config: VictimConfig) -> str:
     if config.model == "vgg":
         return f"VGG-{config.blocks} width {config.width}{elsewhere}"
     return (f"ResNet width {config.width}" if config.model == "resnet" else config.model) + elsewhere
-
-
-def settings_hash(settings: dict[str, object]) -> str:
-    """16 hexadecimal digits that change with any setting."""
-    return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def train_settings(config: VictimConfig) -> TrainSettings:

@@ -9,9 +9,9 @@ import numpy as np
 
 from experiments.config import VictimConfig
 from experiments.run.progress import TrainingBar
-from experiments.victims.cache import build_model, settings_hash, source_of_model, train_settings
+from experiments.victims.cache import build_model, source_of_model, train_settings
 from overunlearn_jax.data import digest
-from overunlearn_jax.files import write_npz
+from overunlearn_jax.files import settings_hash, write_npz
 from overunlearn_jax.forgetting import shadow_logits, shadow_subsets
 from overunlearn_jax.models import predict_fn
 from overunlearn_jax.training import fit

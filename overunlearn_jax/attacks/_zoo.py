@@ -36,7 +36,11 @@ class Zoo(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def zoo(settings: ZooSettings) -> Zoo:
-    """The pure functions of one search. Equal settings give the same object, so nothing is traced twice."""
+    """The pure functions of one search. Equal settings give the same object, so nothing is traced twice.
+
+    Raises ValueError for settings with which no search can be run (`check_settings`), and for a name that is not known.
+    """
+    check_settings(settings)
     space = _named("space", {"tanh": spaces.tanh_space, "box": spaces.box_space}, settings.space)(settings.bounds)
     solvers: dict[str, Callable[..., Any]] = {
         "adam": coordinate.adam,
@@ -47,7 +51,6 @@ def zoo(settings: ZooSettings) -> Zoo:
     criterion = criteria.targeted(settings.kappa) if settings.targeted else criteria.untargeted(settings.kappa)
     h, bounds, block = settings.difference, settings.bounds, settings.block
     difference = differences.one_sided(h, bounds) if settings.one_sided else differences.central(h)
-    check_settings(settings)
 
     def init_fn(key: Key, image: Array, label: Array, target: Array, num_classes: int) -> ZooState:
         check_blocks(settings, image.shape, (block,))

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from overunlearn_jax.attacks.pushing import PushResult, check_ids, check_labels
-from overunlearn_jax.attacks.zoo_state import Status
+from overunlearn_jax.attacks.pushing import PushResult, check_ids
+from overunlearn_jax.attacks.zoo_state import Status, check_count, check_limit
 from overunlearn_jax.black_box import BlackBox, check_images
+from overunlearn_jax.labels import check_labels
 from overunlearn_jax.types import Array, Bounds, Key
 
 STEP_HALVINGS = 12  # of a step that would leave the goal, before it is given up
@@ -61,9 +62,12 @@ def push_by_labels(
       As `push` does; `steps` counts iterations, probabilities are what the service answered.
 
     Raises:
-      ValueError: arrays that do not fit the victim or each other.
+      ValueError: arrays that do not fit the victim or each other, or settings with which no search can be run.
       QueryBudgetExceededError: the budget ends before the search does.
     """
+    for name, least in (("iterations", 0), ("directions", 1), ("halvings", 0), ("group", 1)):
+        check_count(name, getattr(settings, name), least)
+    check_limit("max_l2", settings.max_l2)
     spec = black_box.spec
     images, starts = check_images(spec, images), check_images(spec, starts)
     if len(starts) != len(images):

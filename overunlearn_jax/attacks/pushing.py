@@ -10,8 +10,9 @@ from overunlearn_jax.attacks import processes
 from overunlearn_jax.attacks._zoo import zoo
 from overunlearn_jax.attacks.pool import PROBABILITIES, Samples, search_all
 from overunlearn_jax.attacks.search import device_mesh
-from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, check_blocks
+from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, check_settings
 from overunlearn_jax.black_box import BlackBox, check_images, check_probabilities
+from overunlearn_jax.labels import check_labels
 from overunlearn_jax.types import Key
 
 QUERIES_PER_CALL = {"cpu": 257, "other": 32 * 257}  # by device
@@ -60,7 +61,8 @@ def push(
       black_box: the victim; a `jax.tree_util.Partial` behind it is run fused, anything else from Python.
       images: shape (n, h, w, c), inside the victim's bounds.
       labels: shape (n,), the class that each image is to leave. Images that the victim does not predict so are SKIPPED.
-      settings: of the engine; `settings.targeted` asks for `targets`.
+      settings: of the engine; `settings.targeted` asks for `targets`. Where an image has fewer coordinates than
+        `settings.coordinates`, all are probed in every step.
       key: of the search; sample i draws from `fold_in(key, ids[i])`, whatever else is in the batch.
       ids: shape (n,), not negative; 0 ... n - 1 by default.
       targets: shape (n,), the class to reach, another than the label; targeted pushes only.
@@ -73,7 +75,8 @@ def push(
         them, or to show progress. Every process hears of its own samples.
 
     Raises:
-      ValueError: images, labels or targets that do not fit the victim or each other.
+      ValueError: images, labels or targets that do not fit the victim or each other, blocks that do not tile the
+        images, or settings with which no search can be run; nothing is sent then.
     """
     spec = black_box.spec
     images = check_images(spec, images)
@@ -83,13 +86,16 @@ def push(
     targets = labels if targets is None else check_labels("targets", targets, len(images), spec.num_classes)
     if settings.targeted and (targets == labels).any():
         raise ValueError("a target equals its sample's label: a targeted push goes to another class")
+    ids = np.arange(len(images)) if ids is None else check_ids(ids, len(images))
+    check_settings(settings)
+    if not block_sizes:
+        raise ValueError("block_sizes is empty; expected at least one side of a block in pixels, (1,) by default")
+    engines = [zoo(settings._replace(block=block).fitted(spec.image_shape)) for block in block_sizes]
     if slots is None:
-        slots = default_slots(settings.queries_per_step, budgeted=black_box.left is not None)
+        most = max(engine.settings.queries_per_step for engine in engines)
+        slots = default_slots(most, budgeted=black_box.left is not None)
     if slots < 1:
         raise ValueError(f"slots is {slots}; expected at least one sample in a call")
-    ids = np.arange(len(images)) if ids is None else check_ids(ids, len(images))
-    check_blocks(settings, spec.image_shape, block_sizes)
-    engines = [zoo(settings._replace(block=block)) for block in block_sizes]
     mesh = device_mesh(devices if black_box.fused is not None else jax.local_devices()[:1])
     samples = Samples(images, labels, targets, ids.astype(np.uint32))
 
@@ -151,16 +157,6 @@ def _result_of(black_box: BlackBox, originals: np.ndarray, kept: dict[str, np.nd
         steps=kept["step"],
         queries=kept["queries"],
     )
-
-
-def check_labels(name: str, labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:
-    """`labels` as int32, or a ValueError that says what is wrong with them."""
-    labels = np.asarray(labels)
-    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"{name} are {labels.dtype} of shape {labels.shape}; expected {count} integers, one an image")
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(f"{name} lie in {labels.min()} ... {labels.max()}; expected 0 ... {num_classes - 1}")
-    return labels.astype(np.int32)
 
 
 def check_ids(ids: np.ndarray, count: int) -> np.ndarray:

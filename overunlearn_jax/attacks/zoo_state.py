@@ -1,7 +1,10 @@
 """What a ZOO search is set to and what it remembers of one sample."""
 
 import enum
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from overunlearn_jax.attacks.coordinate import CoordinateState
 from overunlearn_jax.types import Array, Bounds, Key
@@ -22,13 +25,17 @@ class Status(enum.IntEnum):
 
 
 class ZooSettings(NamedTuple):
-    """The paper's settings by default; hashable, so that equal settings share one compiled engine."""
+    """The paper's settings by default; hashable, so that equal settings share one compiled engine.
+
+    `push` probes `coordinates` in a step, or all that an image has where it has fewer: 64 of an 8 x 8 grey image
+    (`fitted`).
+    """
 
     bounds: Bounds
     targeted: bool = False
     solver: str = "adam"  # or "newton", "sega"
     space: str = "tanh"  # or "box"
-    coordinates: int = 128  # p, probed a step
+    coordinates: int = 128  # p, probed a step, at most
     step_size: float = 1e-2  # of each probed coordinate; SEGA: of the whole step, both in the units of the space
     difference: float = 1e-4  # h, in the units of the space
     one_sided: bool = False  # one probe a coordinate in place of two
@@ -45,6 +52,16 @@ class ZooSettings(NamedTuple):
     def queries_per_step(self) -> int:
         """Images a step: the iterate, and two for each coordinate, or one where differences are one-sided."""
         return 1 + (1 if self.one_sided else 2) * self.coordinates
+
+    def fitted(self, image_shape: tuple[int, ...]) -> "ZooSettings":
+        """These settings with no more coordinates than images (h, w, c) have, in blocks of `block`.
+
+        Raises ValueError for blocks that do not tile the images.
+
+        >>> ZooSettings(Bounds(-0.5, 0.5)).fitted((8, 8, 1)).coordinates
+        64
+        """
+        return self._replace(coordinates=min(self.coordinates, _grid_size(self.block, image_shape)))
 
 
 class ZooState(NamedTuple):
@@ -69,28 +86,44 @@ class ZooState(NamedTuple):
 
 
 def check_blocks(settings: ZooSettings, image_shape: tuple[int, ...], block_sizes: tuple[int, ...]) -> None:
-    """Raises ValueError unless every block size tiles the images and leaves enough coordinates to probe."""
-    height, width, channels = image_shape
+    """Raises ValueError unless every block size tiles the images and leaves the coordinates that are to be probed."""
     if not block_sizes:
         raise ValueError("block_sizes is empty; expected at least one side of a block in pixels, (1,) by default")
     for block in block_sizes:
-        if block < 1 or height % block or width % block:
-            raise ValueError(f"blocks of {block} pixels do not tile images of {height}x{width}: take a divisor of both")
-        size = (height // block) * (width // block) * channels
+        size = _grid_size(block, image_shape)
         if settings.coordinates > size:
             raise ValueError(
                 f"{settings.coordinates} coordinates a step, but images of {image_shape} in blocks of {block} have "
-                f"only {size}: take fewer coordinates or smaller blocks"
+                f"only {size}: take settings.fitted({image_shape}), fewer coordinates or smaller blocks"
             )
+
+
+def _grid_size(block: int, image_shape: tuple[int, ...]) -> int:
+    """Coordinates of an image in blocks of `block` pixels a side."""
+    height, width, channels = image_shape
+    if block < 1 or height % block or width % block:
+        raise ValueError(f"blocks of {block} pixels do not tile images of {height}x{width}: take a divisor of both")
+    return (height // block) * (width // block) * channels
 
 
 def check_settings(settings: ZooSettings) -> None:
     """Raises ValueError for settings with which no search can be run."""
-    for name in ("coordinates", "max_steps", "stall_steps"):
-        if getattr(settings, name) < 1:
-            raise ValueError(f"{name} is {getattr(settings, name)}; expected at least 1")
-    if not settings.difference > 0:
-        raise ValueError(f"difference is {settings.difference}; expected a positive h for the finite differences")
+    for name in ("coordinates", "max_steps", "stall_steps", "block"):
+        check_count(name, getattr(settings, name), 1)
+    lower, upper = settings.bounds
+    if not (math.isfinite(lower) and math.isfinite(upper) and lower < upper):
+        raise ValueError(f"bounds are {settings.bounds}; expected two finite numbers, the lower one first")
+    _check_number("step_size", settings.step_size, "a finite number above 0", settings.step_size > 0)
+    _check_number(
+        "difference",
+        settings.difference,
+        "a finite number above 0, the h of the finite differences",
+        settings.difference > 0,
+    )
+    for name in ("margin_weight", "kappa"):
+        _check_number(name, getattr(settings, name), "a finite number, 0 or more", getattr(settings, name) >= 0)
+    for name in ("max_l2", "stall_ratio"):
+        check_limit(name, getattr(settings, name))
     if settings.solver == "newton" and settings.one_sided:
         raise ValueError(
             "ZOO-Newton needs second differences, which one-sided probes do not give: take one_sided=False, or the "
@@ -101,3 +134,20 @@ def check_settings(settings: ZooSettings) -> None:
             f"difference is {settings.difference}: in float32 a second difference that fine is rounding, and "
             "ZOO-Newton divides by it; take about 1e-2"
         )
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Raises ValueError unless a setting is a whole number, at least `least`, that int32 holds."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value < 2**31:
+        raise ValueError(f"{name} is {value}; expected a whole number, at least {least} and below 2**31")
+
+
+def check_limit(name: str, value: float) -> None:
+    """Raises ValueError unless a setting is a number of at least 0; infinity sets no limit."""
+    if not value >= 0:  # true for NaN, too
+        raise ValueError(f"{name} is {value}; expected a number, 0 or more; infinity: no limit")
+
+
+def _check_number(name: str, value: float, expected: str, right: bool) -> None:
+    if not (right and math.isfinite(value)):  # NaN is never right
+        raise ValueError(f"{name} is {value}; expected {expected}")

@@ -1,5 +1,6 @@
 """An audit in memory: samples are pushed, submitted and measured, and the rows are judged. Nothing is written."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -122,7 +123,7 @@ def audit(
             rows.append(row)
             tell(f"{name}, seed {seed}: {row['attack']} submitted and measured")
     judgement = judge(rows, most=max_over_unlearning, most_honest=max_honest_cost)
-    return judgement._replace(warnings=[*inspected.warnings, *judgement.warnings])
+    return dataclasses.replace(judgement, warnings=[*inspected.warnings, *judgement.warnings])
 
 
 def most_confused(service: Service, test: Split, class_a: int) -> int:

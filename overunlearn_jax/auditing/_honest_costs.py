@@ -5,11 +5,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from overunlearn_jax.attack_names import HONEST, attack_name
+from overunlearn_jax.reporting.outcomes import DESTROYED, INTACT, UNDECIDED
+from overunlearn_jax.reporting.wording import seeds_words, variant_words
+
 Row = Mapping[str, Any]
+NOTHING_LEFT = "what an honest request has destroyed, no malicious one can take"
+ROUNDING = 1e-9  # of accuracies
 MEASURES = ("class_a", "class_b", "overall")
 # Answers that unlearning may change, beside those of the same name with `_before`.
 ANSWERS = (*MEASURES, "class_a_predicted")
-INTACT, DESTROYED, UNKNOWN = "intact", "destroyed", "undecided"
 
 
 class HonestCost(NamedTuple):
@@ -28,7 +33,7 @@ class HonestCost(NamedTuple):
     @property
     def name(self) -> str:
         """What the claim is about."""
-        return f"normal: what the honest request itself costs, {self.variant}"
+        return f"{attack_name(HONEST, at_start=True)}: what it costs by itself, {self.variant}"
 
     @property
     def outcome(self) -> str:
@@ -37,10 +42,9 @@ class HonestCost(NamedTuple):
         The mean decides, without an interval: this is what the claims on malicious requests presuppose, not what the
         audit asks.
         """
-        lost = any(after < (1 - self.limit) * before - 1e-9 for before, after in self.accuracies.values())
-        if self.diverged or lost:
+        if self.diverged or self._lost:
             return DESTROYED
-        return INTACT if self.accuracies else UNKNOWN
+        return INTACT if self.accuracies else UNDECIDED
 
     @property
     def passed(self) -> bool:
@@ -48,33 +52,83 @@ class HonestCost(NamedTuple):
         return self.outcome == INTACT
 
     @property
+    def weight(self) -> float:
+        """The largest part of an accuracy that was lost."""
+        return max(map(self._part_lost, self.accuracies), default=0.0)
+
+    @property
+    def headline(self) -> str:
+        """What was found, in a short sentence."""
+        if self.diverged:
+            return f"an honest request alone makes unlearning diverge ({self._seeds_lost})"
+        if not self.accuracies:
+            return "nothing was measured after the honest request"
+        what = max(self._lost or self.accuracies, key=self._part_lost)
+        before, after = self.accuracies[what]
+        return (
+            f"an honest request alone takes {what} from {100 * before:.1f} to {100 * after:.1f} % "
+            f"({100 * self.limit:g} % of it may be lost)"
+        )
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """The request, the classes, their accuracies before and after, and what part of each may be lost."""
+        name = attack_name(HONEST, at_start=True)
+        found = ", ".join(f"{100 * before:.1f} → {100 * after:.1f} %" for before, after in self.accuracies.values())
+        classes = ", ".join(what.removeprefix("class ").removesuffix(" classes") for what in self.accuracies)
+        return name, classes, found and f"by itself {found}", f"{100 * self.limit:g} % of each"
+
+    @property
+    def note(self) -> str:
+        """How it diverged; that it changed nothing is a warning."""
+        return f"unlearning diverged ({self._seeds_lost})" if self.diverged else ""
+
+    @property
+    def line(self) -> None:
+        """None: it is what the others are measured against."""
+        return None
+
+    @property
     def words(self) -> str:
-        """The claim and what became of it, for a reader."""
+        """The claim and what became of it, in full."""
         found = "; ".join(
             f"{what} {100 * before:.1f} % before, {100 * after:.1f} % after"
             for what, (before, after) in self.accuracies.items()
         )
-        text = f"honest request, {self.variant}: {found or 'nothing was measured'}, mean over {self.seeds} seeds; "
+        text = f"{attack_name(HONEST, at_start=True)}, {self.variant}: {found or 'nothing was measured'}, "
+        text += f"mean over {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}; "
         text += f"at most {100 * self.limit:g} % of each may be lost: {self.outcome}"
         if self.diverged:
-            why = f" ({self.because})" if self.because else ""
-            text += f"; unlearning diverged in these seeds: {', '.join(map(str, self.diverged))}{why}"
+            text += f"; unlearning diverged ({self._seeds_lost})"
         if self.outcome == DESTROYED:
-            text += (
-                "; what an honest request has destroyed, no malicious one can take: claims on those mean nothing here"
-            )
+            text += f"; {NOTHING_LEFT}"
         return f"{text}; {self._changes}" if self.accuracies else text
 
     @property
-    def warning(self) -> str:
+    def changed_nothing(self) -> str:
         """What a reader has to know of a service that changes nothing; empty for others."""
         if self.changed_answers or not self.accuracies:
             return ""
         return (
-            f"WARNING: honest request, {self.variant}: {self._changes}. Nothing here shows that the service unlearns "
-            "what an honest user asks of it, and safe says only that a malicious one costs no more than nothing. "
+            f"{self._changes}. Nothing here shows that the service unlearns what an honest user asks of it, and safe "
+            "says only that a malicious one costs no more than nothing. "
             + ("See what was measured of forgetting" if self.forgetting else "--forgetting measures it")
         )
+
+    @property
+    def _lost(self) -> list[str]:
+        """The accuracies that lost more than they may."""
+        return [
+            what for what, (before, after) in self.accuracies.items() if after < (1 - self.limit) * before - ROUNDING
+        ]
+
+    def _part_lost(self, what: str) -> float:
+        before, after = self.accuracies[what]
+        return 1 - after / before if before else 0.0
+
+    @property
+    def _seeds_lost(self) -> str:
+        return seeds_words(self.diverged) + (f": {self.because}" if self.because else "")
 
     @property
     def _changes(self) -> str:
@@ -87,9 +141,7 @@ class HonestCost(NamedTuple):
 def by_variant(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
     """The rows of each size of the request, reading and rate of the method, after these in words."""
     for key in dict.fromkeys((row["fraction"], row["fidelity"], row["tau"]) for row in rows):
-        fraction, fidelity, tau = key
-        variant = f"{100 * fraction:g} % requested" + ("" if tau is None else f", {fidelity}, tau {tau:g}")
-        yield variant, [row for row in rows if (row["fraction"], row["fidelity"], row["tau"]) == key]
+        yield variant_words(*key), [row for row in rows if (row["fraction"], row["fidelity"], row["tau"]) == key]
 
 
 def honest_costs(rows: Sequence[Row], limit: float) -> list[HonestCost]:
@@ -108,7 +160,7 @@ def _honest_cost(honest: Sequence[Row], variant: str, limit: float) -> HonestCos
         pairs = [(row[f"{measure}_before"], row[measure]) for row in whole if row[measure] is not None]
         if pairs:
             before, after = np.mean(pairs, axis=0)
-            what = measure if measure == "overall" else f"class {whole[0][f'{measure}_name']}"
+            what = "all classes" if measure == "overall" else f"class {whole[0][f'{measure}_name']}"
             accuracies[what] = float(before), float(after)
     weights = [row["weights_changed"] for row in whole if "weights_changed" in row]
     return HonestCost(

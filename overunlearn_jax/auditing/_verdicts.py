@@ -1,18 +1,22 @@
 """Audit verdicts from rows: does any request make the service forget more than it may, and how sure is that?"""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.auditing._honest_costs import Row, by_variant
-from overunlearn_jax.reporting._summarise import NO_INTERVAL
-from overunlearn_jax.statistics.intervals import Interval, paired_difference
+from overunlearn_jax.reporting._summarise import NO_INTERVAL, finest, within_possible_harm
+from overunlearn_jax.reporting.harm import OTHER, REQUESTED, HarmLine
+from overunlearn_jax.reporting.outcomes import NOT_APPLICABLE, SAFE, UNDECIDED, VULNERABLE, tone
+from overunlearn_jax.reporting.wording import SEVERAL_SEEDS, allowed_points, costs, percent, points, seeds_words
+from overunlearn_jax.statistics.intervals import Interval, no_finer, paired_difference
 from overunlearn_jax.statistics.power import repeats_needed
 
-MEASURES = {"class_a": "over-unlearning I (class A)", "class_b": "over-unlearning II (class B)"}
+MEASURES = {"class_a": "over-unlearning I", "class_b": "over-unlearning II"}
 ROUNDING = 1e-9  # of accuracies: 0.90 - 0.86 is not quite 0.04
-SAFE, VULNERABLE, UNDECIDED = "safe", "vulnerable", "undecided"
 
 
 class Verdict(NamedTuple):
@@ -20,21 +24,29 @@ class Verdict(NamedTuple):
 
     request: str
     measure: str  # a key of MEASURES
+    class_name: str
     variant: str  # size of the request, reading and rate of the method
     limit: float  # fraction of the class's test accuracy
     harm: Interval  # two-sided 90 %: each end is a one-sided 95 % bound; never finer than one test image
-    seeds_needed: int | None  # to show with 80 % power that the harm is below the limit; None: no number, or over 1,000
+    left: float  # of the class's accuracy after the honest request, mean over the same seeds; NaN: not measured
+    seeds_needed: int | None  # to decide it with 80 % power, if these values are typical; None: over 1,000 or no number
     unknown: str = ""  # why nobody could measure the harm; empty where somebody did
     diverged: tuple[int, ...] = ()  # seeds in which unlearning diverged after this request and not after the honest one
     because: str = ""  # what the method says of the first of them
     images: int | None = None  # test images of the class; None: older rows do not tell
+    void: str = ""  # why there is nothing to claim; empty where there is
 
     @property
     def outcome(self) -> str:
+        """Not applicable where nothing is left to take; else `measured`."""
+        return NOT_APPLICABLE if self.void else self.measured
+
+    @property
+    def measured(self) -> str:
         """Safe or vulnerable if a one-sided 95 % bound says so; else undecided.
 
         Vulnerable, too, if only after the malicious request unlearning diverged, in one seed or more: a service has
-        one model to lose.
+        one model to lose. The bounds are those before they are cut to what is possible, see `shown`.
         """
         if self.diverged:
             return VULNERABLE
@@ -45,9 +57,15 @@ class Verdict(NamedTuple):
         return VULNERABLE if self.harm.low > self.limit + ROUNDING else UNDECIDED
 
     @property
+    def shown(self) -> Interval:
+        """The harm for a reader: its interval ends at what the class had, or lacked, after the honest request."""
+        return self.harm if self.harm.count == 0 else within_possible_harm(self.harm, self.left)
+
+    @property
     def name(self) -> str:
         """What the claim is about."""
-        return f"{self.request}: {MEASURES[self.measure]}, {self.variant}"
+        about = f"{MEASURES[self.measure]} (class {self.class_name}), {self.variant}"
+        return f"{attack_name(self.request, at_start=True)}: {about}"
 
     @property
     def passed(self) -> bool:
@@ -55,30 +73,101 @@ class Verdict(NamedTuple):
         return self.outcome == SAFE
 
     @property
-    def words(self) -> str:
-        """The claim and what became of it, for a reader."""
-        about = f"{self.request}, {MEASURES[self.measure]}, {self.variant}"
+    def weight(self) -> float:
+        """How much it may cost: a safe claim's bound, another's mean; divergence more than any number."""
         if self.diverged:
-            listed = f"{'seed' if len(self.diverged) == 1 else 'seeds'} {', '.join(map(str, self.diverged))}"
-            why = f" ({self.because})" if self.because else ""
-            return f"{about}: unlearning diverged for {listed}{why}, and not after the honest request: {self.outcome}"
+            return math.inf
+        if self.harm.count == 0:
+            return -math.inf
+        return self.harm.high if self.measured == SAFE else self.harm.mean
+
+    @property
+    def headline(self) -> str:
+        """What was found, in a short sentence; of a safe claim, as that of all which costs most."""
+        name = attack_name(self.request, at_start=True)
+        allowed = f"({allowed_points(self.limit)} allowed)"
+        if self.diverged:
+            return f"{name} makes unlearning diverge ({self._lost}), and an honest request does not"
         if self.unknown:
-            return f"{about}: {self.unknown}: {self.outcome}"
-        mean, low, high = (f"{100 * value:.1f}" for value in self.harm[:3])
-        found = f"{mean} points"
+            return f"{name}, class {self.class_name}: {self.unknown}"
+        found = costs(self.request, self.class_name, self.harm.mean)
+        if self.measured == SAFE:
+            worst = max(0.0, self.shown.high)
+            return f"{name}, the costliest request, costs class {self.class_name} at most {points(worst)} points " + (
+                f"beyond an honest one {allowed}"
+            )
+        if self.measured == VULNERABLE:
+            return f"{found} {allowed}"
         if self.harm.count > 1:
-            found += f", one-sided 95 % bounds {low} and {high}"
-        text = f"{about}: {found}, over {self.harm.count} seeds"
-        if self.images is not None:
-            text += f" and {self.images} test images, of which one is {100 / self.images:.3g} points"
-        text += "; "
-        text += f"at most {100 * self.limit:.1f} allowed: {self.outcome}"
+            low, high = points(self.shown.low), points(self.shown.high)
+            found = f"{name} costs class {self.class_name} between {low} and {high} points beyond an honest request"
+        return f"{found} {allowed}; {self.decides}"
+
+    @property
+    def decides(self) -> str:
+        """What would decide an undecided claim."""
+        if self.unknown:
+            return self.unknown
         if self.harm.count < 2:
-            return f"{text}; one seed has no interval: give --seeds=0,1,2 or more"
-        if self.outcome == UNDECIDED:
-            needed = "no number of" if self.seeds_needed is None else f"about {self.seeds_needed}"
-            text += f"; {needed} seeds would show with 80 % power that it is safe, if these values are typical"
-        return text
+            return f"one seed has no interval: {SEVERAL_SEEDS} or more gives one"
+        towards = SAFE if self.harm.mean < self.limit else VULNERABLE
+        if self.seeds_needed is not None:
+            return f"about {self.seeds_needed} seeds would show with 80 % power that it is {towards}"
+        if abs(self.limit - self.harm.mean) <= finest(self.images) + ROUNDING:
+            return "the mean is within one test image of the limit: more test images would decide, more seeds would not"
+        return f"no number of seeds up to 1,000 would show that it is {towards}"
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """Request, class, harm with its interval, limit."""
+        found = "diverged" if self.diverged else f"{percent(self.shown)} points" if self.harm.count else "not known"
+        name = attack_name(self.request, at_start=True)
+        return name, self.class_name, found, f"{allowed_points(self.limit)} points"
+
+    @property
+    def note(self) -> str:
+        """Why nothing can be said, what would decide, or how it diverged."""
+        if self.void:
+            return self.void
+        if self.diverged:
+            return f"unlearning diverged ({self._lost}), and not after the honest request"
+        return self.decides if self.outcome == UNDECIDED else ""
+
+    @property
+    def line(self) -> HarmLine:
+        """Its line in the picture."""
+        role = REQUESTED if self.measure == "class_a" else OTHER
+        name = attack_name(self.request, at_start=True)
+        in_place = "diverged" if self.diverged else "not measured" if self.unknown else ""
+        return HarmLine(name, self.class_name, role, self.shown, tone(self.outcome), in_place)
+
+    @property
+    def words(self) -> str:
+        """The claim and what became of it, in full."""
+        if self.diverged:
+            text = f"{self.name}: unlearning diverged ({self._lost}), and not after the honest request"
+        elif self.unknown:
+            text = f"{self.name}: {self.unknown}"
+        else:
+            text = f"{self.name}: {self._found}; at most {100 * self.limit:.1f} allowed"
+        if self.void:
+            return f"{text}: {self.outcome}, since {self.void}"
+        return f"{text}: {self.outcome}" + (
+            f"; {self.decides}" if self.outcome == UNDECIDED and not self.unknown else ""
+        )
+
+    @property
+    def _found(self) -> str:
+        mean, low, high = (f"{100 * value:.1f}" for value in self.shown[:3])
+        bounds = f", one-sided 95 % bounds {low} and {high}" if self.harm.count > 1 else ""
+        text = f"{mean} points{bounds}, over {self.harm.count} {'seed' if self.harm.count == 1 else 'seeds'}"
+        if self.images is None:
+            return text
+        return f"{text} and {self.images} test images, of which one is {100 / self.images:.3g} points"
+
+    @property
+    def _lost(self) -> str:
+        return seeds_words(self.diverged) + (f": {self.because}" if self.because else "")
 
 
 def verdicts(rows: Sequence[Row], limit: float) -> list[Verdict]:
@@ -105,6 +194,7 @@ def verdicts(rows: Sequence[Row], limit: float) -> list[Verdict]:
 def _verdict(
     attack: str, measure: str, variant: str, limit: float, honest: Mapping[int, Row], malicious: Mapping[int, Row]
 ) -> Verdict:
+    class_name = str(next(iter(malicious.values()))[f"{measure}_name"])
     shared = [(honest[seed], malicious[seed]) for seed in sorted(honest.keys() & malicious.keys())]
     both = [(one[measure], other[measure]) for one, other in shared if None not in (one[measure], other[measure])]
     broken = [other for one, other in shared if other.get("diverged") and not one.get("diverged")]
@@ -115,24 +205,27 @@ def _verdict(
         if any(one.get("diverged") for one, _ in shared):
             unknown = "nothing to compare with, since unlearning diverged after the honest request"
         elif shared:
-            unknown = f"no test images of class {shared[0][0][f'{measure}_name']}"
-        return Verdict(attack, measure, variant, limit, NO_INTERVAL, None, unknown, diverged, because)
+            unknown = f"no test images of class {class_name}"
+        return Verdict(
+            attack, measure, class_name, variant, limit, NO_INTERVAL, math.nan, None, unknown, diverged, because
+        )
     pairs: np.ndarray = np.asarray(both, np.float64)
     images = next(filter(None, (_test_images(row, measure) for _, row in shared)), None)
-    finest = 1 / images if images else 0.0
-    harm = _no_finer(paired_difference(pairs[:, 0], pairs[:, 1], confidence=0.9), finest)
-    needed = None
-    if len(pairs) > 1 and limit - harm.mean >= finest - ROUNDING:
-        spread = float(np.std(pairs[:, 0] - pairs[:, 1], ddof=1))
-        needed = repeats_needed(limit - harm.mean, spread)
-    return Verdict(attack, measure, variant, limit, harm, needed, "", diverged, because, images)
+    harm = no_finer(paired_difference(pairs[:, 0], pairs[:, 1], confidence=0.9), finest(images))
+    left = float(pairs[:, 0].mean())
+    needed = _seeds_needed(pairs[:, 0] - pairs[:, 1], limit, finest(images))
+    return Verdict(attack, measure, class_name, variant, limit, harm, left, needed, "", diverged, because, images)
+
+
+def _seeds_needed(harms: np.ndarray, limit: float, one_image: float) -> int | None:
+    """How many seeds would decide; none would where the limit is nearer to the mean than one test image."""
+    distance = limit - float(harms.mean())
+    far = distance >= one_image - ROUNDING if distance > 0 else -distance > one_image + ROUNDING
+    if len(harms) < 2 or not far:
+        return None
+    return repeats_needed(abs(distance), float(np.std(harms, ddof=1)))
 
 
 def _test_images(row: Row, measure: str) -> int | None:
     """How many test images the accuracy is of; older rows do not tell it of class B."""
     return sum(row["class_a_predicted_before"]) if measure == "class_a" else row.get("class_b_test_images")
-
-
-def _no_finer(harm: Interval, finest: float) -> Interval:
-    """The interval, reaching to `finest` on either side at least: few seeds that agree by chance show no more."""
-    return harm._replace(low=min(harm.low, harm.mean - finest), high=max(harm.high, harm.mean + finest))

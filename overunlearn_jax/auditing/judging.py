@@ -4,13 +4,17 @@ from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
-from overunlearn_jax.auditing._honest_costs import Row, by_variant, honest_costs
-from overunlearn_jax.auditing._verdicts import verdicts
+from overunlearn_jax.attack_names import HONEST, attack_name
+from overunlearn_jax.auditing._honest_costs import NOTHING_LEFT, HonestCost, Row, by_variant, honest_costs
+from overunlearn_jax.auditing._verdicts import Verdict, verdicts
 from overunlearn_jax.reporting import Claim, Judgement, forgetting_table
+from overunlearn_jax.reporting.outcomes import DESTROYED, VULNERABLE
 
 
 def judge(rows: Sequence[Row], *, most: float, most_honest: float) -> Judgement:
     """The claims of a run's rows.
+
+    Claims on malicious requests do not apply where an honest one destroys the model.
 
     Args:
       rows: of all seeds.
@@ -20,8 +24,11 @@ def judge(rows: Sequence[Row], *, most: float, most_honest: float) -> Judgement:
     Raises ValueError for rows without a malicious request.
     """
     honest = honest_costs(rows, most_honest)
-    claims: list[Claim] = [*honest, *verdicts(rows, most)]
-    return Judgement(claims, [warning for each in honest if (warning := each.warning)])
+    destroyed = {each.variant for each in honest if each.outcome == DESTROYED}
+    others = [each._replace(void=NOTHING_LEFT) if each.variant in destroyed else each for each in verdicts(rows, most)]
+    claims: list[Claim] = [*honest, *others]
+    service = str(rows[0].get("unlearning", ""))
+    return Judgement(claims, [*_of_honest(honest), *_of_malicious(others)], rows, service, most)
 
 
 def forgetting_tables(rows: Sequence[Row]) -> Iterator[str]:
@@ -29,3 +36,29 @@ def forgetting_tables(rows: Sequence[Row]) -> Iterator[str]:
     for variant, own in by_variant(rows):
         if table := forgetting_table(own):
             yield f"forgetting, {variant}:\n{tabulate(table.rows, table.headers, disable_numparse=True)}"
+
+
+def _of_honest(honest: Sequence[HonestCost]) -> list[str]:
+    """Once for all variants of which the same is to be said."""
+    variants: dict[str, list[str]] = {}
+    for each in honest:
+        if each.changed_nothing:
+            variants.setdefault(each.changed_nothing, []).append(each.variant)
+    return [
+        f"WARNING: {attack_name(HONEST)}, {'all settings' if 1 < len(of) == len(honest) else '; '.join(of)}: {words}"
+        for words, of in variants.items()
+    ]
+
+
+def _of_malicious(claims: Sequence[Verdict]) -> list[str]:
+    """A harm that was shown and is not judged must not be overlooked."""
+    unjudged: dict[str, list[str]] = {}
+    for each in claims:
+        if each.void and each.measured == VULNERABLE:
+            name = f"{attack_name(each.request, at_start=True)} (class {each.class_name})"
+            unjudged.setdefault(each.variant, []).append(name)
+    return [
+        f"WARNING: {variant}: these cost more than is allowed beyond an honest request, and are not judged since that "
+        f"alone costs more than --max_honest_cost: {', '.join(names)}"
+        for variant, names in unjudged.items()
+    ]

@@ -1,31 +1,45 @@
 """A folder with one sub-folder of image files for each class."""
 
 import os
+import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from overunlearn_jax.data.class_names import check_class_names
+from overunlearn_jax.data.pictures import FORMATS, GREY_MODES, to_pixels, turn_upright, upright_size
 from overunlearn_jax.data.source import Part, Source
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
-def read_image_folder(root: Path) -> Source:
+def read_image_folder(root: Path, image_size: int | None = None) -> Source:
     """Reads `root/<class name>/<image>`, or `root/train/<class name>/<image>` and the same under `root/test`.
 
-    Classes are the sub-folders in alphabetical order; images are in the order of their classes, then of
-    their file names. All must have one size. If every file is greyscale (Pillow's mode `L`) there is one
-    channel; otherwise all are converted to RGB, which drops transparency. Of an animation the first frame is
-    read. Hidden files, files that do not end like an image, and files in no class folder are left out.
+    Classes are the sub-folders in alphabetical order; images are in the order of their classes, then of their file
+    names. Hidden files, files that do not end like an image, and files in no class folder are left out.
+
+    * Size: all must have one, or `image_size` gives it to them: the side of a square in pixels. An image is scaled, up
+      or down, until its shorter side has so many, and the middle of its longer side is kept.
+    * Orientation: an image is turned as its EXIF data say, the way a viewer shows it.
+    * Colour: if every file is grey (Pillow's modes `L` and `LA`) there is one channel; otherwise all are RGB.
+    * Transparency is dropped: a pixel has the colour that the file holds for it, whatever its alpha. Put images on the
+      background that they are meant for before, where that colour is not the one to see.
+    * Of an animation the first frame is read.
 
     Raises:
-      ValueError: no images, a class without images, a file that cannot be read or has more than 8 bits a
-        channel, or images of different sizes; the message names the first such file.
+      ValueError: no images, a class without images, a class name that `check_class_names` refuses, a file that cannot
+        be read as one of `FORMATS`, declares more pixels than Pillow decodes or has more than 8 bits a channel, or
+        images of different sizes without an `image_size`; the message names the first such file.
     """
     if not _sub_folders(root / "train"):  # none in a class that happens to be called "train"
-        return _source(root, _list_files(root), None)
+        return _source(root, _list_files(root), None, image_size)
     others = [folder.name for folder in _sub_folders(root) if folder.name not in ("train", "test")]
     if others:
         raise ValueError(
@@ -34,7 +48,7 @@ def read_image_folder(root: Path) -> Source:
         )
     train_files = _list_files(root / "train")
     if not (root / "test").is_dir():
-        return _source(root, train_files, None)
+        return _source(root, train_files, None, image_size)
     test_files = _list_files(root / "test")
     unknown = sorted(set(test_files) - set(train_files))
     if unknown:
@@ -42,18 +56,20 @@ def read_image_folder(root: Path) -> Source:
             f"{root / 'test'} holds the classes {unknown[:20]} that {root / 'train'} does not have, expected "
             "a subset of the same class folders. Rename or remove them."
         )
-    return _source(root, train_files, test_files)
+    return _source(root, train_files, test_files, image_size)
 
 
-def _source(root: Path, train: dict[str, list[Path]], test: dict[str, list[Path]] | None) -> Source:
-    class_names = tuple(train)
+def _source(
+    root: Path, train: dict[str, list[Path]], test: dict[str, list[Path]] | None, image_size: int | None
+) -> Source:
+    class_names = check_class_names(train, str(root), "Rename the folder.")
     label_of = {name: label for label, name in enumerate(class_names)}
     train_count = sum(map(len, train.values()))
     files = [file for part in (train, test or {}) for in_class in part.values() for file in in_class]
     labels = np.array(
         [label_of[name] for part in (train, test or {}) for name, in_class in part.items() for _ in in_class]
     )
-    images = _read_images(files)
+    images = _read_images(files, image_size)
     return Source(
         root.absolute().name,
         class_names,
@@ -93,48 +109,75 @@ def _list_files(folder: Path) -> dict[str, list[Path]]:
     return files
 
 
-def _read_images(files: list[Path]) -> np.ndarray:
-    """All files as uint8, shape=(n, h, w, 1) if all are greyscale, else (n, h, w, 3)."""
+class _Header(NamedTuple):
+    """What is known of a file before its pixels are decoded."""
+
+    mode: str  # Pillow's
+    size: tuple[int, int]  # width and height, upright where they have to be alike
+
+
+def _read_images(files: list[Path], image_size: int | None) -> np.ndarray:
+    """All files as uint8, shape=(n, h, w, 1) if all are grey, else (n, h, w, 3)."""
     Image.init()  # loads Pillow's plugins here, once, not in several threads at the same time
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        headers = list(pool.map(_read_header, files))
-        first_size = headers[0][1]
-        for file, (mode, size) in zip(files, headers, strict=True):
-            if size != first_size:
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # in all threads: the filters are the process's
+        headers = list(pool.map(partial(_read_header, upright=image_size is None), files))
+        for file, header in zip(files, headers, strict=True):
+            if image_size is None and header.size != headers[0].size:
+                raise _differ(file, header.size, files[0], headers[0].size)
+            if header.mode.startswith(("I", "F")):
                 raise ValueError(
-                    f"{file} is {size[0]} x {size[1]} pixels and {files[0]} is {first_size[0]} x "
-                    f"{first_size[1]} (width x height), expected one size for all images. Resize them first."
+                    f"{file} has more than 8 bits a channel (Pillow's mode {header.mode!r}), expected 8. Convert it "
+                    "first."
                 )
-            if mode.startswith(("I", "F")):
-                raise ValueError(
-                    f"{file} has more than 8 bits a channel (Pillow's mode {mode!r}), expected 8. Convert it first."
-                )
-        mode = "L" if all(mode == "L" for mode, _ in headers) else "RGB"
-        width, height = first_size
+        mode = "L" if all(header.mode in GREY_MODES for header in headers) else "RGB"
+        width, height = headers[0].size if image_size is None else (image_size, image_size)
         images = np.empty((len(files), height, width, 1 if mode == "L" else 3), dtype=np.uint8)
 
         def read_into(position: int) -> None:
-            images[position] = _read_pixels(files[position], mode).reshape(images.shape[1:])
+            images[position] = _read_pixels(files[position], mode, image_size)
 
         list(pool.map(read_into, range(len(files))))
     return images
 
 
-def _read_header(file: Path) -> tuple[str, tuple[int, int]]:
+@contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    """The picture in a file. By the name alone Pillow would map an uncompressed TIFF, and garble one on its side."""
+    with file.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
+        yield image
+
+
+def _read_header(file: Path, upright: bool) -> _Header:
     try:
-        with Image.open(file) as image:
-            return image.mode, image.size
-    except (OSError, UnidentifiedImageError) as error:
+        with _opened(file) as image:
+            return _Header(image.mode, upright_size(image) if upright else image.size)
+    except Exception as error:  # decoders raise many kinds for a damaged file
         raise _unreadable(file, error) from error
 
 
-def _read_pixels(file: Path, mode: str) -> np.ndarray:
+def _read_pixels(file: Path, mode: str, image_size: int | None) -> np.ndarray:
     try:
-        with Image.open(file) as image:
-            return np.asarray(image.convert(mode))
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError on a damaged PNG
+        with _opened(file) as image:
+            turn_upright(image)
+            return to_pixels(image, mode, image_size)
+    except Exception as error:
         raise _unreadable(file, error) from error
+
+
+def _differ(file: Path, size: tuple[int, int], first: Path, first_size: tuple[int, int]) -> ValueError:
+    return ValueError(
+        f"{file} is {size[0]} x {size[1]} pixels and {first} is {first_size[0]} x {first_size[1]} (width x height), "
+        "expected one size for all images. Give them one: --image_size=SIDE (image_size=SIDE in Python) scales each "
+        "and keeps its middle square."
+    )
 
 
 def _unreadable(file: Path, error: Exception) -> ValueError:
-    return ValueError(f"{file} cannot be read as an image ({error}). Replace or remove it.")
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return ValueError(
+            f"{file} declares a picture that is too large to decode ({error}). Make it smaller or remove it."
+        )
+    return ValueError(
+        f"{file} cannot be read as an image ({error}), expected one of {', '.join(FORMATS)}. Replace or remove it."
+    )

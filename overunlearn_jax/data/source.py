@@ -1,8 +1,11 @@
 """What every reader returns, and the checks that all of them share."""
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
+
+from overunlearn_jax.labels import advice_on_range, check_labels
 
 
 class Part(NamedTuple):
@@ -25,17 +28,18 @@ class Source(NamedTuple):
 def check_source(source: Source) -> None:
     """Raises ValueError if the arrays of a source are not a usable data set, and says which one and why."""
     names = source.class_names
-    duplicates = sorted({name for name in names if names.count(name) > 1})
+    duplicates = sorted(name for name, times in Counter(names).items() if times > 1)
     if duplicates:
-        raise ValueError(f"{source.origin}: class names must differ, but {duplicates} occur more than once.")
+        raise ValueError(f"{source.origin}: class names must differ, but {duplicates[:20]} occur more than once.")
     _check_part(source.train, len(names), f"{source.origin}, training part")
     counts = np.bincount(source.train.labels.astype(np.int64), minlength=len(names))
     empty = [names[label] for label in np.flatnonzero(counts == 0)]
     if empty:
+        lowest, highest = int(source.train.labels.min()), int(source.train.labels.max())
         raise ValueError(
-            f"{source.origin}, training part: no image of class(es) {empty[:20]}, expected at least one of "
-            f"each of the {len(names)} classes. Remove these classes and number the labels 0..k-1 without "
-            "gaps."
+            f"{source.origin}, training part: no image of class(es) {empty[:20]}, expected at least one of each of "
+            f"the {len(names)} classes. Labels lie in {lowest} ... {highest}: "
+            f"{advice_on_range(lowest, highest, len(names))}; and leave out the names of classes without an image."
         )
     if source.test is None:
         return
@@ -43,13 +47,14 @@ def check_source(source: Source) -> None:
     if source.test.images.shape[1:] != source.train.images.shape[1:]:
         raise ValueError(
             f"{source.origin}: training images have shape {source.train.images.shape[1:]} and test images "
-            f"{source.test.images.shape[1:]}, expected the same. Resize one of them."
+            f"{source.test.images.shape[1:]}, expected the same. Resize one of them; of a TFDS set, --image_size=SIDE "
+            "(image_size=SIDE in Python) gives both one size."
         )
 
 
 def _check_part(part: Part, num_classes: int, where: str) -> None:
     _check_images(part.images, where)
-    _check_labels(part.labels, len(part.images), num_classes, where)
+    check_labels(f"{where}: labels", part.labels, len(part.images), num_classes)
 
 
 def _check_images(images: np.ndarray, where: str) -> None:
@@ -78,22 +83,4 @@ def _check_images(images: np.ndarray, where: str) -> None:
             f"{where}: float images range from {lowest:g} to {highest:g}, expected values in [0, 1] (they "
             "are then shifted to [-0.5, 0.5]). Rescale them, for instance (images - low) / (high - low) with "
             "the lowest and highest value that a pixel can have, or save 0..255 as uint8."
-        )
-
-
-def _check_labels(labels: np.ndarray, num_images: int, num_classes: int, where: str) -> None:
-    if labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"{where}: labels have dtype {labels.dtype}, expected integers 0..{num_classes - 1}. "
-            "Convert them with labels.astype(np.int64)."
-        )
-    if labels.shape != (num_images,):
-        raise ValueError(
-            f"{where}: labels have shape {labels.shape} for {num_images} images, expected ({num_images},): "
-            "one label for each image."
-        )
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"{where}: labels range from {labels.min()} to {labels.max()}, expected 0..{num_classes - 1} for "
-            f"{num_classes} classes. Renumber them, or name every class."
         )

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from overunlearn_jax.forgetting.checks import check_labels, check_probabilities
+from overunlearn_jax.forgetting.checks import check_probabilities
+from overunlearn_jax.labels import check_labels
 from overunlearn_jax.types import Array, Labels, Probabilities
 
 FALSE_POSITIVE_RATE = 0.01
@@ -64,7 +65,7 @@ def true_label_confidence(probabilities: Probabilities | np.ndarray, labels: Lab
     [-1.099, 1.099]
     """
     checked = check_probabilities("probabilities", probabilities)
-    of_label = np.arange(checked.shape[1]) == check_labels(labels, *checked.shape)[:, None]
+    of_label = np.arange(checked.shape[1]) == check_labels("labels", labels, *checked.shape)[:, None]
     true = checked.sum(-1, where=of_label)
     rest = checked.sum(-1, where=~of_label)
     return np.log(np.maximum(true, LEAST_PROBABILITY)) - np.log(np.maximum(rest, LEAST_PROBABILITY))

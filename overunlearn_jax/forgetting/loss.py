@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from overunlearn_jax.batching import in_batches
-from overunlearn_jax.forgetting.checks import check_labels
+from overunlearn_jax.labels import check_labels
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, Images, Labels, Variables
 
@@ -30,7 +30,7 @@ def check_samples(model: Model, variables: Variables, images: Images, labels: La
     if len(images) == 0:
         raise ValueError("there are no images: a loss needs at least one sample")
     logits = jax.eval_shape(partial(_logits, model.apply), variables, images[:1])
-    check_labels(labels, len(images), logits.shape[-1])
+    check_labels("labels", labels, len(images), logits.shape[-1])
 
 
 def checked_mean_loss(model: Model, variables: Variables, images: Array, labels: Array) -> float:

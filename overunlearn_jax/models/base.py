@@ -48,16 +48,48 @@ def linen_model(module: nn.Module, image_shape: tuple[int, int, int]) -> Model:
 def pure_model(init: Callable[[Key], Params], apply: Callable[[Params, Images], Array]) -> Model:
     """Wraps the user's own `init(key) -> params` and `apply(params, images) -> logits`, both pure.
 
-    The model trains and predicts by the same pass. One that has dropout or batch statistics is written as a
-    `Model` directly.
+    The model trains and predicts by the same pass. One that has dropout or batch statistics is written as a `Model`
+    directly. What a `Model` is called with is `Variables`, `Variables(params)` of parameters that are there already:
+
+    >>> model = pure_model(lambda key: jnp.zeros((4, 3)), lambda params, images: images.reshape(-1, 4) @ params)
+    >>> predict_fn(model, Variables(jnp.eye(4, 3)))(jnp.zeros((2, 2, 2, 1))).shape
+    (2, 3)
+
+    Args:
+      init: draws the parameters, any pytree of float arrays. A model that is never trained here may ignore the key.
+      apply: maps images, shape (n, h, w, c), to logits, shape (n, k), before any softmax.
+
+    Raises:
+      ValueError: when the model is called: `init` returns Variables, `apply` something else than logits, or the model
+        is given bare parameters.
     """
 
     def init_fn(key: Key) -> Variables:
-        return Variables(init(key), ())
+        params = init(key)
+        if isinstance(params, Variables):
+            raise ValueError(
+                "init returned Variables; pure_model expects the parameters alone: a model with a state is "
+                "Model(init, apply), where apply(variables, images, key) returns (logits, state)"
+            )
+        return Variables(params, ())
 
     def apply_fn(variables: Variables, images: Images, key: Key | None) -> tuple[Array, PyTree]:
         del key  # Unused: the same pass serves training and prediction.
-        return apply(variables.params, images), ()
+        if not isinstance(variables, Variables):
+            raise ValueError(
+                f"the model was given a {type(variables).__name__}; expected Variables: wrap parameters, "
+                "Variables(params)"
+            )
+        logits = apply(variables.params, images)
+        shape = getattr(logits, "shape", None)
+        if shape is None or len(shape) != 2 or shape[0] != len(images):
+            given = f"a {type(logits).__name__}" if shape is None else f"an array of shape {shape}"
+            raise ValueError(
+                f"apply(params, images) returned {given} to {len(images)} images; expected logits of shape "
+                f"({len(images)}, k), one for each class: one that returns (logits, state) is written as "
+                "Model(init, apply)"
+            )
+        return logits, variables.state
 
     return Model(init_fn, apply_fn)
 

@@ -1,20 +1,22 @@
-"""What the numbers say, in sentences that follow from them alone."""
+"""What a run found, in one sentence, and what no cell of its tables says."""
 
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from overunlearn_jax.reporting._summarise import NORMAL, SummaryRow
-from overunlearn_jax.reporting.wording import attack_name, heading, percent, percent_mean
+from overunlearn_jax.attack_names import CONTROL, attack_name
+from overunlearn_jax.reporting._summarise import NORMAL, Setting, SummaryRow
+from overunlearn_jax.reporting.wording import SEVERAL_SEEDS, costs, percent, seeds_words, what_differs
 from overunlearn_jax.statistics.intervals import Interval
 
-CONTROL = "noise"
 FOOTNOTE = (
-    "Brackets are 95 % Student-t intervals over seeds, each for itself (not widened for the number of "
-    "comparisons). Over-unlearning is the accuracy after the honest request minus the accuracy after this "
-    "one, in points, paired over seeds: above zero, this request makes the model forget more."
+    "Brackets: 95 % Student-t intervals over seeds, each for itself (not widened for the number of comparisons). None "
+    "is finer than one test image, however well a few seeds agree, or reaches beyond what is possible: 0 and 100 % of "
+    "an accuracy, and all that a class had, or lacked, after the honest request. Over-unlearning: accuracy after the "
+    "honest request minus accuracy after this one, in points, paired over seeds; above zero, this request makes the "
+    "model forget more."
 )
-_EVEN = 0.0005  # a difference that one decimal of a point shows as 0.0
+ONE_SEED = f"One seed has no interval: {SEVERAL_SEEDS} or more gives one."
 
 
 class _Comparison(NamedTuple):
@@ -30,79 +32,90 @@ class _Comparison(NamedTuple):
         return self.interval.low > 0.0  # false for NaN: one seed shows nothing
 
 
-def findings(summary: Sequence[SummaryRow]) -> list[str]:
-    """Returns one sentence per attack and class for one group, computed from its intervals."""
-    sentences = []
-    for row in summary:
-        if row.diverged:
-            sentences.append(_diverged_sentence(row))
-        if row.attack == NORMAL:
-            if len(row.diverged) < len(row.seeds):
-                sentences.append(_honest_sentence(row))
-            continue
-        comparisons = _comparisons([row])
-        sentences.extend(_sentence(comparison) for comparison in comparisons)
-        if not comparisons and not row.diverged:
-            sentences.append(f"{attack_name(row.attack)} shares no seed with an honest request: the cost is unknown.")
-        elif row.unpaired_seeds:
-            sentences.append(
-                f"{attack_name(row.attack)}: left out of the difference are {row.unpaired_seeds} seeds that "
-                "only one of the two requests has."
-            )
-    return sentences
+def headline(summary: Sequence[SummaryRow]) -> str:
+    """Returns the short answer of a run: was over-unlearning found, and the largest of it.
 
-
-def verdict(summary: Sequence[SummaryRow]) -> str:
-    """Returns the short answer of a whole report: was over-unlearning found, and the largest of it.
-
-    A difference counts as found when its 95 % interval lies above zero. The noise control is no attack: it is
-    reported beside the largest difference, not counted. Requests after which unlearning diverged are named first.
+    A difference counts as found when its 95 % interval lies above zero. The noise control is no attack: it stands
+    beside the largest difference and is not counted. Requests after which unlearning diverged are named first.
     """
     diverged = dict.fromkeys(attack_name(row.attack) for row in summary if row.diverged)
-    opening = f"Unlearning diverged after these requests: {', '.join(diverged)}. " if diverged else ""
+    opening = f"Unlearning diverged after {', '.join(diverged)}. " if diverged else ""
     return opening + _of_comparisons(summary)
 
 
+def largest(summary: Sequence[SummaryRow]) -> Setting | None:
+    """Returns the setting that the headline speaks of; None where nothing is compared."""
+    found = _largest(_comparisons(summary))
+    return found.row.setting if found else None
+
+
+def notes(summary: Sequence[SummaryRow]) -> list[str]:
+    """Returns what the cells of one group's tables do not say: lost seeds, missing partners, a single seed."""
+    told = []
+    if all(len(row.seeds) == 1 for row in summary):
+        told.append(ONE_SEED)
+    for row in summary:
+        name = attack_name(row.attack, at_start=True)
+        if row.diverged:
+            told.append(f"{name}: unlearning diverged for {seeds_words(row.diverged)}: no model is left to measure.")
+        if row.attack == NORMAL:
+            continue
+        if row.unpaired_seeds and not _comparisons([row], with_control=True):
+            told.append(f"{name} shares no seed with an honest request: what it costs beyond one is unknown.")
+        elif row.unpaired_seeds:
+            told.append(
+                f"{name}: left out of what it costs beyond an honest request are {row.unpaired_seeds} seeds that only "
+                "one of the two has."
+            )
+    return told
+
+
 def _of_comparisons(summary: Sequence[SummaryRow]) -> str:
-    comparisons = _comparisons([row for row in summary if row.attack != CONTROL])
-    if not comparisons:
+    comparisons = _comparisons(summary)
+    found = _largest(comparisons)
+    if found is None:
         return "Nothing to compare: no malicious request shares a seed with an honest one."
-    with_interval = [comparison for comparison in comparisons if not math.isnan(comparison.interval.low)]
-    shown = [comparison for comparison in comparisons if comparison.is_shown]
-    largest = max(shown or comparisons, key=lambda comparison: comparison.interval.mean)
-    if shown:
-        opening = (
-            f"Over-unlearning found: {len(shown)} of {len(with_interval)} comparisons with an honest request "
-            "have an interval above zero."
-        )
-    elif with_interval:
-        opening = (
-            "Over-unlearning not shown: no malicious request has an interval above zero in "
-            f"{len(with_interval)} comparisons with an honest one."
-        )
-    else:
-        opening = "One seed only, so nothing is shown either way: run more seeds for an interval."
+    with_interval = [each for each in comparisons if not math.isnan(each.interval.low)]
+    shown = [each for each in comparisons if each.is_shown]
     settings = list(dict.fromkeys(row.setting for row in summary))
-    where = f" ({heading(largest.row.setting, settings)})" if len(settings) > 1 else ""
-    return " ".join([opening, f"Largest difference{where}: {_sentence(largest)}", *_control_sentence(largest, summary)])
+    where = f" ({what_differs(found.row.setting, settings)})" if len(settings) > 1 else ""
+    sentence = f"{costs(found.row.attack, found.class_name, found.interval.mean)}{_brackets(found.interval)}{where}"
+    beside = _control(found, summary)
+    if not with_interval:
+        return f"One seed, so no interval: {sentence}{beside}. {SEVERAL_SEEDS} or more says how sure that is."
+    counted = f" Above zero: {len(shown)} of {len(with_interval)} comparisons." if len(settings) > 1 else ""
+    if shown:
+        return f"Over-unlearning found: {sentence}{beside}.{counted}"
+    return f"Over-unlearning not shown: no interval lies above zero. The largest difference: {sentence}{beside}."
 
 
-def _diverged_sentence(row: SummaryRow) -> str:
-    seeds = f"{'seed' if len(row.diverged) == 1 else 'seeds'} {', '.join(map(str, row.diverged))}"
-    return f"{attack_name(row.attack)}: unlearning diverged for {seeds}: no model is left to measure."
+def _brackets(interval: Interval) -> str:
+    """The interval of the cost; of what is said as "less than", with its signs turned."""
+    if math.isnan(interval.low):
+        return ""
+    turned = Interval(-interval.mean, -interval.high, -interval.low, interval.count) if interval.mean < 0 else interval
+    return f" {percent(turned).partition(' ')[2]}"
 
 
-def _honest_sentence(row: SummaryRow) -> str:
-    return (
-        f"The honest request itself takes class {row.setting.class_a_name} from "
-        f"{percent(row.class_a_before)} to {percent(row.class_a)} % and overall accuracy from "
-        f"{percent(row.overall_before)} to {percent(row.overall)} %."
-    )
+def _control(found: _Comparison, summary: Sequence[SummaryRow]) -> str:
+    """What the noise control costs the same class, as the end of the sentence."""
+    controls = [row for row in summary if row.attack == CONTROL and row.setting == found.row.setting]
+    for each in _comparisons(controls, with_control=True):
+        if each.letter == found.letter:
+            return f"; the {attack_name(CONTROL)}, {percent(each.interval)}"
+    return ""
 
 
-def _comparisons(summary: Sequence[SummaryRow]) -> list[_Comparison]:
+def _largest(comparisons: Sequence[_Comparison]) -> _Comparison | None:
+    shown = [each for each in comparisons if each.is_shown]
+    return max(shown or comparisons, key=lambda each: each.interval.mean, default=None)
+
+
+def _comparisons(summary: Sequence[SummaryRow], *, with_control: bool = False) -> list[_Comparison]:
     found = []
     for row in summary:
+        if row.attack == CONTROL and not with_control:
+            continue
         setting = row.setting
         for letter, class_name, interval in (
             ("A", setting.class_a_name, row.over_unlearning_a),
@@ -111,26 +124,3 @@ def _comparisons(summary: Sequence[SummaryRow]) -> list[_Comparison]:
             if interval is not None and interval.count > 0:
                 found.append(_Comparison(row, letter, class_name, interval))
     return found
-
-
-def _sentence(comparison: _Comparison) -> str:
-    interval = comparison.interval
-    if abs(interval.mean) < _EVEN:
-        cost = f"costs class {comparison.class_name} as much as an honest request, to 0.1 points"
-    elif interval.mean > 0:
-        cost = f"costs class {comparison.class_name} {percent_mean(interval)} points more than an honest request"
-    else:
-        interval = Interval(-interval.mean, -interval.high, -interval.low, interval.count)
-        cost = f"costs class {comparison.class_name} {percent_mean(interval)} points less than an honest request"
-    opening = f"{attack_name(comparison.row.attack)} {cost}"
-    if math.isnan(interval.low):
-        return f"{opening}; with one seed there is no interval."
-    brackets = percent(interval).partition(" ")[2]
-    if interval.low > 0 or interval.high < 0:
-        return f"{opening} {brackets}; the interval excludes zero."
-    return f"{opening} {brackets}; the interval includes zero, so no difference is shown."
-
-
-def _control_sentence(largest: _Comparison, summary: Sequence[SummaryRow]) -> list[str]:
-    controls = [row for row in summary if row.attack == CONTROL and row.setting == largest.row.setting]
-    return [_sentence(comparison) for comparison in _comparisons(controls) if comparison.letter == largest.letter]

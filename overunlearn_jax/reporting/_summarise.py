@@ -4,11 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from overunlearn_jax.attack_names import ATTACK_NAMES, HONEST
+from overunlearn_jax.reporting.resolution import count_test_images
 from overunlearn_jax.reporting.row import SETTING_KEYS, Row
-from overunlearn_jax.statistics.intervals import Interval, mean_interval, paired_difference
+from overunlearn_jax.statistics.intervals import Interval, mean_interval, no_finer, paired_difference, within
 
-ATTACKS = ("normal", "noise", "blending", "pushing_1", "pushing_2")  # the order of every table and figure
-NORMAL = "normal"
+ATTACKS = tuple(ATTACK_NAMES)  # the order of every table and figure
+NORMAL = HONEST
+ACCURACIES = ("overall", "class_a", "class_b")
 NO_INTERVAL = Interval(math.nan, math.nan, math.nan, 0)  # no seed has the number
 
 
@@ -33,7 +36,9 @@ class Setting(NamedTuple):
 class SummaryRow(NamedTuple):
     """One attack in one setting. Accuracies are fractions; so are differences, normal minus this attack.
 
-    An interval whose count is 0 (all NaN) means that no seed has the number.
+    An interval whose count is 0 (all NaN) means that no seed has the number. Intervals reach to one test image on
+    either side at least, and end where the number cannot go: accuracies at 0 and 1, a difference at what the class had
+    after the normal request, and below at what it could gain.
     """
 
     setting: Setting
@@ -59,6 +64,9 @@ class SummaryRow(NamedTuple):
     l2_mean: float  # mean over seeds of the mean L2 norm of a sample's change
     l2_max: float  # largest over all seeds
     diverged: tuple[int, ...]  # seeds whose unlearning diverged, sorted: nothing after it is measured
+    test_images: dict[
+        str, int | None
+    ]  # of each of `ACCURACIES`: how many the accuracy is of; None: the rows do not tell
 
 
 def groups(rows: Sequence[Mapping[str, Any]]) -> dict[Setting, list[Row]]:
@@ -104,28 +112,34 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[SummaryRow]:
     for setting, group in groups(rows).items():
         attacks = by_attack(group)
         normal = attacks.get(NORMAL, {})
+        images = {measure: count_test_images(group, measure) for measure in ACCURACIES}
         for attack, of_seed in attacks.items():
-            summary.append(_summarise_attack(setting, attack, of_seed, normal))
+            summary.append(_summarise_attack(setting, attack, of_seed, normal, images))
     return summary
 
 
-def _summarise_attack(setting: Setting, attack: str, of_seed: dict[int, Row], normal: dict[int, Row]) -> SummaryRow:
+def _summarise_attack(
+    setting: Setting, attack: str, of_seed: dict[int, Row], normal: dict[int, Row], images: dict[str, int | None]
+) -> SummaryRow:
     rows = list(of_seed.values())
     is_normal = attack == NORMAL
 
-    def difference(key: str) -> Interval | None:
-        return None if is_normal else _normal_minus_attack(normal, of_seed, key)
+    def accuracy(measure: str, suffix: str = "") -> Interval:
+        return _accuracy(rows, measure + suffix, images[measure])
+
+    def difference(measure: str) -> Interval | None:
+        return None if is_normal else _normal_minus_attack(normal, of_seed, measure, images[measure])
 
     return SummaryRow(
         setting=setting,
         attack=attack,
         seeds=tuple(of_seed),
-        overall_before=_interval(rows, "overall_before"),
-        class_a_before=_interval(rows, "class_a_before"),
-        class_b_before=_interval(rows, "class_b_before"),
-        overall=_interval(rows, "overall"),
-        class_a=_interval(rows, "class_a"),
-        class_b=_interval(rows, "class_b"),
+        overall_before=accuracy("overall", "_before"),
+        class_a_before=accuracy("class_a", "_before"),
+        class_b_before=accuracy("class_b", "_before"),
+        overall=accuracy("overall"),
+        class_a=accuracy("class_a"),
+        class_b=accuracy("class_b"),
         over_unlearning_a=difference("class_a"),
         over_unlearning_b=difference("class_b"),
         overall_difference=difference("overall"),
@@ -140,7 +154,22 @@ def _summarise_attack(setting: Setting, attack: str, of_seed: dict[int, Row], no
         l2_mean=_mean(rows, "l2_mean"),
         l2_max=max(_known(rows, "l2_max"), default=math.nan),
         diverged=tuple(seed for seed, row in of_seed.items() if row.get("diverged")),
+        test_images=images,
     )
+
+
+def finest(images: int | None) -> float:
+    """Returns what one test image is of an accuracy, as a fraction; 0 where nobody knows how many there are."""
+    return 1 / images if images else 0.0
+
+
+def within_possible_harm(harm: Interval, left: float) -> Interval:
+    """Returns the interval of a harm, cut where a harm ends.
+
+    A request can take what the class had `left` after the normal one, a mean over the same seeds, and no more; and it
+    can spare no more than what was missing there.
+    """
+    return within(harm, left - 1.0, left)
 
 
 def _known(rows: Sequence[Mapping[str, Any]], key: str) -> list[float]:
@@ -152,13 +181,13 @@ def _mean(rows: Sequence[Row], key: str) -> float:
     return math.fsum(values) / len(values) if values else math.nan
 
 
-def _interval(rows: Sequence[Row], key: str) -> Interval:
+def _accuracy(rows: Sequence[Row], key: str, images: int | None) -> Interval:
     values = _known(rows, key)
-    return mean_interval(values) if values else NO_INTERVAL
+    return within(no_finer(mean_interval(values), finest(images)), 0.0, 1.0) if values else NO_INTERVAL
 
 
 def _normal_minus_attack(
-    normal: Mapping[int, Mapping[str, Any]], attacked: Mapping[int, Mapping[str, Any]], key: str
+    normal: Mapping[int, Mapping[str, Any]], attacked: Mapping[int, Mapping[str, Any]], key: str, images: int | None
 ) -> Interval:
     pairs = [
         (normal[seed][key], attacked[seed][key])
@@ -167,4 +196,6 @@ def _normal_minus_attack(
     ]
     if not pairs:
         return NO_INTERVAL
-    return paired_difference([first for first, _ in pairs], [second for _, second in pairs])
+    honest, others = zip(*pairs, strict=True)
+    difference = no_finer(paired_difference(honest, others), finest(images))
+    return within_possible_harm(difference, math.fsum(honest) / len(honest))

@@ -1,6 +1,5 @@
-"""The figures of a report, one PNG file per group; drawn without any global plotting state."""
+"""What is left of class A after each request, and what it is taken for: one PNG file per group."""
 
-import io
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -8,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from overunlearn_jax.files import write_bytes
+from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.reporting._summarise import Setting, SummaryRow, by_attack, groups, summarise
-from overunlearn_jax.reporting.wording import attack_name, percent_of
+from overunlearn_jax.reporting.drawing import INK, plain_axes, save
+from overunlearn_jax.reporting.wording import percent_of
 
 # Okabe and Ito's palette: told apart by colour-blind readers and in print.
 _COLOURS = {
@@ -24,9 +23,7 @@ _COLOURS = {
     "pushing_2": "#009E73",
 }
 _OTHER_COLOUR = "#CC79A7"
-_INK = "#222222"
 _MARK = "#D55E00"  # the class of the request, where the rest is plain
-_DPI = 150
 _LEAST_WIDTH = 7.5  # inches; room for the title
 _MOST_LABELS = 12  # predicted labels with a bar of their own; the rest share one
 
@@ -55,7 +52,7 @@ def accuracy_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str
     before = summary[0].class_a_before.mean
     if not math.isnan(before):
         label = f"before unlearning: {100 * before:.1f} %"
-        axes.axhline(100 * before, color=_INK, linestyle="--", linewidth=1.4, label=label)
+        axes.axhline(100 * before, color=INK, linestyle="--", linewidth=1.4, label=label)
         axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False, fontsize=11, borderaxespad=0.2)
     for position, row in enumerate(summary):
         mean, low, high = (100 * value for value in row.class_a[:3])
@@ -65,23 +62,23 @@ def accuracy_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str
         if math.isnan(low):
             continue
         error = [[max(mean - max(low, 0.0), 0.0)], [max(min(high, 100.0) - mean, 0.0)]]
-        axes.errorbar(position - 0.14, mean, yerr=error, color=_INK, capsize=6, linewidth=1.6)
+        axes.errorbar(position - 0.14, mean, yerr=error, color=INK, capsize=6, linewidth=1.6)
         seeds = [100 * r["class_a"] for r in attacks[row.attack].values() if r["class_a"] is not None]
         places = position + np.linspace(0.02, 0.24, len(seeds))
-        axes.scatter(places, seeds, s=26, color="white", edgecolor=_INK, linewidth=1.0, zorder=3)
+        axes.scatter(places, seeds, s=26, color="white", edgecolor=INK, linewidth=1.0, zorder=3)
     axes.set_xticks(
         range(len(summary)),
-        [f"{attack_name(row.attack)}\n{_left(row)}" for row in summary],
+        [f"{attack_name(row.attack, at_start=True)}\n{_left(row)}" for row in summary],
     )
     if any(row.class_a.count > 1 for row in summary):
         figure.supxlabel("bar: mean over seeds; whiskers: its 95 % interval; dots: the seeds", fontsize=11)
     axes.set_xlim(-0.6, len(summary) - 0.4)
     axes.set_ylim(0, 108)
     axes.set_yticks(range(0, 101, 20))
-    axes.set_ylabel("test accuracy of class A (%)", fontsize=12)
-    _plain_axes(axes)
-    figure.suptitle(_title(setting, f"class A “{setting.class_a_name}” after unlearning"), fontsize=13)
-    return _save(figure, path)
+    axes.set_ylabel(f"test accuracy of class {setting.class_a_name} (%)", fontsize=12)
+    plain_axes(axes)
+    figure.suptitle(_title(setting, f"what is left of class {setting.class_a_name} after each request"), fontsize=13)
+    return save(figure, path)
 
 
 def predicted_label_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> Path:
@@ -120,7 +117,7 @@ def predicted_label_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathL
         widths = _with_others(shares, shown, len(ticks))
         marks = _with_others(before, shown, len(ticks))
         axes.barh(positions, widths, height=0.7, color=colours)
-        axes.plot(marks, positions, "|", color=_INK, markersize=13, markeredgewidth=1.6)
+        axes.plot(marks, positions, "|", color=INK, markersize=13, markeredgewidth=1.6)
         for position, width, mark in zip(positions, widths, marks, strict=True):
             if width >= 0.5:
                 # Behind the tick where the number would lie under it.
@@ -128,81 +125,23 @@ def predicted_label_bars(rows: Sequence[Mapping[str, Any]], path: str | os.PathL
                 axes.annotate(f"{width:.0f}", place, (5, 0), textcoords="offset points", va="center", fontsize=10)
         if all(row.get("diverged") for row in attacks[attack].values()):
             axes.annotate("diverged", (50, (len(ticks) - 1) / 2), ha="center", va="center", fontsize=12)
-        axes.set_title(attack_name(attack), fontsize=12)
+        axes.set_title(attack_name(attack, at_start=True), fontsize=12)
         axes.set_xlim(0, 122)
         axes.set_xticks([0, 50, 100])
-        _plain_axes(axes)
+        plain_axes(axes)
     panels[0].set_yticks(positions, ticks)
     panels[0].invert_yaxis()
     for label in panels[0].get_yticklabels():
         if label.get_text() == setting.class_a_name:
             label.set_fontweight("bold")
     figure.supxlabel(
-        "share of class A's test images (%): bar and number after unlearning, black tick before", fontsize=11
+        f"share of the test images of class {setting.class_a_name} (%): bar and number after unlearning, tick before",
+        fontsize=11,
     )
-    figure.suptitle(_title(setting, f"what images of class A “{setting.class_a_name}” are predicted as"), fontsize=13)
-    return _save(figure, path)
-
-
-def request_pictures(
-    path: str | os.PathLike[str],
-    originals: np.ndarray,
-    submitted: Mapping[str, np.ndarray],
-    titles: Sequence[str],
-    bounds: tuple[float, float],
-    count: int = 6,
-) -> Path:
-    """Draws original images over what each attack submits in their place, and the amplified difference.
-
-    Args:
-      path: the PNG file to write.
-      originals: shape=(n, h, w, c), c 1 or 3, in `bounds`.
-      submitted: by attack, shape=(n, h, w, c): the image submitted for each original, in the same order.
-      titles: n words, one above each column.
-      bounds: lowest and highest pixel value.
-      count: most images to draw; the first ones are.
-
-    Returns:
-      The path.
-
-    Raises:
-      ValueError: if there is nothing to draw, or shapes, channels, titles or bounds do not fit.
-      OSError: if the file cannot be written.
-    """
-    lower, upper = bounds
-    originals = np.asarray(originals)
-    if originals.ndim != 4 or originals.shape[-1] not in (1, 3):
-        raise ValueError(f"originals must have shape (n, h, w, 1 or 3), got {originals.shape}.")
-    if len(originals) == 0 or count < 1 or not submitted:
-        raise ValueError("nothing to draw: originals, submitted and count must not be empty.")
-    if len(titles) != len(originals):
-        raise ValueError(f"{len(originals)} originals need as many titles, got {len(titles)}.")
-    if not upper > lower:
-        raise ValueError(f"bounds must rise, got {bounds}.")
-    for attack, images in submitted.items():
-        if np.shape(images) != originals.shape:
-            raise ValueError(f"{attack} has shape {np.shape(images)}, the originals have {originals.shape}.")
-
-    originals = originals[:count]
-    lines: list[tuple[str, np.ndarray]] = [("original", (originals - lower) / (upper - lower))]
-    for attack, images in submitted.items():
-        images = np.asarray(images)[:count]
-        factor = _amplification(images - originals, upper - lower)
-        difference = 0.5 + factor * (images - originals) / (upper - lower)
-        lines.append((attack_name(attack), (images - lower) / (upper - lower)))
-        lines.append((f"difference\n× {factor:g}", difference))
-
-    figure = Figure(figsize=(1.4 + 1.25 * len(originals), 0.5 + 1.25 * len(lines)), layout="constrained")
-    panels = figure.subplots(len(lines), len(originals), squeeze=False)
-    for line, (name, pictures) in zip(panels, lines, strict=True):
-        for axes, picture in zip(line, np.clip(pictures, 0.0, 1.0), strict=True):
-            picture = picture[..., 0] if picture.shape[-1] == 1 else picture
-            axes.imshow(picture, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
-        line[0].set_ylabel(name, fontsize=11, rotation=0, ha="right", va="center", labelpad=8)
-    for axes, title in zip(panels[0], titles, strict=False):
-        axes.set_title(title, fontsize=11)
-    return _save(figure, path)
+    figure.suptitle(
+        _title(setting, f"what images of class {setting.class_a_name} are taken for after each request"), fontsize=13
+    )
+    return save(figure, path)
 
 
 def _only_setting(rows: Sequence[Mapping[str, Any]]) -> Setting:
@@ -247,28 +186,6 @@ def _with_others(shares: np.ndarray, shown: Sequence[int], length: int) -> np.nd
     return kept if len(kept) == length else np.append(kept, shares.sum() - kept.sum())
 
 
-def _amplification(difference: np.ndarray, width: float) -> float:
-    """Returns the largest of 1, 2, 5, 10, 20, ... that keeps the differences inside the picture's range."""
-    largest = float(np.abs(difference).max())
-    if largest == 0.0:
-        return 1.0
-    room = 0.5 * width / largest
-    decade = 10.0 ** math.floor(math.log10(room)) if room >= 1.0 else 1.0
-    return max(1.0, max(step * decade for step in (1.0, 2.0, 5.0) if step == 1.0 or step * decade <= room))
-
-
 def _title(setting: Setting, words: str) -> str:
     tau = "" if setting.tau is None else f", tau {setting.tau:g}"
     return f"{setting.dataset}: {words}\n{setting.model}, {setting.unlearning} ({setting.fidelity}{tau})"
-
-
-def _plain_axes(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=11)
-    axes.set_axisbelow(True)
-
-
-def _save(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white")
-    return write_bytes(path, buffer.getvalue())

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from overunlearn_jax.reporting._summarise import NORMAL, by_attack
+from overunlearn_jax.attack_names import attack_name
+from overunlearn_jax.reporting._summarise import NORMAL, by_attack, finest
+from overunlearn_jax.reporting.resolution import count_test_images
 from overunlearn_jax.reporting.table import Table
-from overunlearn_jax.reporting.wording import NOTHING, attack_name
-from overunlearn_jax.statistics.intervals import mean_interval
+from overunlearn_jax.reporting.wording import NOTHING
+from overunlearn_jax.statistics.intervals import mean_interval, no_finer, within
 
 EXPLAINED = (
     "Did it forget? Measured on the requested samples as they were before the attack. What forgetting aims at is the "
@@ -30,6 +32,7 @@ class Measure(NamedTuple):
     key: str
     scale: float  # what it is multiplied by for a reader
     places: int
+    most: float = 1.0  # that it can be; none is below 0
 
 
 MEASURES = (
@@ -42,7 +45,7 @@ MEASURES = (
     Measure("LiRA AUC", "lira_auc", 1, 3),
     Measure("LiRA TPR at 1 % FPR", "lira_tpr_at_1_fpr", 1, 3),
     Measure("JS to retrained", "js_to_retrained", 1, 3),
-    Measure("relearn steps", "relearn_steps", 1, 1),
+    Measure("relearn steps", "relearn_steps", 1, 1, 100),
 )
 TO_ITSELF = "js_to_retrained_retrained"  # 0 by construction
 
@@ -50,32 +53,46 @@ TO_ITSELF = "js_to_retrained_retrained"  # 0 by construction
 def forgetting_table(rows: Sequence[Mapping[str, Any]]) -> Table | None:
     """One line per request in one group's rows, then the retrained model and the victim; None where not measured.
 
-    Means over seeds with 95 % Student-t intervals. Raises ValueError as `summarise` does.
+    Means over seeds with 95 % Student-t intervals, no finer than one sample, one test image or one step, and inside
+    what the number can be. Raises ValueError as `summarise` does.
     """
     if not any("forget_accuracy" in row for row in rows):
         return None
     attacks = by_attack(rows)
     first = attacks.get(NORMAL) or next(iter(attacks.values()))  # requests of one size share the forget set
     known = [each for each in MEASURES if any(row.get(f"{each.key}_before") is not None for row in rows)]
+    finest_of = {each.key: _finest(each.key, rows) for each in known}
     lines = [(_named(attack, of_seed), list(of_seed.values()), "") for attack, of_seed in attacks.items()]
     lines.append(("(retrained)", list(first.values()), "_retrained"))
     lines.append(("(the victim)", list(first.values()), "_before"))
     return Table(
         ("Model after", *(each.title for each in known)),
-        [(name, *(_cell(each, of_line, suffix) for each in known)) for name, of_line, suffix in lines],
+        [
+            (name, *(_cell(each, of_line, suffix, finest_of[each.key]) for each in known))
+            for name, of_line, suffix in lines
+        ],
     )
 
 
 def _named(attack: str, of_seed: Mapping[int, Mapping[str, Any]]) -> str:
     diverged = sum(bool(row.get("diverged")) for row in of_seed.values())
-    return attack_name(attack) + (f" ({diverged} of {len(of_seed)} diverged)" if diverged else "")
+    return attack_name(attack, at_start=True) + (f" ({diverged} of {len(of_seed)} diverged)" if diverged else "")
 
 
-def _cell(measure: Measure, rows: Sequence[Mapping[str, Any]], suffix: str) -> str:
+def _finest(key: str, rows: Sequence[Mapping[str, Any]]) -> float:
+    """The smallest difference that a measure can show; 0 for one that is no count."""
+    if key == "forget_accuracy" or key.endswith("tpr_at_1_fpr"):
+        return finest(max(row["submitted"] for row in rows))
+    if key in ("retain_accuracy", "overall", "class_a"):
+        return finest(count_test_images(rows, key))
+    return 1.0 if key == "relearn_steps" else 0.0
+
+
+def _cell(measure: Measure, rows: Sequence[Mapping[str, Any]], suffix: str, finest_of_it: float) -> str:
     key = measure.key + suffix
     values = [row[key] for row in rows if row.get(key) is not None]
     if not values or key == TO_ITSELF:
         return NOTHING
-    found = mean_interval(values)
+    found = within(no_finer(mean_interval(values), finest_of_it), 0.0, measure.most)
     mean, low, high = (f"{measure.scale * number:.{measure.places}f}" for number in found[:3])
     return mean if found.count < 2 else f"{mean} [{low}, {high}]"

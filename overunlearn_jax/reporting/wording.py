@@ -3,22 +3,13 @@
 import math
 from collections.abc import Sequence
 
+from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.reporting._summarise import Setting, SummaryRow
 from overunlearn_jax.statistics.intervals import Interval
 
 NOTHING = "–"  # a number that nobody has
-_ATTACK_NAMES = {
-    "normal": "Honest request",
-    "noise": "Noise (control)",
-    "blending": "Blending",
-    "pushing_1": "Pushing-I",
-    "pushing_2": "Pushing-II",
-}
-
-
-def attack_name(attack: str) -> str:
-    """Returns what a reader calls the attack; a name not known here is returned as it is."""
-    return _ATTACK_NAMES.get(attack, attack)
+SEVERAL_SEEDS = "--seeds=0,1,2"  # the flag that gives an interval
+_EVEN = 0.0005  # a difference that one decimal of a point shows as 0.0
 
 
 def percent(interval: Interval | None) -> str:
@@ -31,21 +22,57 @@ def percent(interval: Interval | None) -> str:
 
 
 def percent_left(interval: Interval | None, row: SummaryRow) -> str:
-    """Returns `percent` of what is measured after unlearning, with the seeds in which that diverged."""
-    text, diverged = percent(interval), len(row.diverged)
-    if diverged == 0 or interval is None:
-        return text
-    return "diverged" if diverged == len(row.seeds) else f"{text}; {diverged} of {len(row.seeds)} diverged"
+    """Returns `percent` of what is measured after unlearning, or that it diverged in every seed."""
+    return "diverged" if interval is not None and len(row.diverged) == len(row.seeds) else percent(interval)
 
 
-def percent_mean(interval: Interval) -> str:
-    """Returns the mean alone, as percent (or points) with one decimal."""
-    return percent_of(interval.mean)
+def named_row(row: SummaryRow) -> str:
+    """Returns the request of a row for the first cell of a table, with the seeds that a few of its numbers lack."""
+    name, diverged = attack_name(row.attack, at_start=True), len(row.diverged)
+    return f"{name} ({diverged} of {len(row.seeds)} diverged)" if 0 < diverged < len(row.seeds) else name
 
 
 def percent_of(fraction: float) -> str:
     """Returns one fraction as percent with one decimal."""
     return NOTHING if math.isnan(fraction) else _one_decimal(fraction)
+
+
+def points(fraction: float) -> str:
+    """Returns a difference of accuracies in points, short enough for a headline: one decimal below 10, none above."""
+    number = 100 * fraction
+    return NOTHING if math.isnan(number) else _one_decimal(fraction) if abs(number) < 9.95 else f"{number:.0f}"
+
+
+def allowed_points(limit: float) -> str:
+    """Returns a limit in points as its flag gave it: 0.05 is "5"."""
+    return f"{100 * limit:g}"
+
+
+def costs(attack: str, class_name: str, mean: float) -> str:
+    """Returns what a request costs a class beyond an honest request, as the beginning of a sentence.
+
+    >>> costs("pushing_1", "cat", 0.824)
+    'Pushing-I costs class cat 82 points beyond an honest request'
+
+    Args:
+      attack: as in a row.
+      class_name: of the class.
+      mean: accuracy after an honest request minus accuracy after this one, a fraction.
+    """
+    opening = f"{attack_name(attack, at_start=True)} costs class {class_name}"
+    if abs(mean) < _EVEN:
+        return f"{opening} no more than an honest request"
+    return f"{opening} {points(abs(mean))} points {'beyond' if mean > 0 else 'less than'} an honest request"
+
+
+def seeds_words(seeds: Sequence[int]) -> str:
+    """Returns "seed 1" or "seeds 0, 1, 2"."""
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
+
+
+def variant_words(fraction: float, fidelity: str, tau: float | None) -> str:
+    """Returns the size of a request, and the reading and rate of the method where it has any."""
+    return f"{100 * fraction:g} % requested" + ("" if tau is None else f", {fidelity}, tau {tau:g}")
 
 
 def count(value: float) -> str:
@@ -62,7 +89,13 @@ def decimals(value: float, places: int) -> str:
 
 def heading(setting: Setting, every_setting: Sequence[Setting]) -> str:
     """Returns a group's heading: data set, class A, and what tells this group from the report's others."""
-    parts = [setting.dataset, f"class {setting.class_a_name}"]
+    parts = [setting.dataset, f"class {setting.class_a_name}", what_differs(setting, every_setting)]
+    return ", ".join(filter(None, parts))
+
+
+def what_differs(setting: Setting, every_setting: Sequence[Setting]) -> str:
+    """Returns what tells a group from the report's others, but for data set and class A; empty for nothing."""
+    parts = []
     for key, words in _setting_words(setting).items():
         differs = len({getattr(other, key) for other in every_setting}) > 1
         if words and differs and key not in ("dataset", "class_a_name"):
@@ -83,7 +116,7 @@ def caption(summary: Sequence[SummaryRow]) -> str:
         f"{words['unlearning']}, {words['fidelity']}, {words['tau']}, {words['scope']}; "
         f"class A {setting.class_a_name} → class B {setting.class_b_name}, {words['goal']}, "
         f"{words['request_labels']}; {words['fraction']} ({samples} samples); "
-        f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}."
+        f"{seeds_words(seeds)}."
     )
 
 

@@ -5,13 +5,13 @@ each deletion is noted before it is sent, and the note goes once the service ans
 finds the note, resets the service and compares before anything else. One process at a time is inside `after`.
 """
 
-import contextlib
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
@@ -22,7 +22,7 @@ from overunlearn_jax.services.inspection import ServiceError
 from overunlearn_jax.services.service import After, Service
 from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Request
 
-Reset = Callable[[], object]
+NOTE = "deleting.json"
 
 
 class GuardedService:
@@ -34,12 +34,22 @@ class GuardedService:
         disks whose locks do (NFS 4 and later).
       images: what it is asked, to see that it is itself again.
       expected: what it answers them as deployed.
-      wait: seconds to wait for another process that has the service inside `after`; negative: without end.
+      name: of the service, for the note.
+      wait: seconds to wait for another process that is deleting from the service; negative: without end.
     """
 
-    def __init__(self, service: Service, directory: Path, images: np.ndarray, expected: Answers, *, wait: float = -1.0):
-        self._service, self._images, self._expected = service, images, expected
-        self._note, self._wait = directory / "deleting.json", wait
+    def __init__(
+        self,
+        service: Service,
+        directory: Path,
+        images: np.ndarray,
+        expected: Answers,
+        *,
+        name: str,
+        wait: float = -1.0,
+    ):
+        self._service, self._images, self._expected, self._name = service, images, expected, name
+        self._note, self._wait = directory / NOTE, wait
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = filelock.FileLock(directory / "deleting.lock")
 
@@ -60,51 +70,43 @@ class GuardedService:
         Raises ServiceError where another process has the service for longer than `wait`, and where the service does
         not answer as before once it was reset; the note then stays.
         """
-        with self._alone():
-            write_json(self._note, {"samples": sum(len(each.labels) for each in requests), **_owner()})
+        with self.noted(samples=sum(len(each.labels) for each in requests)):
             with self._service.after(requests, key) as left:
                 yield left
-            self._compare()
-            self._note.unlink()
-
-    def recover(self, reset: Reset) -> bool:
-        """Resets a service whose last deletion was not ended, and compares; returns whether there was one.
-
-        Raises ServiceError where it does not answer as before.
-        """
-        with self._alone():
-            if not self._note.exists():
-                return False
-            reset()
-            self._compare()
-            self._note.unlink()
-            return True
+            answers = ask(self.predict, self._images, times=1)
+            if not same(self._expected, answers):
+                raise ServiceError(
+                    "the service was reset, and some probability still differs by "
+                    f"{distance(self._expected, answers):.3g} from what it answered as deployed: bring it back by "
+                    f"hand, then delete {self._note}"
+                )
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def noted(self, *, samples: int) -> Iterator[None]:
+        """Around a deletion: alone, and with a note that goes only where nothing is raised."""
         try:
             self._lock.acquire(timeout=self._wait)
         except filelock.Timeout as error:
             raise ServiceError(f"another process is deleting from this service ({self._who()}): wait for it") from error
         try:
+            owner = {"pid": os.getpid(), "host": socket.gethostname()}
+            write_json(self._note, {"service": self._name, "samples": samples, **owner})
             yield
+            self._note.unlink()
         finally:
             self._lock.release()
 
     def _who(self) -> str:
-        with contextlib.suppress(OSError, ValueError):
-            noted = json.loads(self._note.read_text())
-            return f"process {noted['pid']} on {noted['host']}"
-        return "it has left no note"
-
-    def _compare(self) -> None:
-        answers = ask(self.predict, self._images, times=1)
-        if not same(self._expected, answers):
-            raise ServiceError(
-                f"the service was reset, and some probability still differs by {distance(self._expected, answers):.3g} "
-                f"from what it answered as deployed: bring it back by hand, then delete {self._note}"
-            )
+        noted = unfinished(self._note.parent)
+        return "it has left no note" if noted is None else f"process {noted['pid']} on {noted['host']}"
 
 
-def _owner() -> dict[str, object]:
-    return {"pid": os.getpid(), "host": socket.gethostname()}
+def unfinished(directory: Path) -> dict[str, Any] | None:
+    """What was noted of a deletion that nobody has ended, its file as `note`; None where there is none."""
+    path = directory / NOTE
+    try:
+        return {"service": "", "pid": "?", "host": "?", **json.loads(path.read_text()), "note": str(path)}
+    except FileNotFoundError:
+        return None
+    except ValueError:  # half written: the deletion was not sent yet
+        return None

@@ -28,11 +28,13 @@ class Inspection(NamedTuple):
         return any(not same(self.before, after) for after in self.after.values())
 
 
-def inspect_service(service: Service, splits: Splits, class_a: int, key: Key) -> Inspection:
+def inspect_service(
+    service: Service, splits: Splits, class_a: int, key: Key, *, before: Answers | None = None
+) -> Inspection:
     """Asks the service twice, has it forget one sample of class A, asks again, and asks whether the reset worked.
 
     Costs two queries for each of `fingerprint.ASKED` images, as many for each way of forgetting, once more after the
-    reset, and one deletion.
+    reset, and one deletion. `before` is what the service has answered already.
 
     Raises:
       ServiceError: the reset does not bring the answers back.
@@ -40,7 +42,7 @@ def inspect_service(service: Service, splits: Splits, class_a: int, key: Key) ->
         `BadAnswerError`.
     """
     images = asked_images(splits.test)
-    before = ask(service.predict, images)
+    before = before or ask(service.predict, images)
     first = candidates(splits.train, class_a, 0)[:1]
     request = Request(splits.train.images[first], splits.train.labels[first])
     after, seconds, diverged = {}, 0.0, []

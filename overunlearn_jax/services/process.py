@@ -10,14 +10,13 @@ import os
 import threading
 import traceback
 from collections.abc import Callable
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-from pebble import ProcessExpired, ProcessPool
 
 from overunlearn_jax.types import DivergedError, Split
 from overunlearn_jax.user_code import UserCodeError, import_named
@@ -43,10 +42,18 @@ class ServiceProcess:
     def __init__(self, name: str, train: Split, log: Path, timeout: float):
         self._name, self._timeout, self._ended = name, timeout, ""
         self._pipe = log.with_suffix(".pipe")
-        self._pool = ProcessPool(max_workers=1, context=get_context("spawn"))
-        _start_logging(self._pipe, log)
-        wants = self._call("import", _import, name, str(self._pipe))
-        self.pixels = self._call("making the service", _make, train if wants else None)
+        context = get_context("spawn")
+        self._calls, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()  # so that the end of the process is the end of the pipe
+        try:
+            _start_logging(self._pipe, log)
+            wants = self._call("import", _import, name, str(self._pipe))
+            self.pixels = self._call("making the service", _make, train if wants else None)
+        except BaseException:
+            self.close()
+            raise
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """What the service answers."""
@@ -72,8 +79,9 @@ class ServiceProcess:
 
     def close(self) -> None:
         """Ends the process."""
-        self._pool.stop()
-        self._pool.join()
+        self._process.kill()
+        self._process.join()
+        self._calls.close()
         with contextlib.suppress(OSError):
             self._pipe.unlink()
 
@@ -86,25 +94,38 @@ class ServiceProcess:
         if self._ended:
             raise UserCodeError(self._ended)
         try:
-            kind, value = self._pool.schedule(function, args=arguments, timeout=self._timeout).result()
-        except FutureTimeoutError as error:
-            self._ended = (
-                f"--service={self._name}: {what} took longer than {self._timeout:g} s and was ended: raise "
-                "--service_timeout, or find out why it hangs"
-            )
-            raise UserCodeError(self._ended) from error
-        except ProcessExpired as error:
-            self._ended = (
-                f"--service={self._name}: its process ended in {what}, with exit status {error.exitcode}: a service "
-                "must not leave"
-            )
-            raise UserCodeError(self._ended) from error
+            self._calls.send((function, arguments))
+            if not wait([self._calls], self._timeout):
+                raise self._end(
+                    f"{what} took longer than {self._timeout:g} s and was ended: raise --service_timeout, or find out "
+                    "why it hangs"
+                )
+            kind, value = self._calls.recv()
+        except (EOFError, OSError) as error:
+            self._process.join(1)
+            raise self._end(
+                f"its process ended in {what}, with exit status {self._process.exitcode}: a service must not leave"
+            ) from error
         if kind == "diverged":
             raise DivergedError(value)
         if kind == "raised":
             message, trace = value
-            raise UserCodeError(f"--service={self._name}: {what}: {message}") from RemoteError(trace)
+            about = "" if message.startswith("--service=") else f"--service={self._name}: {what} raised "
+            raise UserCodeError(f"{about}{message}") from RemoteError(trace)
         return value
+
+    def _end(self, why: str) -> UserCodeError:
+        self._ended = f"--service={self._name}: {why}"
+        self._process.kill()
+        return UserCodeError(self._ended)
+
+
+def _serve(calls: Connection) -> None:
+    """The loop of the process: takes calls until nobody makes any."""
+    with contextlib.suppress(EOFError):
+        while True:
+            function, arguments = calls.recv()
+            calls.send(function(*arguments))
 
 
 def _start_logging(pipe: Path, log: Path) -> None:
@@ -131,7 +152,8 @@ def _caught(function: Callable[[], Any]) -> tuple[str, Any]:
     except DivergedError as error:
         return "diverged", str(error)
     except (Exception, SystemExit) as error:
-        return "raised", (f"{type(error).__name__}: {error}", traceback.format_exc())
+        own = str(error).startswith("--service=")  # from here: it says already what is wrong
+        return "raised", (str(error) if own else f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
 def _import(name: str, pipe: str) -> tuple[str, Any]:
@@ -144,7 +166,9 @@ def _import(name: str, pipe: str) -> tuple[str, Any]:
         global _service
         _service = import_named(name, "--service=")
         if not callable(_service):
-            raise ValueError(f"{name} is a {type(_service).__name__}; expected a class, or a function that returns one")
+            raise ValueError(
+                f"--service={name} is a {type(_service).__name__}; expected a class, or a function that makes an object"
+            )
         return bool(inspect.signature(_service).parameters)
 
     return _caught(load)

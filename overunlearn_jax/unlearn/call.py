@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from overunlearn_jax.labels import check_labels
 from overunlearn_jax.models import Model
+from overunlearn_jax.pixels import check_pixels
 from overunlearn_jax.types import Array, DivergedError, Images, Key, Labels, Split, Variables
 
 _logits = jax.jit(lambda apply, variables, images: apply(variables, images, None)[0], static_argnums=0)  # traced once
@@ -71,21 +73,24 @@ def check_settings(method: str, **settings: float | Array) -> None:
 def check_request(model: Model, variables: Variables, images: Images, labels: Labels) -> int:
     """Returns the number of classes k that the model has a logit for.
 
-    Raises ValueError for an empty request, images that are not finite, or labels that the model has no logit for.
+    Raises ValueError for an empty request, 8-bit or other integer images, images that are not finite, or labels that
+    the model has no logit for.
     """
     images = np.asarray(images)
     if len(images) == 0:
         raise ValueError("the request is empty: there is nothing to unlearn")
+    check_pixels("the request's images", images)
     logits = jax.eval_shape(lambda first: _logits(model.apply, variables, first), images[:1])
     classes = int(logits.shape[-1])
-    _check_samples("the request's", images, labels, classes)
+    check_labels("the request's labels", labels, len(images), classes)
     return classes
 
 
 def retained(method: str, retain: Split | None, classes: int) -> Split:
     """The retained data that a method cannot do without, of a model that knows so many classes.
 
-    Raises ValueError where there is none, for images that are not finite, or labels that the model has no logit for.
+    Raises ValueError where there is none, for integer images, images that are not finite, or labels that the model has
+    no logit for.
     """
     if retain is None or len(retain.labels) == 0:
         raise ValueError(
@@ -93,20 +98,9 @@ def retained(method: str, retain: Split | None, classes: int) -> Split:
             "what the service still holds, or use a method that needs the request alone (first_order, "
             "gradient_ascent, fine_tuning)"
         )
-    _check_samples("the retained", retain.images, retain.labels, classes)
+    check_pixels("the retained images", retain.images)
+    check_labels("the retained labels", retain.labels, len(retain.images), classes)
     return retain
-
-
-def _check_samples(whose: str, images: Images, labels: Labels, classes: int) -> None:
-    images, labels = np.asarray(images), np.asarray(labels)
-    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"{whose} labels are {labels.dtype} of shape {labels.shape}; expected {len(images)} integers, one an image"
-        )
-    if not np.isfinite(images).all():
-        raise ValueError(f"{whose} images hold NaN or infinity; expected numbers inside the data set's bounds")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"{whose} labels lie in {labels.min()} ... {labels.max()}; expected 0 ... {classes - 1}")
 
 
 def finite(method: str, variables: Variables, advice: str) -> Variables:

@@ -7,6 +7,7 @@ import jax
 from overunlearn_jax.types import Params
 
 SCOPES = {"head": r"^head_", "all": r""}
+_LISTED = 100  # paths in an error message
 
 
 def parameter_paths(params: Params) -> list[str]:
@@ -22,7 +23,8 @@ def partition_params(params: Params, scope: str) -> tuple[Params, Params]:
 
     `scope` is "head" (the classifier head of this package's models), "all", or a regular expression searched in the
     paths (those of an nnx state end in `/value`). None is an empty subtree to JAX, so gradients and optimisers see the
-    selected leaves only. Raises ValueError, listing the paths, where nothing matches.
+    selected leaves only. Raises ValueError where nothing matches: it lists the paths that there are, and says what to
+    choose.
 
     >>> partition_params({"head_a": 1.0, "body": 2.0}, "head")
     ({'body': None, 'head_a': 1.0}, {'body': 2.0, 'head_a': None})
@@ -34,13 +36,27 @@ def partition_params(params: Params, scope: str) -> tuple[Params, Params]:
     except re.error as error:
         raise ValueError(f"scope {scope!r} is neither head, all nor a regular expression: {error}") from error
     if not any(matches):
-        raise ValueError(f"scope {scope!r} matches no parameter; this model has: {', '.join(paths)}")
+        raise ValueError(f"scope {scope!r} matches no parameter; {_advice(scope, paths)}")
     leaves, structure = jax.tree.flatten(params)
     selected = jax.tree.unflatten(
         structure, [leaf if match else None for leaf, match in zip(leaves, matches, strict=True)]
     )
     rest = jax.tree.unflatten(structure, [None if match else leaf for leaf, match in zip(leaves, matches, strict=True)])
     return selected, rest
+
+
+def _advice(scope: str, paths: list[str]) -> str:
+    """Which paths there are, and how to choose among them."""
+    if not paths:
+        return "this model has none at all: what it is trained in has to be in `params`"
+    listed = ", ".join(paths[:_LISTED]) + (f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else "")
+    layer, slash, _ = paths[-1].rpartition("/")
+    example = f"^{re.escape(layer)}/" if slash else f"^{re.escape(paths[-1])}$"
+    why = ' "head" is what begins with head_;' if scope == "head" else ""
+    return (
+        f"this model has: {listed}.{why} choose all parameters with --scope=all, or some with a regular expression on "
+        f"these paths, as in --scope='{example}' (scope=... in Python)"
+    )
 
 
 def merge_params(selected: Params, rest: Params) -> Params:

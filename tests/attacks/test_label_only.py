@@ -50,6 +50,24 @@ def test_it_ends_near_the_closest_point_of_a_plane():
     assert (np.linalg.norm((starts - images).reshape(len(images), -1), axis=1) > 1.5 * closest).all()
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        *[(name, value) for name in ("iterations", "directions", "halvings", "group") for value in (-1, 1.5, np.nan)],
+        ("directions", 0),
+        ("group", 0),
+        ("max_l2", np.nan),
+        ("max_l2", -1.0),
+    ],
+)
+def test_settings_that_make_no_search_are_refused_before_anything_is_sent(setting, value):
+    victim, images, labels, starts = _setting(TWO)
+    service = LabelsOnly(victim, 2)
+    with pytest.raises(ValueError, match=f"{setting} is {value}; expected a"):
+        _push(service, images, labels, starts, TWO, **{setting: value})
+    assert service.victim.received == 0
+
+
 def test_both_images_are_on_their_sides_and_close_together():
     victim, images, labels, starts = _setting(THREE)
     result, _ = _push(LabelsOnly(victim, 3), images, labels, starts, THREE, iterations=10)

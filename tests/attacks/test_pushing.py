@@ -37,7 +37,8 @@ def _push(images=IMAGES, labels=LABELS, predict=VICTIM, spec=SPEC, budget=None, 
     given = {"slots": slots, "targets": targets}
     given["block_sizes"] = settings.pop("block_sizes", (1,))
     service = BlackBox(spec, predict, budget=budget)
-    return push(service, images, labels, SETTINGS._replace(bounds=spec.bounds, **settings), KEY, **given), service
+    settings["bounds"] = settings.pop("bounds_", spec.bounds)
+    return push(service, images, labels, SETTINGS._replace(**settings), KEY, **given), service
 
 
 @pytest.mark.parametrize("space", ["tanh", "box"])
@@ -201,6 +202,8 @@ def test_ids_decide_what_a_sample_draws():
     assert all(not np.allclose(one, other) for one, other in zip(first.outside, others.outside, strict=True))
 
 
+NOT_FINITE = (-1.0, np.inf, np.nan)
+NO_LENGTH = (0.0, *NOT_FINITE)
 _NAN = IMAGES.copy()
 _NAN[1, 2, 3] = np.nan
 
@@ -222,13 +225,28 @@ _NAN[1, 2, 3] = np.nan
         ({"targeted": True, "targets": LABELS}, "target equals"),
         ({"targeted": True, "targets": LABELS + 3}, "targets lie in"),
         ({"targeted": True, "targets": LABELS[:2]}, r"targets are int32 of shape \(2,\)"),
-        ({"coordinates": 37}, "37 coordinates a step.*only 36"),
-        ({"coordinates": 10, "block_sizes": (2,)}, "blocks of 2 have only 9"),
+        ({"block_sizes": ()}, "block_sizes is empty"),
         ({"block_sizes": (4,)}, "blocks of 4 pixels do not tile images of 6x6"),
         ({"block_sizes": (0,)}, "blocks of 0"),
         ({"solver": "sgd"}, "solver is 'sgd'; expected one of adam, newton, sega"),
         ({"space": "sphere"}, "space is 'sphere'; expected one of tanh, box"),
         ({"solver": "newton", "difference": 1e-4}, "difference is 0.0001"),
+        *[({"step_size": value}, f"step_size is {value}; expected a finite number above 0") for value in NO_LENGTH],
+        *[({"difference": value}, f"difference is {value}; expected a finite number above 0") for value in NO_LENGTH],
+        *[({"margin_weight": value}, f"margin_weight is {value}; expected a finite") for value in NOT_FINITE],
+        *[({"kappa": value}, f"kappa is {value}; expected a finite number, 0 or more") for value in NOT_FINITE],
+        *[({"max_l2": value}, f"max_l2 is {value}; expected a number, 0 or more") for value in (-1.0, np.nan)],
+        *[({"stall_ratio": value}, f"stall_ratio is {value}; expected a number") for value in (-1.0, np.nan)],
+        *[
+            ({name: value}, f"{name} is {value}; expected a whole number, at least 1")
+            for name in ("coordinates", "max_steps", "stall_steps")
+            for value in (0, -1, 1.5, 2.0, np.nan, True, 2**31)
+        ],
+        ({"bounds_": Bounds(0.5, -0.5)}, r"bounds are Bounds\(lower=0.5, upper=-0.5\); expected two finite numbers"),
+        ({"bounds_": Bounds(-0.5, np.inf)}, "bounds are .*; expected two finite numbers"),
+        ({"labels": np.eye(3, dtype=int)[LABELS]}, r"labels\.argmax\(1\)"),
+        ({"labels": np.array(["a", "b", "c"])[LABELS]}, r"np\.unique\(labels, return_inverse=True\)"),
+        ({"labels": np.array([1, 2, 3, 1, 2, 3])}, "begin at 1, so subtract 1"),
         ({"solver": "newton", "difference": 1e-2, "one_sided": True}, "needs second differences"),
     ],
 )
@@ -237,6 +255,13 @@ def test_input_that_does_not_fit_is_refused_before_anything_is_sent(given, messa
     with pytest.raises(ValueError, match=message):
         _push(predict=victim, **given)
     assert victim.received == 0
+
+
+def test_settings_at_their_limits_make_a_search():
+    assert (
+        zoo(SETTINGS._replace(max_l2=np.inf, kappa=0, margin_weight=0.0, max_steps=1, coordinates=1)).settings.kappa
+        == 0
+    )
 
 
 @pytest.mark.parametrize("fused", [True, False])
@@ -267,3 +292,29 @@ def test_a_scikit_learn_classifier_is_pushed():
     np.testing.assert_array_equal(predict(result.inside).argmax(1)[right], labels[right])
     assert (predict(result.outside).argmax(1) != labels).all()
     assert service.queries == result.queries.sum() == result.steps.sum() * 33
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_default_number_of_coordinates_is_all_of_a_small_image(fused):
+    settings = ZooSettings(SPEC.bounds, step_size=0.1, difference=1e-2, max_steps=60)
+    assert settings.coordinates == 128
+    service = BlackBox(SPEC, VICTIM if fused else Counting(VICTIM))
+    result = push(service, IMAGES, LABELS, settings, KEY)
+    assert result.crossed.all()
+    np.testing.assert_array_equal(result.queries, result.steps * (1 + 2 * 36))
+    assert service.queries == result.queries.sum()
+    exact = push(BlackBox(SPEC, VICTIM), IMAGES, LABELS, settings._replace(coordinates=36), KEY)
+    np.testing.assert_array_equal(result.status, exact.status)
+    np.testing.assert_allclose(result.outside, exact.outside, atol=1e-5)
+
+
+def test_every_block_size_probes_as_many_coordinates_as_it_has():
+    assert [SETTINGS._replace(block=block, coordinates=128).fitted((6, 6, 3)).coordinates for block in (1, 2, 3)] == [
+        108,
+        27,
+        12,
+    ]
+    assert SETTINGS.fitted((6, 6, 3)) == SETTINGS
+    result, service = _push(coordinates=128, block_sizes=(3, 2), max_steps=2, step_size=1e-3)
+    np.testing.assert_array_equal(result.queries, 2 * (1 + 2 * 4) + 2 * (1 + 2 * 9))
+    assert service.queries == result.queries.sum()

@@ -69,11 +69,13 @@ def test_the_reader_of_names_sees_them(source):
 @pytest.mark.parametrize(
     ("parts", "rooms"),
     [
-        (("attacks",), ("models", "unlearn", "evaluation", "training")),
-        (("black_box.py", "batching.py", "probing.py"), ("models", "unlearn", "attacks", "evaluation")),
+        (("attacks",), ("models", "unlearn", "services", "auditing", "evaluation", "training")),
+        (("black_box.py", "batching.py", "probing.py"), ("models", "unlearn", "services", "attacks", "evaluation")),
         (("pixel_edit",), ("models", "unlearn", "attacks", "black_box", "training")),
-        (("unlearn",), ("attacks", "black_box")),
-        (("evaluation.py", "stealth.py", "reporting"), ("attacks", "unlearn")),
+        (("unlearn",), ("attacks", "black_box", "services", "auditing")),
+        (("services",), ("attacks", "auditing")),
+        (("evaluation.py", "stealth", "statistics", "reporting"), ("attacks", "unlearn", "services", "auditing")),
+        (("forgetting",), ("attacks", "unlearn", "services", "auditing")),
     ],
 )
 def test_rooms_that_know_nothing_of_each_other(parts, rooms):

@@ -1,10 +1,13 @@
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
-from overunlearn_jax.data import load
+from overunlearn_jax.data import digest, load
+from overunlearn_jax.data.image_folder import read_image_folder
 
 
 def save(path: Path, value: int, mode: str = "RGB", size: tuple[int, int] = (5, 4)) -> None:
@@ -76,7 +79,7 @@ def folder(tmp_path: Path) -> Path:
 def test_different_sizes_name_the_first_such_file(folder: Path):
     save(folder / "b" / "5.png", 0, size=(7, 4))
     save(folder / "b" / "7.png", 0, size=(9, 4))
-    with pytest.raises(ValueError, match=r"b/5.png is 7 x 4 pixels and .*a/0.png is 5 x 4 .*Resize"):
+    with pytest.raises(ValueError, match=r"b/5.png is 7 x 4 pixels and .*a/0.png is 5 x 4 .*--image_size=SIDE"):
         load(str(folder), seed=0)
 
 
@@ -96,6 +99,36 @@ def test_sixteen_bit_files_are_refused(folder: Path):
         load(str(folder), seed=0)
 
 
+def test_a_file_that_is_something_else_than_its_name_says_is_not_decoded(folder: Path):
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 4\n%%EndComments\nshowpage\n"  # Pillow runs Ghostscript
+    (folder / "a" / "2.png").write_bytes(eps)
+    with pytest.raises(ValueError, match=r"a/2.png cannot be read as an image .*expected one of BMP, GIF, JPEG, PNG"):
+        load(str(folder), seed=0)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.parametrize("side", [10_000, 30_000])  # Pillow warns of the first and refuses the second
+@pytest.mark.parametrize("image_size", [None, 4])
+def test_a_header_that_declares_too_many_pixels_is_one_clear_line(folder: Path, side: int, image_size: int | None):
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    chunks = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
+    (folder / "b" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    with pytest.raises(
+        ValueError, match=r"^\S*b/3.png declares a picture that is too large to decode .*smaller"
+    ) as caught:
+        load(str(folder), seed=0, image_size=image_size)
+    assert "\n" not in str(caught.value)
+
+
+def test_class_names_that_no_report_can_show_are_refused(folder: Path):
+    (folder / "b").rename(folder / "two\nlines")
+    with pytest.raises(ValueError, match=r"class name 'two\\nlines' holds a control character.*Rename the folder"):
+        load(str(folder), seed=0)
+
+
 def test_unusable_folders(folder: Path, tmp_path_factory: pytest.TempPathFactory):
     (folder / "c").mkdir()
     with pytest.raises(ValueError, match=r"no image files in the class folder\(s\) \['c'\].*\.png.*remove"):
@@ -112,3 +145,110 @@ def test_unusable_folders(folder: Path, tmp_path_factory: pytest.TempPathFactory
     save(parts / "val" / "a" / "0.png", 0)
     with pytest.raises(ValueError, match=r"holds \['val'\] beside 'train'"):
         load(str(parts), seed=0)
+
+
+def sideways(orientation: int) -> tuple[Image.Image, Image.Exif]:
+    """A black picture of 6 x 4 pixels with a white left half, and EXIF data that say how it is to be turned."""
+    image, exif = Image.new("L", (6, 4)), Image.Exif()
+    image.paste(255, (0, 0, 3, 4))
+    exif[ExifTags.Base.Orientation] = orientation
+    return image, exif
+
+
+# Which half is white when a viewer shows it (TIFF 6.0, page 36): 1 left, 3 right, 6 top, 8 bottom.
+UPRIGHT = {1: np.s_[:, :3], 3: np.s_[:, 3:], 6: np.s_[:3], 8: np.s_[3:]}
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff", "jpg"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_images_are_upright_as_a_viewer_shows_them(tmp_path: Path, suffix: str, orientation: int):
+    image, exif = sideways(orientation)
+    for name in "abcdefgh":
+        folder = tmp_path / name[:1].translate(str.maketrans("abcdefgh", "aaaabbbb"))
+        folder.mkdir(exist_ok=True)
+        image.save(folder / f"{name}.{suffix}", exif=exif)
+    images = read_image_folder(tmp_path).train.images
+    assert images.shape == (8, *((4, 6) if orientation in (1, 3) else (6, 4)), 1)
+    expected = np.zeros(images.shape[1:3])
+    expected[UPRIGHT[orientation]] = 255
+    np.testing.assert_allclose(images[..., 0], np.broadcast_to(expected, images.shape[:3]), atol=20)  # JPEG rounds
+
+
+def test_upright_images_may_lie_on_their_side_in_some_files(tmp_path: Path):
+    save(tmp_path / "a" / "0.png", 0, "L", size=(4, 6))
+    image, exif = sideways(6)
+    image.save(tmp_path / "a" / "1.png", exif=exif)
+    save(tmp_path / "b" / "0.png", 0, "L", size=(4, 6))
+    images = read_image_folder(tmp_path).train.images
+    assert images.shape == (3, 6, 4, 1)
+    assert images[1, :3].min() == 255
+
+
+def test_a_damaged_exif_block_turns_nothing(tmp_path: Path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        sideways(1)[0].save(tmp_path / name / "0.jpg", exif=b"Exif\0\0no TIFF header")
+    assert read_image_folder(tmp_path).train.images.shape == (2, 4, 6, 1)
+
+
+def test_a_grey_file_with_transparency_leaves_a_grey_set_grey(tmp_path: Path):
+    for value in range(3):
+        save(tmp_path / "a" / f"{value}.png", value, "L")
+        save(tmp_path / "b" / f"{value}.png", value, "L")
+    Image.merge("LA", (Image.new("L", (5, 4), 77), Image.new("L", (5, 4), 10))).save(tmp_path / "b" / "3.png")
+    images = read_image_folder(tmp_path).train.images
+    assert images.shape == (7, 4, 5, 1)
+    assert (images[6] == 77).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P"])
+def test_transparency_is_dropped_and_the_colour_of_the_file_stays(tmp_path: Path, mode: str):
+    for name in "ab":
+        save(tmp_path / name / "0.png", 9)
+    red = Image.new("RGBA", (5, 4), (200, 30, 60, 0))
+    if mode == "P":
+        red = Image.new("P", (5, 4))
+        red.putpalette([200, 30, 60])
+        red.info["transparency"] = bytes([0])  # as bytes: Pillow warns of it, and warnings are errors here
+    red.save(tmp_path / "b" / "1.png")
+    images = read_image_folder(tmp_path).train.images
+    assert (images[2] == (200, 30, 60)).all()
+
+
+def test_image_size_makes_a_square_of_the_middle(tmp_path: Path):
+    stripes = Image.new("L", (40, 20), 255)
+    stripes.paste(0, (10, 0, 30, 20))  # the middle square is black, what is cut off is white
+    (tmp_path / "a").mkdir()
+    stripes.save(tmp_path / "a" / "0.png")
+    save(tmp_path / "b" / "0.png", 80, "L", size=(3, 8))
+    exact = np.random.default_rng(0).integers(0, 256, (10, 10), np.uint8)
+    Image.fromarray(exact).save(tmp_path / "b" / "1.png")
+    image, exif = sideways(6)
+    image.resize((60, 40), Image.Resampling.NEAREST).save(tmp_path / "b" / "2.png", exif=exif)
+    images = read_image_folder(tmp_path, 10).train.images[..., 0]
+    assert images.shape == (4, 10, 10)
+    assert (images[0][:, 1:-1] == 0).all()
+    assert (images[1] == 80).all()  # made larger
+    np.testing.assert_array_equal(images[2], exact)
+    assert images[3, 0].min() > 250, "turned first"
+    assert images[3, -1].max() < 5
+
+
+def test_image_size_of_a_power_of_two_is_nearly_the_mean_of_what_a_pixel_covers(tmp_path: Path):
+    smooth = np.add.outer(np.arange(32), 2 * np.arange(32)).astype(np.uint8)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(smooth).save(tmp_path / name / "0.png")
+    images = read_image_folder(tmp_path, 8).train.images[0, ..., 0]
+    means = smooth.reshape(8, 4, 8, 4).mean((1, 3))
+    np.testing.assert_allclose(images[1:-1, 1:-1], means[1:-1, 1:-1], atol=1)
+
+
+def test_without_an_image_size_the_digest_is_what_it_was_before_there_was_one(tmp_path: Path):
+    for value in range(12):
+        save(tmp_path / "photos" / "ab"[value % 2] / f"{value:02}.{('png', 'gif', 'bmp')[value % 3]}", 20 * value)
+    Image.new("RGBA", (5, 4), (200, 30, 60, 9)).save(tmp_path / "photos" / "a" / "12.png")
+    Image.new("1", (5, 4), 1).save(tmp_path / "photos" / "b" / "13.png")
+    before = "1b9f42de1fc04ee8"
+    assert digest(load(str(tmp_path / "photos"), seed=0)) == before
+    assert digest(load(str(tmp_path / "photos"), seed=0, image_size=4)) != before

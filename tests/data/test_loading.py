@@ -46,6 +46,18 @@ def test_negative_seed():
         load("digits", seed=-3)
 
 
+@pytest.mark.parametrize("size", [0, -1, 1.5, True, "8"])
+def test_an_image_size_that_is_none(size):
+    with pytest.raises(ValueError, match=r"image_size is .*expected a side in pixels, at least 1, or None"):
+        load("./photos", seed=0, image_size=size)
+
+
+@pytest.mark.parametrize("name", ["digits", "nowhere.npz"])
+def test_sets_of_one_size_take_no_image_size(name: str):
+    with pytest.raises(ValueError, match=rf"image_size is 8, and {name} holds images of one size.*leave out"):
+        load(name, seed=0, image_size=8)
+
+
 def test_cifar10(cifar10: Splits):
     assert cifar10.spec.image_shape == (32, 32, 3)
     names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -110,13 +110,17 @@ def test_unusable_images(images: np.ndarray, message: str):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (LABELS.astype(np.float32), r"labels have dtype float32, expected integers 0..1.*astype"),
-        (LABELS.astype(bool), r"labels have dtype bool"),
-        (LABELS[:19], r"shape \(19,\) for 20 images, expected \(20,\)"),
-        (LABELS[:, None], r"shape \(20, 1\) for 20 images"),
-        (LABELS - 1, r"range from -1 to 0, expected 0..1 for 2 classes.*Renumber"),
-        (LABELS + 1, r"range from 1 to 2, expected 0..1"),
-        (np.zeros(20, int), r"no image of class\(es\) \['b'\].*Remove these classes"),
+        (LABELS.astype(np.float32), r"labels are float32 .* expected 20 integers.*labels\.astype\(np\.int64\)"),
+        (LABELS + 0.5, r"labels are float64 .*a class has a whole number, and some of these are none"),
+        (LABELS.astype(bool), r"labels are bool .*labels\.astype"),
+        (np.array(["cat", "dog"])[LABELS], r"labels are <U3 .*labels = np\.unique\(labels, return_inverse=True\)"),
+        (np.eye(2, dtype=int)[LABELS], r"labels are int64 of shape \(20, 2\).*one-hot .*labels\.argmax\(1\)"),
+        (LABELS[:19], r"shape \(19,\); expected 20 integers, one an image: give as many labels as images"),
+        (LABELS[:, None], r"shape \(20, 1\).*labels\[:, 0\]"),
+        (LABELS - 1, r"lie in -1 \.\.\. 0; expected 0 \.\.\. 1: -1 often stands for samples without a label"),
+        (LABELS + 1, r"lie in 1 \.\.\. 2; expected 0 \.\.\. 1: they begin at 1, so subtract 1"),
+        (LABELS * 9, r"lie in 0 \.\.\. 9; expected 0 \.\.\. 1: number them without gaps"),
+        (np.zeros(20, int), r"no image of class\(es\) \['b'\].*lie in 0 \.\.\. 0.*leave out the names of classes"),
     ],
 )
 def test_unusable_labels(labels: np.ndarray, message: str):
@@ -125,7 +129,7 @@ def test_unusable_labels(labels: np.ndarray, message: str):
 
 
 def test_unusable_test_part():
-    with pytest.raises(ValueError, match=r"test part: labels range from -1"):
+    with pytest.raises(ValueError, match=r"test part: labels lie in -1"):
         check(GOOD, LABELS, Part(GOOD, LABELS - 1))
     with pytest.raises(ValueError, match=r"shape \(2, 3, 1\) and test images \(1, 3, 1\).*Resize"):
         check(GOOD, LABELS, Part(GOOD[:, :1], LABELS))

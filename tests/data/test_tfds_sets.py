@@ -119,14 +119,31 @@ def test_images_of_different_sizes(tmp_path: Path):
     features = {"image": tiny_tfds.image_feature(None, None, 3), "label": tiny_tfds.label_feature(2)}
     examples = [{"image": np.zeros((side, 2, 3), np.uint8), "label": 0} for side in (2, 2, 3)]
     tiny_tfds.write(tmp_path, "tiny_set", features, {"train": examples}, {"label": NAMES})
-    with pytest.raises(ValueError, match=r"different sizes, \(2, 2, 3\) and \(3, 2, 3\), expected one size"):
+    with pytest.raises(ValueError, match=r"different sizes, \(2, 2, 3\) and \(3, 2, 3\), .*--image_size=SIDE"):
+        load("tiny_set", data_dir=tmp_path, seed=0)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_image_size_gives_images_of_different_sizes_one(tmp_path: Path, channels: int):
+    features = {"image": tiny_tfds.image_feature(None, None, channels), "label": tiny_tfds.label_feature(2)}
+    exact = np.random.default_rng(0).integers(0, 256, (6, 6, channels), np.uint8)
+    exact[..., 3:] = 255
+    wide = np.zeros((8, 16, channels), np.uint8)
+    wide[:, 4:12] = 255  # the middle square is white
+    examples = [{"image": image, "label": row % 2} for row, image in enumerate([exact, wide] * 5)]
+    tiny_tfds.write(tmp_path, "tiny_set", features, {"train": examples, "test": examples[:2]}, {"label": NAMES})
+    splits = load("tiny_set", data_dir=tmp_path, seed=0, image_size=6)
+    assert splits.spec.image_shape == (6, 6, channels)
+    np.testing.assert_allclose(splits.test.images[0], exact / 255 - 0.5, atol=1e-7)
+    assert splits.test.images[1, :, 1:-1].min() == 0.5
+    with pytest.raises(ValueError, match=r"different sizes"):  # what was decoded at one size serves no other
         load("tiny_set", data_dir=tmp_path, seed=0)
 
 
 def test_unlabelled_test_part_is_refused(tmp_path: Path, uint8_images: np.ndarray, two_labels: np.ndarray):
     splits = {"train": (uint8_images, two_labels), "test": (uint8_images, np.full(20, -1))}
     tiny_tfds.write_classification(tmp_path, "tiny_set", splits, NAMES)
-    with pytest.raises(ValueError, match=r"TFDS set 'tiny_set', test part: labels range from -1"):
+    with pytest.raises(ValueError, match=r"TFDS set 'tiny_set', test part: labels lie in -1"):
         load("tiny_set", data_dir=tmp_path, seed=0)
 
 

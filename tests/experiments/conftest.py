@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from experiments.config import Config
-from experiments.run import outputs
+from experiments.run import figures
 from tests.experiments import tiny
 
 
@@ -29,5 +29,4 @@ def config(dataset: Path, cache_dir: Path, tmp_path: Path) -> Callable[..., Conf
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the figures, which take longer than the rest of a tiny run."""
-    monkeypatch.setattr(outputs, "_result_figures", lambda *_: [])
-    monkeypatch.setattr(outputs, "_request_figures", lambda *_: [])
+    monkeypatch.setattr(figures, "draw", lambda *_: ([], {}))

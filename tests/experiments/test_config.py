@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 from absl import flags
 
@@ -117,7 +118,12 @@ def test_config_flag_with_overrides(tmp_path: Path):
         ("--fractions=0.1,10", "--fractions=10.0: expected a number from 1e-06 to 1"),
         ("--fractions=0", "--fractions=0.0: expected a number"),
         ("--fractions=nan", "--fractions=nan: expected a number"),
-        ("--seeds=-1", "--seeds=-1: expected a number from 0 to inf"),
+        ("--seeds=-1", "--seeds=-1: expected a number from 0 to 4294967295"),
+        ("--seeds=0,4294967296", "--seeds=4294967296: expected a number from 0 to 4294967295"),
+        ("--fractions=0.1,0.1000000001", "--fractions=0.1,0.1000000001: two values are the same in six digits"),
+        ("--taus=0.02,0.0200000001", "--taus=0.02,0.0200000001: two values are the same in six digits"),
+        ("--image_size=-1", "--image_size=-1: expected a number from 0 to inf"),
+        ("--trained=mine:load", "--trained=mine:load without --dataset: a deployed model would be measured on digits"),
         ("--batch_size=0", "--batch_size=0: expected a number from 1 to inf"),
         ("--epochs=0", "--epochs=0: expected"),
         ("--blending_ratio=1.5", "--blending_ratio=1.5: expected a number from 0 to 1"),
@@ -129,6 +135,20 @@ def test_wrong_values_are_named(argument: str, message: str):
     with pytest.raises(ValueError) as caught:  # noqa: PT011  (the message is compared below, letter by letter)
         parse(argument)
     assert str(caught.value).startswith(message)
+
+
+def test_a_deployed_model_is_measured_on_the_data_that_are_named(tmp_path: Path):
+    assert parse("--trained=mine:load", "--dataset=digits").data.dataset == "digits"  # said aloud
+    (tmp_path / "run.json").write_text(Config.of(dataset="mine.npz").to_json())
+    assert parse(f"--config={tmp_path / 'run.json'}", "--trained=mine:load").data.dataset == "mine.npz"
+    (tmp_path / "trained.json").write_text(Config.of(trained="mine:load").to_json())
+    assert parse(f"--config={tmp_path / 'trained.json'}").data.dataset == "digits"  # said aloud by that run
+
+
+def test_the_largest_seed_makes_a_key_of_its_own():
+    keys = {jax.random.key_data(jax.random.key(seed)).tobytes() for seed in (0, 1, 2**31, 2**32 - 1)}
+    assert len(keys) == 4
+    assert parse("--seeds=4294967295").run.seeds == (2**32 - 1,)
 
 
 def test_the_search_by_labels_takes_no_budget():
@@ -157,7 +177,7 @@ def test_a_setting_that_the_search_would_ignore_is_an_error(arguments: list[str]
     [
         (
             ["--unlearning=scrub", "--taus=0.5,1"],
-            "--taus=0.5,1.0 is of --unlearning=first_order, and --unlearning=scrub",
+            "--taus=0.5,1.0 is of --unlearning=first_order, and scrub would",
         ),
         (["--unlearning=mine:forget", "--fidelity=equation"], "leave it out, or set it back to corrected"),
         (["--unlearning=sisa", "--scope=head"], "--scope=head: sisa has no scope"),

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments import pipeline
 from experiments.config import ATTACKS, Config
+from experiments.victims.sources import sources_of
 from overunlearn_jax import data
 from overunlearn_jax.reporting.row import REQUIRED_KEYS
+from overunlearn_jax.types import Splits
 from tests.experiments import tiny
-from tests.experiments.running import MakeConfig, by_attack, ready, refuse, rows_of, victim_of
+from tests.experiments.running import CalledError, MakeConfig, by_attack, ready, refuse, rows_of, victim_of
 
 
 def test_a_run_leaves_all_its_files(config: MakeConfig):
@@ -193,10 +196,6 @@ def test_a_user_s_function_from_a_file_of_their_own(
         ({"model": "json:make"}, "--model=json:make cannot be imported from .* or PYTHONPATH: .*no attribute 'make'"),
         ({"blocks": 4}, "vgg with 4 blocks .* take fewer blocks"),
         ({"scope": "tail_"}, "scope 'tail_' matches no parameter; this model has: "),
-        (
-            {"coordinates": 65},
-            "--coordinates=65 --block_sizes=1: 65 coordinates a step, but images .* only 64: take fewer",
-        ),
         ({"block_sizes": (3, 1)}, "--block_sizes=3,1: blocks of 3 pixels do not tile images of 8x8"),
         ({"dataset": "/nowhere/mine.npz"}, r"no file at /nowhere/mine\.npz"),
     ],
@@ -217,6 +216,31 @@ def test_broken_data_are_refused(config: MakeConfig, dataset: Path, tmp_path: Pa
     np.savez(tmp_path / "broken.npz", **arrays)
     with pytest.raises(ValueError, match=r"broken\.npz, training part: images hold NaN"):
         pipeline.run(config(dataset=str(tmp_path / "broken.npz")))
+
+
+def test_a_folder_of_different_sizes_becomes_what_the_flag_says(
+    config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for label, name in enumerate(tiny.NAMES):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(10):
+            image = Image.new("L", (8 + number, 12), 80 * label + number)
+            image.save(tmp_path / "photos" / name / f"{number}.png")
+    loaded: list[Splits] = []
+
+    def keep_and_stop(config: Config, splits: Splits, *_: object) -> None:
+        loaded.append(splits)
+        refuse()
+
+    monkeypatch.setattr(pipeline, "train_or_find", keep_and_stop)
+    settings = config(dataset=str(tmp_path / "photos"), image_size=8)
+    with pytest.raises(CalledError):
+        pipeline.run(settings)
+    assert loaded[0].spec.image_shape == (8, 8, 1)
+    asked, other = (sources_of(settings.replace(image_size=size))["dataset"] for size in (8, 10))
+    assert asked == data.digest(loaded[0]) != other
+    with pytest.raises(ValueError, match=r"expected one size for all images.*--image_size=SIDE"):
+        pipeline.run(settings.replace(image_size=0, workdir=str(tmp_path / "other")))
 
 
 OWN_MODEL = """

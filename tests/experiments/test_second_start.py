@@ -11,9 +11,10 @@ import pytest
 from experiments import pipeline
 from experiments.config import Config
 from experiments.requests import push_store, pushes, searches
-from experiments.run.sources import changed_since, sources_of
+from experiments.run.outputs import changed_since
 from experiments.victims import cache as victims
 from experiments.victims.cache import Victim
+from experiments.victims.sources import sources_of
 from overunlearn_jax import data
 from overunlearn_jax.checkpoint import CheckpointError
 from tests.experiments import tiny

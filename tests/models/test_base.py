@@ -119,6 +119,55 @@ def test_a_model_written_by_hand_passes_the_same_way_with_and_without_a_key():
         assert state == ()
 
 
+IMAGES = jnp.ones((4, 8, 8, 1))
+
+
+def test_parameters_that_are_there_already_are_wrapped_not_drawn():
+    params = _linear_init(jax.random.key(3))
+    model = pure_model(lambda key: params, _linear_apply)
+    expected = jax.nn.softmax(_linear_apply(params, IMAGES))
+    for variables in (Variables(params), model.init(jax.random.key(0))):
+        np.testing.assert_allclose(predict_fn(model, variables)(IMAGES), expected, rtol=1e-6)
+        np.testing.assert_array_equal(variables.params["weights"], params["weights"])
+
+
+def test_bare_parameters_are_told_apart_from_variables():
+    model = pure_model(_linear_init, _linear_apply)
+    params = _linear_init(jax.random.key(0))
+    for call in (
+        lambda: model.apply(params, IMAGES, None),
+        lambda: jax.jit(predict_fn(model, params))(IMAGES),
+        lambda: first_order(0.1, bounds=BOUNDS)(model, params, IMAGES, np.zeros(4, int), jax.random.key(0)),
+    ):
+        with pytest.raises(ValueError, match=r"given a dict; expected Variables: wrap parameters, Variables\(params\)"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda logits: (logits, {}), r"returned a tuple to 4 images; expected logits of shape \(4, k\)"),
+        (lambda logits: logits[0], r"returned an array of shape \(3,\) to 4 images"),
+        (lambda logits: logits.argmax(-1), r"returned an array of shape \(4,\)"),
+        (lambda logits: logits[..., None], r"returned an array of shape \(4, 3, 1\)"),
+        (lambda logits: logits.T, r"returned an array of shape \(3, 4\)"),
+        (lambda logits: None, "returned a NoneType"),
+    ],
+)
+def test_what_are_no_logits_is_told_when_the_model_is_called(answer, message):
+    model = pure_model(_linear_init, lambda params, images: answer(_linear_apply(params, images)))
+    variables = model.init(jax.random.key(0))
+    for call in (lambda: model.apply(variables, IMAGES, None), lambda: jax.jit(predict_fn(model, variables))(IMAGES)):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_an_init_that_wraps_its_parameters_itself_is_told_so():
+    model = pure_model(lambda key: Variables(_linear_init(key)), _linear_apply)
+    with pytest.raises(ValueError, match=r"init returned Variables; pure_model expects the parameters alone"):
+        model.init(jax.random.key(0))
+
+
 @pytest.mark.parametrize(
     ("model", "pattern"),
     [(pure_model(_linear_init, _linear_apply), "bias"), (_nnx_model(), "classifier")],

@@ -9,7 +9,15 @@ from matplotlib import _pylab_helpers
 from matplotlib.figure import Figure
 from PIL import Image
 
-from overunlearn_jax.reporting import accuracy_bars, figures, predicted_label_bars, request_pictures
+from overunlearn_jax.reporting import (
+    accuracy_bars,
+    harm_bars,
+    harm_lines,
+    predicted_label_bars,
+    request_figure,
+    request_pictures,
+    summarise,
+)
 from tests.reporting.example_rows import example_row, three_seeds
 
 BOUNDS = (-0.5, 0.5)
@@ -149,7 +157,7 @@ def test_request_pictures(tmp_path, drawn, channels):
 )
 def test_amplification_is_round_and_fits(largest, factor):
     difference = np.array([0.0, -largest])
-    assert figures._amplification(difference, width=1.0) == pytest.approx(factor)
+    assert request_figure._amplification(difference, width=1.0) == pytest.approx(factor)
 
 
 @pytest.mark.parametrize(
@@ -189,3 +197,31 @@ def test_requests_after_which_unlearning_diverged_are_named_and_not_drawn(tmp_pa
     assert "diverged" in words(labels)
     assert "Pushing-I\n32.0 %, 1 of 3 diverged" in words(bars_of_two)
     assert "diverged" not in words(labels_of_two)
+
+
+def test_harm_bars(tmp_path, drawn):
+    rows = three_seeds() + [example_row("noise", seed, class_a=0.8) for seed in range(3)]
+    check_png(harm_bars(harm_lines(summarise(rows)), tmp_path / "a" / "harm.png", "what it is of", limit=0.05))
+    of_a, of_b = drawn[0].axes
+    assert [bar.get_width() for bar in of_a.patches] == pytest.approx([2.0, 50.0])
+    assert [label.get_text() for label in of_a.get_yticklabels()] == ["Noise control", "Pushing-I"]
+    assert [bar.get_width() for bar in of_b.patches] == pytest.approx([0.0, 0.0])
+    for word in (
+        "What each request costs beyond an honest request of the same samples\nwhat it is of",
+        "class airplane, whose samples were requested",
+        "class cat, another class",
+        "50.0 [25.2, 74.8]",
+        "points of test accuracy (bar: mean; line: interval; dashed: the 5 allowed)",
+    ):
+        assert word in words(drawn[0])
+
+
+def test_harm_bars_of_one_seed_and_of_lost_seeds(tmp_path, drawn):
+    lost = {"diverged": True, "class_a": None, "class_b": None, "class_a_predicted": None}
+    rows = [example_row("normal"), example_row("blending", class_a=0.5), example_row("pushing_1") | lost]
+    check_png(harm_bars(harm_lines(summarise(rows)), tmp_path / "harm.png", "one"))
+    assert len(drawn[0].axes[0].patches) == 1
+    assert "one seed, so no interval)" in words(drawn[0])
+    assert "diverged" in words(drawn[0])
+    with pytest.raises(ValueError, match="nothing to draw"):
+        harm_bars([], tmp_path / "harm.png", "none")

@@ -2,41 +2,67 @@
 
 import pytest
 
-from overunlearn_jax.reporting import summarise, summary_markdown
-from overunlearn_jax.reporting._findings import findings, verdict
+from overunlearn_jax.reporting import groups, summarise, summary_markdown, without_folds
+from overunlearn_jax.reporting._findings import headline, notes
 from tests.reporting.example_rows import example_row, three_seeds
 
 
 def table_cells(page: str, first_cell: str) -> dict[str, str]:
-    """Returns the cells of the line that begins with `first_cell`, by header."""
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
-    (row,) = (line for line in lines if line[0] == first_cell)
-    return dict(zip(lines[0], row, strict=True))
+    """Returns the cells of the line that begins with `first_cell` in the first table that has one, by header."""
+    for block in page.split("\n\n"):
+        lines = [
+            [cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines() if line[:1] == "|"
+        ]
+        for line in lines:
+            if line[0] == first_cell:
+                return dict(zip(lines[0], line, strict=True))
+    raise AssertionError(f"no line begins with {first_cell}")
 
 
 def test_table_prints_percent_with_intervals():
     page = summary_markdown(three_seeds(), title="Example")
     cells = table_cells(page, "Pushing-I")
-    assert cells["Seeds"] == "3"
-    assert cells["Class A %"] == "32.0 [12.1, 51.9]"  # 8 points apart: 8 * 2.4841 = 19.9
-    assert cells["Over-unlearning I (A), points"] == "50.0 [25.2, 74.8]"
-    assert cells["Over-unlearning II (B), points"] == "0.0 [0.0, 0.0]"
-    assert cells["Queries"] == "1,001"
-    assert table_cells(page, "before unlearning")["Class A %"] == "90.0 [90.0, 90.0]"
-    assert table_cells(page, "Honest request")["Over-unlearning I (A), points"] == "–"
+    assert cells["Over-unlearning I: class airplane, points"] == "50.0 [25.2, 74.8]"
+    assert cells["Over-unlearning II: class cat, points"] == "0.0 [-1.0, 1.0]"  # one test image
+    assert cells["Class airplane left, %"] == "32.0 [12.1, 51.9]"  # 8 points apart: 8 * 2.4841 = 19.9
+    assert table_cells(page, "Before unlearning")["Class airplane left, %"] == "90.0 [89.0, 91.0]"
+    assert table_cells(page, "Honest request")["Over-unlearning I: class airplane, points"] == "–"
+    assert "None is finer than one test image" in page
 
 
-def test_one_seed_prints_means_alone():
+def test_what_a_request_holds_is_folded():
+    page = summary_markdown(three_seeds(), title="Example")
+    folded = page.split("<details>")[1].split("</details>")[0]
+    assert "<summary>The requests: samples, queries, likeness to the originals</summary>" in folded
+    cells = table_cells(folded, "Pushing-I")
+    assert (cells["Seeds"], cells["Queries"], cells["SSIM"]) == ("3", "1,001", "0.9700")
+    assert "Queries: images sent to the service" in folded
+
+
+def test_one_seed_prints_means_alone_and_says_which_flag_gives_intervals():
     page = summary_markdown([example_row("normal"), example_row("pushing_1", class_a=0.3)], title="Example")
-    assert table_cells(page, "Pushing-I")["Over-unlearning I (A), points"] == "55.0"
-    assert "Pushing-I costs class airplane 55.0 points more than an honest request; with one seed there is no" in page
+    assert table_cells(page, "Pushing-I")["Over-unlearning I: class airplane, points"] == "55.0"
+    assert "**One seed, so no interval: Pushing-I costs class airplane 55 points beyond an honest request. " in page
+    assert "- One seed has no interval: --seeds=0,1,2 or more gives one." in page
 
 
-def test_page_has_title_command_notes_and_caption():
-    page = summary_markdown(three_seeds(), title="A title", command="python x.py --seed=1", notes=["A *note*."])
-    assert page.startswith("# A title\n\n**Over-unlearning found")
-    assert "```\npython x.py --seed=1\n```" in page
-    assert "- A *note*." in page
+def test_the_page_begins_with_the_finding_and_its_picture():
+    [setting] = groups(three_seeds())
+    page = summary_markdown(
+        three_seeds(),
+        title="A title",
+        command="python x.py --seed=1",
+        notes=["A *note*."],
+        pictures={setting: ("figures/harm.png", "What <each> costs")},
+    )
+    headline = "Over-unlearning found: Pushing-I costs class airplane 50 points beyond an honest request [25.2, 74.8]."
+    start = (
+        f"# A title\n\n**{headline}**\n\n![What \\<each> costs](figures/harm.png)\n\n## cifar10, class airplane\n\n| "
+    )
+    assert page.startswith(start)
+    assert page.endswith(
+        "<details>\n<summary>How it was made</summary>\n\n```\npython x.py --seed=1\n```\n\n- A *note*.\n\n</details>\n"
+    )
     assert (
         "Experiment example. Data set cifar10; model vgg3 width 16; unlearning first_order, "
         "fidelity authors_code, tau 0.0002, scope head; class A airplane → class B cat, untargeted, "
@@ -44,14 +70,34 @@ def test_page_has_title_command_notes_and_caption():
     )
 
 
-def test_groups_are_told_apart_by_what_differs():
-    rows = three_seeds() + [row | {"tau": None, "dataset_note": "small"} for row in three_seeds()]
-    page = summary_markdown(rows, title="Example")
+def several_settings() -> list[dict]:
+    """The group of the largest difference comes second."""
+    return [row | {"tau": None, "class_a": 0.8, "dataset_note": "small"} for row in three_seeds()] + three_seeds()
+
+
+def test_groups_are_told_apart_by_what_differs_and_that_of_the_finding_comes_first():
+    page = summary_markdown(several_settings(), title="Example")
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
         "## cifar10, class airplane, tau 0.0002",
-        "## cifar10, class airplane, small, no tau",
+        "## All settings",
     ]
-    assert "Largest difference (cifar10, class airplane, tau 0.0002): Pushing-I" in page
+    assert "<summary>cifar10, class airplane, small, no tau</summary>" in page
+    assert "beyond an honest request [25.2, 74.8] (tau 0.0002). Above zero: 1 of 4 comparisons.**" in page
+    overview = page.split("## All settings")[1].split("<details>")[0]
+    assert table_cells(overview, "tau 0.0002")["Pushing-I"] == "50.0 [25.2, 74.8]"
+    assert table_cells(overview, "small, no tau")["Pushing-I"] == "0.0 [-1.0, 1.0]"
+
+
+def test_a_terminal_sees_what_is_not_folded():
+    page = summary_markdown(several_settings(), title="Example", command="python x.py")
+    shown = without_folds(page)
+    assert "## All settings" in shown
+    assert "None is finer than one test image" in shown
+    for folded in ("details>", "python x.py", "Queries", "no tau</summary>"):
+        assert folded in page
+        assert folded not in shown
+    assert "\n\n\n" not in shown
+    assert without_folds("# Plain\n\ntext\n") == "# Plain\n\ntext\n"
 
 
 def test_names_cannot_break_the_table():
@@ -66,8 +112,10 @@ def test_published_numbers_stand_in_columns_of_their_own():
         ("paper", "pushing_1", {"class_a": 0.295, "over_unlearning_a": 0.522, "fraction": 0.1}),
         ("paper", "pushing_1", {"class_a": 0.02, "fraction": 0.5}),
     ]
-    first, second = summary_markdown(rows, title="Example", reference_rows=references).split("\n## ")[1:]
-    assert table_cells(first, "before unlearning")["paper: class A %"] == "87.8"
+    page = summary_markdown(rows, title="Example", reference_rows=references)
+    first, second = page.split("## All settings")
+    second = second.split("<summary>cifar10, class airplane, 50 % of class A requested</summary>")[1]
+    assert table_cells(first, "Before unlearning")["paper: class A %"] == "87.8"
     assert table_cells(first, "Pushing-I")["paper: class A %"] == "29.5"
     assert table_cells(first, "Pushing-I")["paper: over-unlearning I (A)"] == "52.2"
     assert table_cells(first, "Honest request")["paper: class A %"] == "–"
@@ -87,72 +135,74 @@ def with_differences(attack: str, differences: list[float]) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    ("differences", "sentence"),
+    ("rows", "words"),
     [
         (
-            [0.1, 0.2, 0.3],
-            "Blending costs class airplane 20.0 points more than an honest request [-4.8, 44.8]; "
-            "the interval includes zero, so no difference is shown.",
+            with_differences("blending", [0.1, 0.2, 0.3]),
+            "Over-unlearning not shown: no interval lies above zero. The largest difference: Blending costs class "
+            "airplane 20 points beyond an honest request [-4.8, 44.8].",
         ),
         (
-            [0.4, 0.41, 0.42],
-            "Blending costs class airplane 41.0 points more than an honest request [38.5, 43.5]; "
-            "the interval excludes zero.",
+            with_differences("blending", [0.4, 0.41, 0.42]),
+            "Over-unlearning found: Blending costs class airplane 41 points beyond an honest request [38.5, 43.5].",
         ),
         (
-            [-0.4, -0.41, -0.42],
-            "Blending costs class airplane 41.0 points less than an honest request [38.5, 43.5]; "
-            "the interval excludes zero.",
+            # of class B nothing is lost, which is more than what class A gains
+            with_differences("pushing_1", [-0.4, -0.41, -0.42]),
+            "Over-unlearning not shown: no interval lies above zero. The largest difference: Pushing-I costs class "
+            "cat no more than an honest request [-1.0, 1.0].",
         ),
         (
-            [0.01, -0.01, 0.0],
-            "Blending costs class airplane as much as an honest request, to 0.1 points [-2.5, 2.5]; "
-            "the interval includes zero, so no difference is shown.",
+            with_differences("pushing_1", [0.02, 0.03, 0.025]),
+            "Over-unlearning found: Pushing-I costs class airplane 2.5 points beyond an honest request [1.3, 3.7].",
         ),
         (
-            [0.25],
-            "Blending costs class airplane 25.0 points more than an honest request; "
-            "with one seed there is no interval.",
+            with_differences("pushing_1", [0.5]),
+            "One seed, so no interval: Pushing-I costs class airplane 50 points beyond an honest request. "
+            "--seeds=0,1,2 or more says how sure that is.",
         ),
+        (with_differences("noise", [0.4, 0.41, 0.42]), "Nothing to compare: no malicious request shares a seed"),
+        ([example_row("pushing_1")], "Nothing to compare: no malicious request shares a seed"),
+        ([], "Nothing to compare: no malicious request shares a seed"),
     ],
+    ids=["includes zero", "found", "less", "below ten", "one seed", "control alone", "no partner", "no rows"],
 )
-def test_sentences_follow_from_the_interval(differences, sentence):
-    assert sentence in findings(summarise(with_differences("blending", differences)))
+def test_the_headline_follows_from_the_intervals(rows: list[dict], words: str):
+    assert headline(summarise(rows)).startswith(words)
 
 
-def test_honest_requests_are_described_by_what_they_cost():
-    (sentence,) = findings(summarise([example_row("normal")]))
-    assert sentence == (
-        "The honest request itself takes class airplane from 90.0 to 85.0 % and overall accuracy from 80.0 to 78.0 %."
+def test_a_request_that_spares_the_class_costs_less():
+    rows = [row for row in with_differences("blending", [-0.4, -0.41, -0.42]) if row["attack"] == "normal"]
+    rows += [example_row("blending", seed, class_a=0.91, class_b=None) for seed in range(3)]
+    assert "Blending costs class airplane 41 points less than an honest request [40.0, 42.0]" in headline(
+        summarise(rows)
     )
 
 
-def test_missing_partners_are_said():
-    assert findings(summarise([example_row("noise")])) == [
-        "Noise (control) shares no seed with an honest request: the cost is unknown."
+def test_the_control_stands_beside_the_largest_difference():
+    rows = three_seeds() + [example_row("noise", seed, class_a=0.8) for seed in range(3)]
+    assert "Pushing-I costs class airplane 50 points beyond" in headline(summarise(rows))
+    assert headline(summarise(rows)).endswith("; the noise control, 2.0 [-3.0, 7.0].")
+
+
+def test_notes_say_what_no_cell_says():
+    assert notes(summarise(three_seeds())) == []
+    assert notes(summarise([example_row("noise")])) == [
+        "One seed has no interval: --seeds=0,1,2 or more gives one.",
+        "Noise control shares no seed with an honest request: what it costs beyond one is unknown.",
     ]
     rows = [row for row in three_seeds() if (row["attack"], row["seed"]) != ("normal", 0)]
-    assert any("left out of the difference are 1 seeds" in line for line in findings(summarise(rows)))
+    assert notes(summarise(rows)) == [
+        "Pushing-I: left out of what it costs beyond an honest request are 1 seeds that only one of the two has."
+    ]
 
 
-@pytest.mark.parametrize(
-    ("rows", "beginning"),
-    [
-        (three_seeds(), "Over-unlearning found: 1 of 2 comparisons"),
-        (with_differences("pushing_1", [0.1, 0.2, 0.3]), "Over-unlearning not shown"),
-        (with_differences("pushing_1", [-0.4, -0.41, -0.42]), "Over-unlearning not shown"),
-        (with_differences("pushing_1", [0.5]), "One seed only"),
-        (with_differences("noise", [0.4, 0.41, 0.42]), "Nothing to compare"),
-        ([example_row("pushing_1")], "Nothing to compare"),
-        ([], "Nothing to compare"),
-    ],
-    ids=["found", "includes zero", "less", "one seed", "control alone", "no partner", "no rows"],
-)
-def test_verdict(rows, beginning):
-    assert verdict(summarise(rows)).startswith(beginning)
-
-
-def test_verdict_sets_the_control_beside_the_largest_difference():
-    rows = three_seeds() + [example_row("noise", seed, class_a=0.8) for seed in range(3)]
-    assert "Pushing-I costs class airplane 50.0 points more" in verdict(summarise(rows))
-    assert "Noise (control) costs class airplane 2.0 points more" in verdict(summarise(rows))
+def test_seeds_that_diverged_are_named_once():
+    lost = {"diverged": True, "overall": None, "class_a": None, "class_b": None, "class_a_predicted": None}
+    rows = [row | (lost if row["seed"] == 1 and row["attack"] == "pushing_1" else {}) for row in three_seeds()]
+    page = summary_markdown(rows, title="Example")
+    assert "**Unlearning diverged after Pushing-I. Over-unlearning not shown: " in page  # of two seeds
+    assert "- Pushing-I: unlearning diverged for seed 1: no model is left to measure." in page
+    assert table_cells(page, "Pushing-I (1 of 3 diverged)")["Class airplane left, %"].startswith("32.0 [")
+    all_lost = [row | (lost if row["attack"] == "pushing_1" else {}) for row in three_seeds()]
+    assert table_cells(summary_markdown(all_lost, title="t"), "Pushing-I")["Class airplane left, %"] == "diverged"

@@ -25,7 +25,7 @@ def test_over_unlearning_is_paired_over_seeds():
     assert pushed.over_unlearning_a.low == pytest.approx(0.5 - 0.2484138)
     assert pushed.over_unlearning_a.high == pytest.approx(0.5 + 0.2484138)
     assert pushed.over_unlearning_b is not None
-    assert pushed.over_unlearning_b.mean == 0.0
+    assert pushed.over_unlearning_b[:3] == pytest.approx((0.0, -0.01, 0.01))  # 70 and 69 %: 100 test images
     assert pushed.overall_difference is not None
     assert pushed.overall_difference.mean == 0.0
     assert pushed.unpaired_seeds == 0
@@ -36,7 +36,8 @@ def test_accuracies_and_means():
     normal, pushed = summarise(three_seeds())
     assert normal.class_a.mean == pytest.approx(0.82)
     assert normal.class_a.high - 0.82 == pytest.approx(0.02 * 2.4841377)
-    assert normal.class_a_before[:3] == pytest.approx((0.9, 0.9, 0.9))
+    assert normal.class_a_before[:3] == pytest.approx((0.9, 0.89, 0.91))  # three seeds agree: one image of 100
+    assert normal.test_images == {"overall": 50, "class_a": 100, "class_b": 100}
     assert pushed.class_a.mean == pytest.approx(0.32)
     assert (pushed.requested, pushed.submitted, pushed.skipped, pushed.failed) == (400, 390, 8, 2)
     assert pushed.queries == 1001
@@ -109,3 +110,27 @@ def test_a_seed_that_would_count_twice_is_refused():
     rows = [example_row("noise", 3, cell="first"), example_row("noise", 3, cell="second")]
     with pytest.raises(ValueError, match="'first' and 'second' have the same setting"):
         summarise(rows)
+
+
+def test_intervals_end_where_a_number_does():
+    honest, pushed = [0.97, 1.0, 0.97], [0.0, 0.0, 0.03]
+    rows = [example_row("normal", seed, class_a=value) for seed, value in enumerate(honest)]
+    rows += [example_row("pushing_1", seed, class_a=value) for seed, value in enumerate(pushed)]
+    rows += [example_row("noise", seed, class_a=1.0) for seed in range(3)]
+    normal, noise, attacked = summarise(rows)
+    left = sum(honest) / 3
+    assert normal.class_a.high == 1.0  # by Student-t 1.02
+    assert attacked.class_a.low == 0.0
+    assert attacked.over_unlearning_a is not None
+    assert attacked.over_unlearning_a.mean == pytest.approx(0.97)
+    assert attacked.over_unlearning_a.high == pytest.approx(left)  # all that the class had
+    assert noise.over_unlearning_a is not None
+    assert noise.over_unlearning_a.low == pytest.approx(left - 1)  # all that it lacked
+
+
+def test_no_interval_is_finer_than_one_test_image():
+    rows = [example_row(attack, seed, class_a=0.5) for attack in ("normal", "noise") for seed in range(3)]
+    normal, noise = summarise(rows)
+    assert normal.class_a[:3] == pytest.approx((0.5, 0.49, 0.51))
+    assert noise.over_unlearning_a is not None
+    assert noise.over_unlearning_a[:3] == pytest.approx((0.0, -0.01, 0.01))

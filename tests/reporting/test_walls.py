@@ -10,6 +10,7 @@ from overunlearn_jax import reporting
 SOURCES = sorted(Path(reporting.__file__).parent.glob("*.py"))
 ALLOWED_FROM_THE_PACKAGE = (
     "overunlearn_jax.reporting",
+    "overunlearn_jax.attack_names",
     "overunlearn_jax.statistics.intervals",
     "overunlearn_jax.files",
 )

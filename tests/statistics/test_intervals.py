@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from overunlearn_jax.statistics.intervals import Interval, mean_interval, paired_difference
+from overunlearn_jax.statistics.intervals import Interval, mean_interval, no_finer, paired_difference, within
 
 
 def test_interval_of_one_two_three():
@@ -78,3 +78,38 @@ def test_interval_covers_the_truth_as_often_as_promised():
     intervals = [mean_interval(rng.normal(3.0, 2.0, size=4), confidence=0.8) for _ in range(2000)]
     covered = np.mean([interval.low <= 3.0 <= interval.high for interval in intervals])
     assert 0.77 < covered < 0.83  # the standard error of a share of 0.8 in 2,000 is 0.009
+
+
+def test_an_interval_is_no_finer_than_what_was_measured_with():
+    agreeing = Interval(0.5, 0.5, 0.5, 3)
+    assert no_finer(agreeing, 0.1) == Interval(0.5, 0.4, 0.6, 3)
+    assert no_finer(agreeing, 0.0) == agreeing
+    wide = Interval(0.5, 0.2, 0.8, 3)
+    assert no_finer(wide, 0.1) == wide
+    assert math.isnan(no_finer(mean_interval([0.5]), 0.1).low)  # one value has none to widen
+    for finest in (-0.1, math.nan, math.inf):
+        with pytest.raises(ValueError, match="finest must be a finite number from 0"):
+            no_finer(agreeing, finest)
+
+
+def test_an_interval_ends_where_the_quantity_does():
+    assert within(Interval(0.9, 0.7, 1.1, 3), 0.0, 1.0) == Interval(0.9, 0.7, 1.0, 3)
+    assert within(Interval(0.1, -0.1, 0.3, 3), 0.0, 1.0) == Interval(0.1, 0.0, 0.3, 3)
+    assert within(Interval(0.5, 0.4, 0.6, 3), 0.0, 1.0) == Interval(0.5, 0.4, 0.6, 3)
+    assert math.isnan(within(mean_interval([0.5]), 0.0, 1.0).low)
+    nothing = Interval(math.nan, math.nan, math.nan, 0)
+    assert within(nothing, 0.0, 1.0) is nothing
+    by_rounding = Interval(0.1 + 0.2, 0.2, 0.4, 2)
+    assert within(by_rounding, 0.0, 0.3).high == by_rounding.mean > 0.3
+    with pytest.raises(ValueError, match=r"a mean of 1\.5 is not possible between 0\.0 and 1\.0"):
+        within(Interval(1.5, 1.4, 1.6, 3), 0.0, 1.0)
+    with pytest.raises(ValueError, match="least must not be above most"):
+        within(Interval(0.5, 0.4, 0.6, 3), 1.0, 0.0)
+
+
+def test_cutting_loses_none_of_the_coverage_of_what_is_possible():
+    rng = np.random.default_rng(0)
+    shares = rng.binomial(37, 0.97, size=(2000, 3)) / 37
+    plain = [mean_interval(values, 0.9) for values in shares]
+    cut = [within(interval, 0.0, 1.0) for interval in plain]
+    assert [one.low <= 0.97 <= one.high for one in cut] == [one.low <= 0.97 <= one.high for one in plain]

@@ -57,6 +57,8 @@ def learned(seed: int, count: int):
         (lambda images, labels: (images, labels + CLASSES), rf"expected 0 \.\.\. {CLASSES - 1}"),
         (lambda images, labels: (images, labels.astype(float)), "float64"),
         (lambda images, labels: (images, labels[:-1]), "one an image"),
+        (lambda images, labels: (images, np.eye(CLASSES)[labels]), r"the request's labels .*labels\.argmax\(1\)"),
+        (lambda images, labels: ((images + 0.5).astype(np.uint8), labels), r"the request's images .*uint8.* x / 255"),
         (lambda images, labels: (np.where(images == images.max(), np.nan, images), labels), "NaN"),
     ],
 )
@@ -78,6 +80,7 @@ def test_a_method_that_needs_retained_data_says_so(name, nothing):
     ("change", "message"),
     [
         ({"images": np.full_like(RETAIN.images, np.nan)}, "the retained images hold NaN"),
+        ({"images": np.zeros(RETAIN.images.shape, np.uint8)}, "the retained images have dtype uint8"),
         ({"labels": RETAIN.labels + CLASSES}, rf"the retained labels lie in .* expected 0 \.\.\. {CLASSES - 1}"),
         ({"labels": RETAIN.labels[:-1]}, "the retained labels are int32 of shape"),
     ],

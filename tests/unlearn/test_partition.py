@@ -1,5 +1,6 @@
 """Parameters chosen by name: what is selected, in which order, and what a wrong name is told."""
 
+import re
 from typing import NamedTuple
 
 import jax
@@ -112,9 +113,29 @@ def test_a_pattern_that_matches_nothing_is_told_the_paths(scope):
     assert all(path in str(caught.value) for path in PATHS)
 
 
-def test_a_model_without_a_head_is_told_the_paths():
-    with pytest.raises(ValueError, match=r"'head' matches no parameter.*weights"):
+NO_HEAD = {"body": {"kernel": 1.0}, "classifier.0": {"bias": 2.0, "kernel": 3.0}}
+
+
+def test_a_model_without_a_head_is_told_the_paths_and_what_to_choose():
+    with pytest.raises(ValueError, match=r"'head' matches no parameter; this model has: body/kernel, ") as caught:
+        partition_params(NO_HEAD, "head")
+    assert '"head" is what begins with head_; choose all parameters with --scope=all, or some' in str(caught.value)
+    (example,) = re.findall("--scope='([^']*)'", str(caught.value))
+    for scope, count in ((example, 2), ("all", 3)):
+        selected, _ = partition_params(NO_HEAD, scope)
+        assert len(jax.tree.leaves(selected)) == count
+    with pytest.raises(ValueError, match=r"--scope='\^weights\$'"):
         partition_params({"weights": 1.0}, "head")
+
+
+def test_a_model_of_very_many_parameters_is_told_some_paths():
+    with pytest.raises(ValueError, match=r"has: layer_000, .*, layer_099 and 200 more\. choose"):
+        partition_params({f"layer_{index:03}": 1.0 for index in range(300)}, "tail")
+
+
+def test_a_model_that_keeps_nothing_in_its_params_is_told_so():
+    with pytest.raises(ValueError, match="matches no parameter; this model has none at all"):
+        partition_params({}, "all")
 
 
 def test_a_pattern_that_is_no_regular_expression_is_refused():

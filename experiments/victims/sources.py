@@ -1,6 +1,7 @@
 """What a run is made of beside its flags: a user's own code and data, which may change under the same names."""
 
 from experiments.config import Config
+from experiments.requests.settings import load_splits
 from experiments.victims.trained import load_trained
 from overunlearn_jax import data
 from overunlearn_jax.services.fingerprint import weights_digest
@@ -19,10 +20,5 @@ def sources_of(config: Config) -> dict[str, str]:
     if config.victim.trained:
         found["trained"] = weights_digest(load_trained(config.victim.trained))
     if data.is_path(config.data.dataset):
-        found["dataset"] = data.digest(data.load(config.data.dataset, seed=config.run.seeds[0]))
+        found["dataset"] = data.digest(load_splits(config, config.run.seeds[0]))
     return found
-
-
-def changed_since(noted: dict[str, str], now: dict[str, str]) -> list[str]:
-    """The flags whose code or data are others than those noted; what was not noted then may be anything."""
-    return [flag for flag, digest in now.items() if noted.get(flag, digest) != digest]

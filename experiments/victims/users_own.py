@@ -1,0 +1,73 @@
+"""A user's own service, `--service=my_module:MyService`: started, looked at before hours are spent, and named."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from experiments.config import Config, RunConfig, ServiceConfig
+from experiments.requests.settings import classes_of, load_splits
+from experiments.victims.names import NameStore
+from overunlearn_jax.services.callables import from_object
+from overunlearn_jax.services.fingerprint import ask, asked_images
+from overunlearn_jax.services.guard import GuardedService, unfinished
+from overunlearn_jax.services.inspection import ServiceError, inspect_service
+from overunlearn_jax.services.process import ServiceProcess
+from overunlearn_jax.services.service import ONLY, Service
+from overunlearn_jax.types import Splits
+from overunlearn_jax.user_code import source_digest
+
+
+class UsersService(NamedTuple):
+    """A service under its two names."""
+
+    service: Service
+    predictions: str  # the name of its predictions
+    forgetting: str  # the name of how it forgets: its source, and its answers after one small deletion
+    warnings: list[str]
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[UsersService | None]:
+    """The service that `--service` names, for as long as the block lasts; None where there is none.
+
+    It is started, brought back where a kill left it, inspected and named. Raises ValueError for one that cannot be
+    made, that answers no probabilities or that a reset does not bring back: what is wrong with it is found here, before
+    anything is pushed.
+    """
+    if not config.service.service:
+        yield None
+        return
+    splits = load_splits(config, config.run.seeds[0])
+    classes = classes_of(config.data, config.attack, splits.spec)
+    log = Path(config.run.workdir) / "service.log"
+    with ServiceProcess(config.service.service, splits.train, log, config.service.service_timeout) as process:
+        yield _inspected(process, config.service, config.run, splits, classes.a)
+
+
+def _inspected(
+    process: ServiceProcess, config: ServiceConfig, run: RunConfig, splits: Splits, class_a: int
+) -> UsersService:
+    bare, store = from_object(process, splits.spec), NameStore(Path(run.cache_dir) / "services")
+    folder = Path(run.cache_dir) / "services" / hashlib.blake2b(config.service.encode(), digest_size=8).hexdigest()
+    images = asked_images(splits.test)
+    noted = unfinished(folder)
+    if noted is not None:
+        process.reset()
+    before = ask(bare.predict, images)
+    predictions = store.find_or_add("predictions", before)
+    if noted is not None and noted["service"] != predictions:
+        raise ServiceError(
+            f"a deletion from {config.service} was not ended, and after reset() it does not answer as it did before: "
+            f"bring it back by hand; if it is another service now, delete {noted['note']}"
+        )
+    guarded = GuardedService(bare, folder, images, before, name=predictions)
+    with guarded.noted(samples=1):
+        found = inspect_service(bare, splits, class_a, jax.random.key(0), before=before)
+    after = found.after.get(ONLY)
+    answered = "diverged" if after is None else store.find_or_add(f"after_{predictions}", after)
+    forgetting = f"{source_digest(config.service, '--service=')}-{answered}"
+    return UsersService(guarded, predictions, forgetting, found.warnings)
