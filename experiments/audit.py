@@ -1,8 +1,8 @@
 """Fails a release whose unlearning can be made to forget too much.
 
-  python -m experiments.audit --service=my_module:MyService --dataset=photos.npz --class_a=cat --class_b=dog
-  python -m experiments.audit --unlearning=my_module:my_function --model=my_module:my_model --dataset=photos.npz \
-      --class_a=cat --class_b=dog --max_over_unlearning=0.05 --seeds=0,1,2,3,4
+  overunlearn audit --service=my_module:MyService --dataset=photos.npz --class_a=cat --class_b=dog
+  overunlearn audit --unlearning=my_module:my_function --model=my_module:my_model --dataset=photos.npz \
+      --class_a=cat --class_b=dog --max_over_unlearning=0.05 --seeds=0-4
 
 Pushes samples of class A to the decision boundary, submits them for unlearning, and compares what is left of the model
 with what an honest request of the same samples leaves. Exit status 0: every malicious request is shown, at 95 %
@@ -33,22 +33,26 @@ A service whose honest requests change nothing passes with a warning: it cannot 
 it forgets at all is another question, which --forgetting measures.
 """
 
+if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line from here on
+    from experiments.command import start
+
+    start("audit", "python -m experiments.audit")
+
 import argparse
 import contextlib
 import functools
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags
 
 from experiments.config import Config
 from experiments.config import flags as config_flags
 from experiments.run import processes
-from experiments.run.errors import describe_error
+from experiments.run.devices import check_devices
 
-PASSED, FAILED, NO_VERDICT = 0, 1, 2
+PASSED, FAILED = 0, 1  # exit statuses
 DEFAULTS = {"experiment": "audit", "workdir": "runs/audit"}  # those of experiments.main are the quickstart's
 # The cheapest search that does the paper's harm, `overunlearn_jax.auditing.fewest_queries`: results/fewer_queries.md.
 SEARCH: dict[str, Any] = {
@@ -62,37 +66,46 @@ SEARCH: dict[str, Any] = {
 CHOOSE_A_SEARCH = {"search", "solver", "space"}  # with one of these typed, the rest are the paper's defaults
 
 
-def parse(arguments: list[str]) -> list[str]:
-    """Parses the flags as absl does, but for the exit status of wrong ones, which absl makes 1: a verdict, here."""
-    try:
-        return list(flags.FLAGS(arguments))
-    except flags.Error as error:
-        seeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        seeker.add_argument("--workdir", "-workdir")
-        seeker.add_argument("--config", "-config")
-        seen = seeker.parse_known_args(arguments[1:])[0]
-        with contextlib.suppress(OSError):  # a --workdir that cannot be one
-            _withdraw(_workdir(seen.workdir, seen.config))
-        print(f"error: {error}; --help lists the flags", file=sys.stderr)
-        sys.exit(NO_VERDICT)
-    except SystemExit:  # --help
-        sys.exit(0)
+def define_flags() -> None:
+    """What may be lost, every setting of a run, and who takes part in it."""
+    flags.DEFINE_float(
+        "max_over_unlearning",
+        0.05,
+        "how much more of a class's test accuracy a malicious request may cost than an honest one, as a fraction",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+    # The paper's honest requests cost their class 7 % of its accuracy; of a class that keeps four fifths, 5 points of
+    # over-unlearning can still be taken and seen.
+    flags.DEFINE_float(
+        "max_honest_cost",
+        0.2,
+        "how much of class A's, class B's or all test accuracy an honest request itself may cost, as a fraction of "
+        "what it was, in the mean over seeds; a request of most of a class may need more",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+    config_flags.define_flags()
+    processes.define_flags()
+    for name, value in (DEFAULTS | SEARCH).items():
+        flags.FLAGS.set_default(name, value)
 
 
-def main(arguments: list[str]) -> None:
-    """Runs the experiment and judges its rows."""
-    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
-    try:
-        status = _audit(arguments[1:])
-    except (Exception, SystemExit) as error:  # whatever ends an audit, it is no verdict
-        print(describe_error(error), file=sys.stderr)
-        status = NO_VERDICT
-    sys.exit(status)
+def on_wrong_flags(arguments: list[str]) -> None:
+    """Withdraws the verdict of an earlier audit, where flags that cannot be parsed name its place."""
+    seeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    seeker.add_argument("--workdir", "-workdir")
+    seeker.add_argument("--config", "-config")
+    with contextlib.suppress(SystemExit):  # a --workdir without a value
+        seen = seeker.parse_known_args(arguments)[0]
+        _withdraw(_workdir(seen.workdir, seen.config))
 
 
-def _audit(unexpected: list[str]) -> int:
-    config = _config(unexpected)
+def main(arguments: list[str]) -> int:
+    """Runs the experiment and judges its rows: 0 if the audit is passed, 1 if not."""
+    config = _config(arguments[1:])
     processes.join(flags.FLAGS)
+    check_devices()
     from experiments.pipeline import run
     from overunlearn_jax.auditing.judging import (  # after the flags: --help and wrong flags answer at once
         forgetting_tables,
@@ -142,32 +155,6 @@ def _workdir(typed: str | None, config: str | None) -> str:
 
 
 def _withdraw(workdir: str) -> None:
-    for name in ("junit.xml", "report.html", "summary.md"):
-        (Path(workdir) / name).unlink(missing_ok=True)
-
-
-if __name__ == "__main__":
-    flags.DEFINE_float(
-        "max_over_unlearning",
-        0.05,
-        "how much more of a class's test accuracy a malicious request may cost than an honest one, as a fraction",
-        lower_bound=0.0,
-        upper_bound=1.0,
-    )
-    # The paper's honest requests cost their class 7 % of its accuracy; of a class that keeps four fifths, 5 points of
-    # over-unlearning can still be taken and seen.
-    flags.DEFINE_float(
-        "max_honest_cost",
-        0.2,
-        "how much of class A's, class B's or all test accuracy an honest request itself may cost, as a fraction of "
-        "what it was, in the mean over seeds; a request of most of a class may need more",
-        lower_bound=0.0,
-        upper_bound=1.0,
-    )
-    config_flags.define_flags()
-    processes.define_flags()
-    for name, value in (DEFAULTS | SEARCH).items():
-        flags.FLAGS.set_default(name, value)
-    for module in (config_flags, processes):
-        flags.adopt_module_key_flags(module)  # --help lists them
-    app.run(main, flags_parser=parse)
+    with contextlib.suppress(NotADirectoryError):  # a --workdir that cannot be one, of which the pipeline tells
+        for name in ("junit.xml", "report.html", "summary.md"):
+            (Path(workdir) / name).unlink(missing_ok=True)

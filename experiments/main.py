@@ -1,48 +1,76 @@
-"""Measures how much a malicious unlearning request makes a model forget.
+"""Measures how much a malicious unlearning request makes a model forget: flags to config, config to pipeline.
 
-  python -m experiments.main                                              the quickstart, 3 minutes on 2 CPU cores
-  python -m experiments.main --flagfile=experiments/flagfiles/NAME.cfg    a named experiment
-  python -m experiments.main --config=WORKDIR/config.json                 an earlier run again
-  python -m experiments.main --experiment=table_04 --scale=cpu            a table or figure of the paper, or all
-  python -m experiments.main --experiment=all --dry_run                   what all of them would cost
-  python -m experiments.main --experiment=methods --scale=cpu             twelve unlearning methods, compared
+  overunlearn run                                              the quickstart, 3 minutes on 2 CPU cores
+  overunlearn run --flagfile=experiments/flagfiles/NAME.cfg    a named experiment
+  overunlearn run --config=WORKDIR/config.json                 an earlier run again
+  overunlearn paper table_04 --scale=cpu                       a table or figure of the paper, or all
+  overunlearn paper all --dry_run                              what all of them would cost
+  overunlearn methods --scale=cpu                              twelve unlearning methods, compared
 
+`python -m experiments.main` is `overunlearn run`; with --experiment=table_04 (or all, or methods) it is the others.
 Flags after a flagfile override it. A run that was killed goes on when the same command is started again.
 """
 
-import sys
+if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line from here on
+    from experiments.command import start
 
-from absl import app, flags, logging
+    start("run", "python -m experiments.main")
+
+from collections.abc import Sequence
+
+from absl import flags
 
 from experiments.config import Config
 from experiments.config import flags as config_flags
 from experiments.methods import suite as methods_suite
 from experiments.paper import suite
 from experiments.run import processes
-from experiments.run.errors import EXPECTED, describe_error
+from experiments.run.devices import check_devices
+from experiments.suites.names import exhibit_named, methods_named
 from experiments.suites.places import Pages
 
 
+def define_flags() -> None:
+    """Every setting of a run, who takes part in it, and the flags of the suites."""
+    for module in (config_flags, processes, suite, methods_suite):
+        module.define_flags()
+
+
 def main(arguments: list[str]) -> None:
-    """Flags to config, config to pipeline."""
+    """`overunlearn run`: whatever --experiment names."""
     if len(arguments) > 1:
-        raise app.UsageError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
-    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
-    try:
-        config = config_flags.from_flags(flags.FLAGS)
-        if flags.FLAGS.method and config.run.experiment != methods_suite.NAME:
-            raise ValueError(
-                f"--method={','.join(flags.FLAGS.method)} is of --experiment=methods, and this is "
-                f"--experiment={config.run.experiment}: --unlearning says how a single run unlearns"
-            )
-        if flags.FLAGS.dry_run:
-            print(suite.dry_run(_plan(config)))
-            return
-        processes.join(flags.FLAGS)
-        pages = _run(config)
-    except EXPECTED as error:
-        print(describe_error(error), file=sys.stderr)
-        sys.exit(1)
+        raise ValueError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
+    _start(config_flags.from_flags(flags.FLAGS), flags.FLAGS.method)
+
+
+def paper(arguments: list[str]) -> None:
+    """`overunlearn paper NAME`."""
+    config = config_flags.from_flags(flags.FLAGS)
+    experiment = config.run.experiment if flags.FLAGS["experiment"].present else None
+    _start(config.replace(experiment=exhibit_named(arguments[1:], experiment)), flags.FLAGS.method)
+
+
+def methods(arguments: list[str]) -> None:
+    """`overunlearn methods [METHOD ...]`."""
+    config = config_flags.from_flags(flags.FLAGS)
+    if flags.FLAGS["experiment"].present and config.run.experiment != methods_suite.NAME:
+        raise ValueError(f"--experiment={config.run.experiment} with overunlearn methods: leave out one of the two")
+    chosen = methods_named(arguments[1:], flags.FLAGS.method)
+    _start(config.replace(experiment=methods_suite.NAME), chosen)
+
+
+def _start(config: Config, methods: Sequence[str]) -> None:
+    if methods and config.run.experiment != methods_suite.NAME:
+        raise ValueError(
+            f"--method={','.join(methods)} is of --experiment=methods, and this is "
+            f"--experiment={config.run.experiment}: --unlearning says how a single run unlearns"
+        )
+    if flags.FLAGS.dry_run:
+        print(suite.dry_run(_plan(config, methods)))
+        return
+    processes.join(flags.FLAGS)
+    check_devices()
+    pages = _run(config, methods)
     if processes.is_first():
         from overunlearn_jax.reporting import without_folds  # after the flags, as the pipeline
 
@@ -50,12 +78,13 @@ def main(arguments: list[str]) -> None:
         print(f"report: {pages.html}")
 
 
-def _run(config: Config) -> Pages:
-    command = " ".join(["python -m experiments.main", *sys.argv[1:]])
+def _run(config: Config, methods: Sequence[str]) -> Pages:
+    from overunlearn_jax.reporting import command_line
+
     if config.run.experiment == methods_suite.NAME:
-        return methods_suite.run(_plan(config), flags.FLAGS.scale, command)
+        return methods_suite.run(_plan(config, methods), flags.FLAGS.scale, command_line())
     if suite.is_of_the_paper(config.run.experiment):
-        return suite.run(_plan(config), config.run.experiment, flags.FLAGS.scale, command)
+        return suite.run(_plan(config, methods), config.run.experiment, flags.FLAGS.scale, command_line())
     from experiments.paper.reference_rows import paper_rows
     from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
 
@@ -63,23 +92,14 @@ def _run(config: Config) -> Pages:
     return Pages(report.with_name("summary.md"), report)
 
 
-def _plan(config: Config) -> dict[str, Config]:
+def _plan(config: Config, methods: Sequence[str]) -> dict[str, Config]:
     """The runs behind a table or figure of the paper, or the grid of methods."""
+    given = config_flags.given(flags.FLAGS)
     if config.run.experiment == methods_suite.NAME:
-        return methods_suite.plan(flags.FLAGS.scale, config, config_flags.given(flags.FLAGS), flags.FLAGS.method)
+        return methods_suite.plan(flags.FLAGS.scale, config, given, methods)
     if not suite.is_of_the_paper(config.run.experiment):
         raise ValueError(
             f"--dry_run tells the cost of the paper's tables and figures, not of --experiment={config.run.experiment}: "
             f"expected all, methods, or one of {', '.join(suite.EXHIBITS)}"
         )
-    return suite.plan(config.run.experiment, flags.FLAGS.scale, config, config_flags.given(flags.FLAGS))
-
-
-if __name__ == "__main__":
-    config_flags.define_flags()
-    processes.define_flags()
-    suite.define_flags()
-    methods_suite.define_flags()
-    for module in (config_flags, processes, suite, methods_suite):
-        flags.adopt_module_key_flags(module)  # --help lists them
-    app.run(main)
+    return suite.plan(config.run.experiment, flags.FLAGS.scale, config, given)

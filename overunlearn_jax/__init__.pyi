@@ -1,3 +1,4 @@
+from ._version import __version__
 from .attacks import ZooSettings, blend, push
 from .auditing._audit import audit
 from .black_box import BlackBox
@@ -17,6 +18,7 @@ __all__ = [
     "TrainSettings",
     "Variables",
     "ZooSettings",
+    "__version__",
     "audit",
     "blend",
     "evaluate",

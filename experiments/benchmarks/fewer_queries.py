@@ -7,12 +7,15 @@ Each way is a run of its own in a folder of --workdir, resumable; victims are sh
 fewer_queries.jsonl there.
 """
 
-import shlex
-import sys
+if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line from here on
+    from experiments.command import start
+
+    start("bench fewer_queries", "python -m experiments.benchmarks.fewer_queries")
+
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags
 
 from experiments import pipeline
 from experiments.config import Config
@@ -20,7 +23,7 @@ from experiments.config import flags as config_flags
 from experiments.paper.reference_rows import paper_rows
 from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.files import write_bytes
-from overunlearn_jax.reporting import Row, read_rows
+from overunlearn_jax.reporting import Row, command_line, read_rows
 from overunlearn_jax.reporting._summarise import SummaryRow, summarise
 from overunlearn_jax.statistics.intervals import Interval
 
@@ -42,16 +45,20 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
+def define_flags() -> None:
+    """Those of a run, and the ways to compare."""
+    config_flags.define_flags()
+    flags.DEFINE_multi_enum("ways", list(WAYS), list(WAYS), "which to compare")
+
+
 def main(arguments: list[str]) -> None:
     """Runs every way and writes the table."""
     if len(arguments) > 1:
-        raise app.UsageError(f"unexpected arguments {arguments[1:]}")
-    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
+        raise ValueError(f"unexpected arguments {arguments[1:]}")
     base = config_flags.from_flags(flags.FLAGS).replace(attacks=("normal", "pushing_1", "pushing_2"), force=False)
     rows = {name: run_way(base, name) for name in flags.FLAGS.ways}
     folder = Path(base.run.workdir)
-    command = shlex.join(["python", "-m", "experiments.benchmarks.fewer_queries", *sys.argv[1:]])
-    table = markdown(rows, command)
+    table = markdown(rows, command_line())
     write_bytes(folder / "fewer_queries.md", table.encode())
     lines = b"".join((folder / _slug(name) / "results.jsonl").read_bytes() for name in rows)
     write_bytes(folder / "fewer_queries.jsonl", lines)
@@ -114,9 +121,3 @@ def _points(row: SummaryRow) -> str:
 
 def _slug(name: str) -> str:
     return name.lower().replace(",", "").replace(" ", "_")
-
-
-if __name__ == "__main__":
-    config_flags.define_flags()
-    flags.DEFINE_multi_enum("ways", list(WAYS), list(WAYS), "which to compare")
-    app.run(main)

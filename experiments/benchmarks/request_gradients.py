@@ -9,11 +9,16 @@ mean cosine between two samples', and the mean probability of the request's labe
 of the run, where the cache holds them; with --attacks=normal nothing is pushed.
 """
 
+if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line from here on
+    from experiments.command import start
+
+    start("bench request_gradients", "python -m experiments.benchmarks.request_gradients")
+
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from experiments.config import flags as config_flags
 from experiments.pipeline import push_seed
@@ -36,10 +41,15 @@ class Gradients(NamedTuple):
     probability_of_label: float
 
 
+def define_flags() -> None:
+    """Those of a run."""
+    config_flags.define_flags()
+
+
 def main(arguments: list[str]) -> None:
     """Two or three lines for each seed."""
     if len(arguments) > 1:
-        raise app.UsageError(f"unexpected arguments {arguments[1:]}")
+        raise ValueError(f"unexpected arguments {arguments[1:]}")
     config = config_flags.from_flags(flags.FLAGS)
     for seed in config.run.seeds:
         ready = push_seed(config, seed)
@@ -80,8 +90,3 @@ def measure(service: HasWeights, scope_name: str, images: np.ndarray, labels: np
         float(cosines.mean()),
         float(probabilities.mean()),
     )
-
-
-if __name__ == "__main__":
-    config_flags.define_flags()
-    app.run(main)

@@ -7,6 +7,11 @@ share of training steps that were repeated, and the share to expect. Requests of
 counts in none of the times.
 """
 
+if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line from here on
+    from experiments.command import start
+
+    start("bench sisa_saving", "python -m experiments.benchmarks.sisa_saving")
+
 import statistics
 import time
 from collections.abc import Sequence
@@ -14,7 +19,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 from tabulate import tabulate
 
 from experiments.config import Config
@@ -62,10 +67,22 @@ def measure(
     return rows
 
 
+def define_flags() -> None:
+    """The benchmark's own flags."""
+    flags.DEFINE_string("data_dir", "", "folder of prepared TFDS data sets")
+    flags.DEFINE_integer("samples", 10_000, "training samples to use", lower_bound=1)
+    flags.DEFINE_integer("width", 8, "of the VGG", lower_bound=1)
+    flags.DEFINE_integer("shards", 5, "models that are trained apart", lower_bound=1)
+    flags.DEFINE_integer("slices", 4, "parts of a shard's data, each with a checkpoint", lower_bound=1)
+    flags.DEFINE_integer("epochs", 1, "on each slice together with those before it", lower_bound=1)
+    flags.DEFINE_integer("repeats", 3, "of each request", lower_bound=1)
+    flags.DEFINE_list("requests", ["1", "4", "16", "400"], "samples to forget")
+
+
 def main(arguments: list[str]) -> None:
     """Measures on real CIFAR-10 and prints a table."""
     if len(arguments) > 1:
-        raise app.UsageError(f"unexpected arguments {arguments[1:]}")
+        raise ValueError(f"unexpected arguments {arguments[1:]}")
     given = flags.FLAGS
     config = Config.of(dataset="cifar10", data_dir=given.data_dir, width=given.width, batch_norm_momentum=0.9)
     splits = data.load(config.data.dataset, data_dir=given.data_dir or None, seed=0)
@@ -76,15 +93,3 @@ def main(arguments: list[str]) -> None:
     device = f"{jax.device_count()} x {jax.devices()[0].platform}"
     print(f"{len(train.labels):,} samples, {settings}, VGG of width {given.width}, {given.repeats} repeats, {device}")
     print(tabulate([row.values() for row in rows], rows[0], "github", floatfmt=".3g"))
-
-
-if __name__ == "__main__":
-    flags.DEFINE_string("data_dir", "", "folder of prepared TFDS data sets")
-    flags.DEFINE_integer("samples", 10_000, "training samples to use", lower_bound=1)
-    flags.DEFINE_integer("width", 8, "of the VGG", lower_bound=1)
-    flags.DEFINE_integer("shards", 5, "models that are trained apart", lower_bound=1)
-    flags.DEFINE_integer("slices", 4, "parts of a shard's data, each with a checkpoint", lower_bound=1)
-    flags.DEFINE_integer("epochs", 1, "on each slice together with those before it", lower_bound=1)
-    flags.DEFINE_integer("repeats", 3, "of each request", lower_bound=1)
-    flags.DEFINE_list("requests", ["1", "4", "16", "400"], "samples to forget")
-    app.run(main)

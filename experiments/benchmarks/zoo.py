@@ -7,20 +7,25 @@ passes), `opponents` (time to push the same images), `memory` (few and many samp
 weights are random, and `opponents` is left out. Sides are warm and measured in turn; medians and ratios are printed.
 """
 
+if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line from here on
+    from experiments.command import start
+
+    start("bench zoo", "python -m experiments.benchmarks.zoo")
+
 import json
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
-from absl import app, flags, logging
+from absl import flags
 
 from experiments.benchmarks import exactness, memory, opponents, speed
 from experiments.benchmarks.subjects import Subject, subject
 from overunlearn_jax.attacks import default_slots
+from overunlearn_jax.reporting import command_line
 
 PARTS = ("speed", "exactness", "opponents", "memory")
 
@@ -28,12 +33,11 @@ PARTS = ("speed", "exactness", "opponents", "memory")
 def main(arguments: list[str]) -> None:
     """One row for each part and victim, printed and written as soon as it is measured."""
     if len(arguments) > 1:
-        raise app.UsageError(f"unexpected arguments {arguments[1:]}")
-    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
+        raise ValueError(f"unexpected arguments {arguments[1:]}")
     flag = flags.FLAGS
     device = f"{len(jax.devices())} x {jax.devices()[0].device_kind}, {os.cpu_count()} cores"
     result: dict[str, Any] = {
-        "command": " ".join(["python -m experiments.benchmarks.zoo", *sys.argv[1:]]),
+        "command": command_line(),
         "device": device,
         "python": platform.python_version(),
         "jax": jax.__version__,
@@ -72,8 +76,3 @@ def define_flags() -> None:
     flags.DEFINE_integer("repeats", 5, "measurements of each side", lower_bound=1)
     flags.DEFINE_integer("samples", 64, "images that the opponents push", lower_bound=1)
     flags.DEFINE_string("out", "", "JSON file to write")
-
-
-if __name__ == "__main__":
-    define_flags()
-    app.run(main)

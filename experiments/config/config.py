@@ -8,8 +8,10 @@ from typing import Any
 
 from experiments.config.attack import AttackConfig
 from experiments.config.data import DataConfig
+from experiments.config.fields import as_typed
 from experiments.config.measures import MeasuresConfig
 from experiments.config.run import RunConfig
+from experiments.config.seeds import seeds_as_typed
 from experiments.config.service import ServiceConfig
 from experiments.config.victim import VictimConfig
 
@@ -72,6 +74,12 @@ class Config:
     def flat(self) -> dict[str, Any]:
         """Every setting by its name."""
         return {name: getattr(getattr(self, part), name) for name, part in PART_OF.items()}
+
+    def as_typed(self) -> dict[str, str]:
+        """Every setting by its name, as on the command line."""
+        return {
+            name: seeds_as_typed(value) if name == "seeds" else as_typed(value) for name, value in self.flat().items()
+        }
 
     def to_json(self) -> str:
         """The settings as JSON, one a line; `from_json` reads it back."""

@@ -6,6 +6,8 @@ import typing
 from dataclasses import field
 from typing import Any
 
+from overunlearn_jax.spelling import did_you_mean
+
 
 def setting(
     default: Any,
@@ -32,7 +34,9 @@ def check_fields(part: Any) -> None:
             if type(item) is not kind and not (kind is float and type(item) is int):
                 raise ValueError(f"--{spec.name}={item!r}: expected {kind.__name__}")
             if choices and item not in choices:
-                raise ValueError(f"--{spec.name}={item}: expected one of {', '.join(choices)}")
+                raise ValueError(
+                    f"--{spec.name}={item}: expected one of {', '.join(choices)}{did_you_mean(item, choices)}"
+                )
             if isinstance(item, int | float) and not (math.isfinite(item) and least <= item <= most):
                 raise ValueError(f"--{spec.name}={item}: expected a number from {_digits(least)} to {_digits(most)}")
         if isinstance(value, tuple) and len(set(value)) != len(value):

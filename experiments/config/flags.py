@@ -8,6 +8,7 @@ from absl import flags
 
 from experiments.config.config import DEFAULTS, SETTINGS, Config
 from experiments.config.fields import as_typed
+from experiments.config.seeds import parse_seeds
 from overunlearn_jax.unlearn.facts import METHOD_FACTS
 
 
@@ -18,7 +19,7 @@ def define_flags() -> None:
         default: Any = spec.default
         text, choices = spec.metadata["help"], spec.metadata["choices"]
         if choices:
-            text = f"{text} ({', '.join(choices)})"
+            text = f"{text} ({', '.join(filter(None, choices))})"
         if spec.metadata["of"]:
             text = f"of --search={spec.metadata['of']}: {text}"
         if isinstance(default, tuple):
@@ -39,7 +40,7 @@ def from_flags(values: flags.FlagValues) -> Config:
     That a method ignores --taus and --fidelity is said of the command line alone: the grid of methods and the paper's
     studies have one for all of their configs.
     """
-    base = Config.from_json(values.config) if values.config else Config()
+    base = _read(values.config) if values.config else Config()
     typed = given(values)
     config = base.replace(**typed)
     trained, dataset = config.victim.trained, config.data.dataset
@@ -59,6 +60,15 @@ def from_flags(values: flags.FlagValues) -> Config:
     return config
 
 
+def _read(path: str) -> Config:
+    try:
+        return Config.from_json(path)
+    except OSError as error:
+        raise ValueError(
+            f"--config={path} cannot be read ({error.strerror}): give the config.json in an earlier run's --workdir"
+        ) from error
+
+
 def given(values: flags.FlagValues) -> dict[str, Any]:
     """The settings that are on the command line or in a flagfile, parsed."""
     return {name: _parse(spec, getattr(values, name)) for name, spec in SETTINGS.items() if values[name].present}
@@ -67,6 +77,8 @@ def given(values: flags.FlagValues) -> dict[str, Any]:
 def _parse(spec: dataclasses.Field[Any], value: Any) -> Any:
     if not isinstance(spec.default, tuple):
         return value
+    if spec.name == "seeds":
+        return parse_seeds(value)
     kind = typing.get_args(spec.type)[0]
     try:
         return tuple(kind(item) for item in value)

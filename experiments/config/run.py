@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from experiments.config.fields import check_fields, setting
+from experiments.config.seeds import MOST_SEED
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,9 @@ class RunConfig:
     )
     seeds: tuple[int, ...] = setting(
         (0, 1, 2),
-        "one victim (split, weights) and one choice of samples per seed",
+        "one victim (split, weights) and one choice of samples per seed; 0-4 are five, 0-2,7 four",
         least=0,
-        most=2**32 - 1,  # JAX makes the same key of a seed and of that seed plus 2**32
+        most=MOST_SEED,
     )
 
     def __post_init__(self) -> None:

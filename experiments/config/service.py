@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from experiments.config.fields import check_fields, setting
+from overunlearn_jax.spelling import did_you_mean
 from overunlearn_jax.unlearn.facts import METHOD_FACTS, MethodFacts, facts_of
 
 METHODS = tuple(METHOD_FACTS)
@@ -55,6 +56,7 @@ class ServiceConfig:
         if self.unlearning not in METHODS and ":" not in self.unlearning:
             raise ValueError(
                 f"--unlearning={self.unlearning}: expected my_module:my_function or one of {', '.join(METHODS)}"
+                f"{did_you_mean(self.unlearning, METHODS)}"
             )
         if self.facts.has_rates and self.method_settings:
             raise ValueError(

@@ -27,7 +27,7 @@ class VictimConfig:
     )
     learning_rate: float = setting(1e-3, "of AMSGrad", least=1e-12)
     batch_size: int = setting(64, "training images a step", least=1)
-    epochs: int = setting(30, "at most", least=1)
+    epochs: int = setting(30, "passes over the training images, at most", least=1)
     patience: int = setting(5, "epochs without a lower validation loss before training stops", least=1)
 
     def __post_init__(self) -> None:

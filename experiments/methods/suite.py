@@ -1,6 +1,6 @@
 """Runs the grid of methods and requests, or part of it, and writes its page.
 
-python -m experiments.main --flagfile=experiments/flagfiles/methods.cfg --scale=cpu --data_dir=FOLDER
+overunlearn methods --scale=cpu --data_dir=FOLDER
 
 A killed run goes on with the same command.
 """
@@ -13,7 +13,6 @@ from absl import flags
 
 from experiments.config import Config
 from experiments.methods.grid import LADDERS, all_runs, run_config
-from experiments.paper.reference_rows import paper_rows
 from experiments.run.processes import is_first
 from experiments.suites.places import Pages, places_and_overrides
 
@@ -41,6 +40,7 @@ def run(configs: dict[str, Config], scale: str, command: str) -> Pages:
     """Makes the runs and writes the page after each."""
     from experiments.measures.memo import Memo
     from experiments.methods.page import write  # these import jax, which --help does without
+    from experiments.paper.reference_rows import paper_rows
     from experiments.pipeline import run as run_one
 
     memo = Memo()

@@ -1,7 +1,7 @@
 """Runs what the asked-for tables and figures need, each study once, and writes them; or says what it would cost.
 
-    python -m experiments.main --flagfile=experiments/flagfiles/table_04.cfg --scale=cpu --data_dir=FOLDER
-    python -m experiments.main --experiment=all --scale=cpu --data_dir=FOLDER --dry_run
+    overunlearn paper table_04 --scale=cpu --data_dir=FOLDER
+    overunlearn paper all --scale=cpu --data_dir=FOLDER --dry_run
 
 A killed run goes on with the same command: finished cells, victims and pushed samples are found again.
 """
@@ -13,11 +13,11 @@ from absl import flags
 
 from experiments.config import Config
 from experiments.paper.exhibits import EXHIBITS, studies_of
-from experiments.paper.reference_rows import paper_rows
 from experiments.paper.studies import SCALES, STUDIES, study_config
 from experiments.run.processes import is_first
 from experiments.suites import costs
 from experiments.suites.places import Pages, pages_of, places_and_overrides
+from overunlearn_jax.spelling import did_you_mean
 
 
 def define_flags() -> None:
@@ -36,7 +36,10 @@ def is_of_the_paper(experiment: str) -> bool:
     if experiment == "all" or experiment in EXHIBITS:
         return True
     if experiment.startswith(("table", "figure")) or experiment in STUDIES:
-        raise ValueError(f"--experiment={experiment}: expected all, or one of {', '.join(EXHIBITS)}")
+        raise ValueError(
+            f"--experiment={experiment}: expected all, or one of {', '.join(EXHIBITS)}"
+            f"{did_you_mean(experiment, EXHIBITS)}"
+        )
     return False
 
 
@@ -55,7 +58,8 @@ def dry_run(configs: dict[str, Config]) -> str:
 
 def run(configs: dict[str, Config], experiment: str, scale: str, command: str) -> Pages:
     """Makes the planned runs and writes tables, figures and pages; returns the pages."""
-    from experiments.paper import report
+    from experiments.paper import report  # these import matplotlib and jax, which --help does without
+    from experiments.paper.reference_rows import paper_rows
     from experiments.pipeline import run as run_study
 
     folder = Path(next(iter(configs.values())).run.workdir).parent

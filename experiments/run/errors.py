@@ -2,7 +2,7 @@
 
 import traceback
 
-EXPECTED = (ValueError, OSError, RuntimeError)  # these say what was given, what was expected and what to do
+EXPECTED = (ValueError, OSError, RuntimeError, MemoryError)  # they say what was given, what was expected, what to do
 
 
 def describe_error(error: BaseException) -> str:
@@ -10,8 +10,17 @@ def describe_error(error: BaseException) -> str:
 
     Above it stands the traceback of a user's own code, where that failed, or of an error that nobody expected.
     """
+    line = f"error: {_words(error)}"
     if getattr(error, "shows_cause", False) and error.__cause__ is not None:
-        return "".join(traceback.format_exception(error.__cause__)) + f"error: {error}"
-    if isinstance(error, EXPECTED):
-        return f"error: {error}"
+        return "".join(traceback.format_exception(error.__cause__)) + line
+    if isinstance(error, EXPECTED) or (isinstance(error, ImportError) and error.name is None):  # none: one of ours
+        return line
     return "".join(traceback.format_exception(error)) + f"error: {type(error).__name__}: {error}"
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    if "RESOURCE_EXHAUSTED" in str(error):  # below it XLA lists its buffers
+        return f"the device has no memory left: lower --slots, --batch_size or --width ({str(error).splitlines()[0]})"
+    return " ".join(line.strip() for line in str(error).splitlines()) or type(error).__name__

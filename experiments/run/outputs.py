@@ -1,6 +1,7 @@
 """The files of a run in its workdir: config.json, results.jsonl, summary.md, figures, report.html, manifest.json."""
 
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,8 +21,10 @@ PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests")
 def open_workdir(config: Config, sources: dict[str, str]) -> Path:
     """Makes the workdir and returns the path of its results.
 
-    Refuses one that another config has filled, or other `sources` (see `sources_of`) than today's.
+    Raises ValueError for a --workdir or --cache_dir that cannot be made, and for a workdir that another config has
+    filled, or other `sources` (see `sources_of`) than today's.
     """
+    _make_folders(config)
     workdir = Path(config.run.workdir)
     path, results = workdir / "config.json", workdir / "results.jsonl"
     if config.run.force:
@@ -30,7 +33,8 @@ def open_workdir(config: Config, sources: dict[str, str]) -> Path:
         old, new = Config.from_json(path).flat(), config.flat()
         changed = [name for name in old if name not in PLACES and old[name] != new[name]]
         if changed:
-            listed = ", ".join(f"{name} {old[name]} there, {new[name]} now" for name in changed)
+            there, now = Config.from_json(path).as_typed(), config.as_typed()
+            listed = ", ".join(f"{name} {there[name]} there, {now[name]} now" for name in changed)
             raise ValueError(
                 f"{workdir} holds a run of another config ({listed}): give another --workdir, or --force to overwrite"
             )
@@ -39,6 +43,19 @@ def open_workdir(config: Config, sources: dict[str, str]) -> Path:
         raise ValueError(f"{results} has no config.json beside it: give another --workdir, or --force to overwrite")
     write_bytes(path, config.replace(force=False).to_json().encode())
     return results
+
+
+def _make_folders(config: Config) -> None:
+    for flag in ("workdir", "cache_dir"):
+        folder = config.flat()[flag]
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            if flag == "workdir":  # a cache that holds all that is needed may be read-only
+                tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise ValueError(
+                f"--{flag}={folder} cannot be made or written to ({error.strerror}): give another folder"
+            ) from error
 
 
 def _refuse_others(config: Config, sources: dict[str, str]) -> None:

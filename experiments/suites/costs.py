@@ -3,8 +3,6 @@
 import itertools
 from pathlib import Path
 
-from tabulate import tabulate
-
 from experiments.config import Config
 
 # Measured on 2 CPU cores with the victims of scale cpu; a GPU is far below. Steps a sample: the mean of those that end.
@@ -23,6 +21,8 @@ EDITS = {16: 4, 32: 6, 64: 8, 128: 10}  # times faster than forward passes, by w
 
 def table(configs: dict[str, Config]) -> str:
     """One line for each run: cells to go, queries, minutes; victims and samples that runs share are counted once."""
+    from tabulate import tabulate  # it takes as long to import as all that --help needs
+
     made: set[object] = set()
     pushed: dict[object, float] = {}
     lines = []

@@ -1,7 +1,7 @@
 """Results on disk and on the page: JSON rows, summaries, Markdown, figures, one HTML page. Imports no jax."""
 
 from overunlearn_jax.attack_names import ATTACK_NAMES, attack_name
-from overunlearn_jax.reporting._manifest import manifest
+from overunlearn_jax.reporting._manifest import command_line, manifest
 from overunlearn_jax.reporting._summarise import Setting, SummaryRow, groups, summarise
 from overunlearn_jax.reporting.figures import accuracy_bars, predicted_label_bars
 from overunlearn_jax.reporting.forgetting import forgetting_table
@@ -27,6 +27,7 @@ __all__ = [
     "accuracy_bars",
     "append_row",
     "attack_name",
+    "command_line",
     "forgetting_table",
     "groups",
     "harm_bars",

@@ -37,7 +37,7 @@ def manifest(**extra: Any) -> dict[str, Any]:
     commit, dirty = git_state(Path(__file__))
     result: dict[str, Any] = {
         "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "command": command_line(),
         "git_commit": commit,
         "git_dirty": dirty,
         "python": platform.python_version(),
@@ -50,6 +50,14 @@ def manifest(**extra: Any) -> dict[str, Any]:
     if taken:
         raise ValueError(f"the manifest already has {', '.join(taken)}.")
     return result | extra
+
+
+def command_line() -> str:
+    """Returns the command line of this process as it can be typed anywhere: without the folders of the programs."""
+    words = sys.orig_argv[1:]
+    if words and Path(words[0]).name == "overunlearn":  # the command of this package: a script that Python runs
+        return shlex.join(["overunlearn", *words[1:]])
+    return shlex.join(["python", *words])
 
 
 def git_state(file: Path) -> tuple[str | None, bool | None]:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from overunlearn_jax.spelling import did_you_mean
+
 
 class MethodFacts(NamedTuple):
     """One method, by what its callers have to know."""
@@ -42,5 +44,6 @@ def facts_of(method: str) -> MethodFacts:
     if method not in METHOD_FACTS:
         raise ValueError(
             f"unlearning is {method!r}; expected my_module:my_function or one of {', '.join(METHOD_FACTS)}"
+            f"{did_you_mean(method, METHOD_FACTS)}"
         )
     return METHOD_FACTS[method]

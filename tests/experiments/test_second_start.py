@@ -61,9 +61,7 @@ def test_only_unfinished_cells_run(config: MakeConfig, monkeypatch: pytest.Monke
 def test_workdir_of_another_config(config: MakeConfig, tmp_path: Path):
     settings = config(attacks=("normal",))
     pipeline.run(settings)
-    with pytest.raises(
-        ValueError, match=r"another config \(seeds \(0,\) there, \(1,\) now, taus .* --force to overwrite"
-    ):
+    with pytest.raises(ValueError, match=r"another config \(seeds 0 there, 1 now, taus .* --force to overwrite"):
         pipeline.run(settings.replace(seeds=(1,), taus=(0.5,)))
     assert len(rows_of(settings)) == 1
     moved = tmp_path / "elsewhere"

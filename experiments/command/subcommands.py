@@ -1,0 +1,199 @@
+"""The sub-commands: what each does, in the words of its help, and the module behind it."""
+
+from typing import NamedTuple
+
+from experiments.command.interrupts import INTERRUPTED, NO_VERDICT, STOPPED
+
+RESUMES = (
+    "Flags after a flagfile override it. A run may be stopped or killed at any time: the same command goes on where it "
+    "was."
+)
+
+
+class Subcommand(NamedTuple):
+    """A program: a module with `define_flags()` and `main(arguments)`, started by `launch`.
+
+    `main` gets the arguments that are no flags, and may return an exit status.
+    """
+
+    name: str
+    does: str  # one line
+    module: str
+    function: str = "main"
+    about: tuple[str, ...] = ()  # further paragraphs of its help, before the flags
+    examples: tuple[tuple[str, str], ...] = ()  # arguments, and what they do
+    takes: str = ""  # arguments beside flags
+    first: tuple[str, ...] = ()  # flags that most people need
+    notes: tuple[str, ...] = ()  # paragraphs behind the flags
+    failed: int = 1  # exit status of wrong flags and errors
+    interrupted: int = INTERRUPTED  # exit status after Ctrl-C
+    stopped: str = STOPPED  # what Ctrl-C prints
+
+
+RUN = Subcommand(
+    "run",
+    "Measures how much a malicious unlearning request makes a model forget.",
+    "experiments.main",
+    examples=(
+        ("", "the quickstart, 3 minutes on 2 CPU cores"),
+        ("--flagfile=experiments/flagfiles/cifar10_cpu.cfg --data_dir=FOLDER", "a named experiment"),
+        (
+            "--dataset=photos.npz --class_a=cat --class_b=dog --taus=1e-4,1e-3 --experiment=photos "
+            "--workdir=runs/photos",
+            "your own images",
+        ),
+        ("--config=WORKDIR/config.json", "an earlier run again"),
+    ),
+    first=(
+        "dataset",
+        "data_dir",
+        "class_a",
+        "class_b",
+        "model",
+        "trained",
+        "width",
+        "epochs",
+        "unlearning",
+        "method_settings",
+        "taus",
+        "attacks",
+        "fractions",
+        "search",
+        "max_steps",
+        "forgetting",
+        "seeds",
+        "experiment",
+        "workdir",
+        "force",
+    ),
+    notes=(RESUMES,),
+)
+AUDIT = Subcommand(
+    "audit",
+    "Fails a release whose unlearning can be made to forget too much.",
+    "experiments.audit",
+    about=(
+        "Exit status 0: every malicious request is shown, at 95 % confidence, to cost its class and the other no more "
+        "than --max_over_unlearning beyond an honest request of the same samples. 1: one costs more, these seeds "
+        "cannot tell, or an honest request alone costs more than --max_honest_cost. 2: there is no verdict, and an "
+        "error says why.",
+    ),
+    examples=(
+        (
+            "--unlearning=my_service:forget --model=my_models:make --trained=my_models:load --dataset=photos.npz "
+            "--class_a=cat --class_b=dog --max_over_unlearning=0.05 --seeds=0-4",
+            "your own JAX model and method; the modules lie in the current folder or on PYTHONPATH",
+        ),
+        (
+            "--service=my_service:MyService --dataset=photos.npz --class_a=cat --class_b=dog --seeds=0-4",
+            "a service of any framework: predict, forget and reset",
+        ),
+        ("--unlearning=sisa", "a method that is here, on scikit-learn's digits"),
+    ),
+    first=(
+        "max_over_unlearning",
+        "max_honest_cost",
+        "service",
+        "unlearning",
+        "method_settings",
+        "model",
+        "trained",
+        "dataset",
+        "data_dir",
+        "class_a",
+        "class_b",
+        "taus",
+        "attacks",
+        "fractions",
+        "search",
+        "max_steps",
+        "forgetting",
+        "seeds",
+        "workdir",
+        "force",
+    ),
+    notes=(
+        "WORKDIR/junit.xml says the verdict to a pipeline, WORKDIR/report.html to people.",
+        "An audit that was stopped or killed goes on with the same command, unless the source file of --unlearning or "
+        "--model, the weights of --trained or the data have changed: then it asks for another --workdir, or --force.",
+        "Keep the functions of --unlearning and --model in two files: a change in the file of the model makes another "
+        "victim, to be trained and pushed against anew.",
+    ),
+    failed=NO_VERDICT,
+    interrupted=NO_VERDICT,
+    stopped=STOPPED.replace("stopped", "stopped, and there is no verdict"),
+)
+OF_THE_SCALE = "Networks, epochs, seeds and the workdir (runs/{}_cpu) are those of --scale, unless they are given."
+SUITE_FIRST = ("scale", "dry_run", "data_dir", "workdir", "cache_dir", "seeds", "force")
+PAPER = Subcommand(
+    "paper",
+    "Makes the paper's tables and figures.",
+    "experiments.main",
+    "paper",
+    about=(
+        "NAME is all, a table (table_04) or a figure (figure_03). Each study is run once, whoever needs it.",
+        OF_THE_SCALE.format("paper"),
+    ),
+    examples=(
+        ("table_04 --scale=cpu --data_dir=FOLDER", "one table, with networks that 2 CPU cores can train"),
+        ("all --scale=cpu --data_dir=FOLDER --dry_run", "what all of them would cost"),
+    ),
+    takes="NAME",
+    first=SUITE_FIRST,
+    notes=("A setting that a table or figure fixes itself is refused.", RESUMES),
+)
+METHODS = Subcommand(
+    "methods",
+    "Compares the unlearning methods, each at several strengths, by five requests.",
+    "experiments.main",
+    "methods",
+    about=("With METHODs, those alone.", OF_THE_SCALE.format("methods")),
+    examples=(
+        ("--scale=cpu --data_dir=FOLDER", "all of them"),
+        ("scrub sisa --scale=cpu --data_dir=FOLDER", "two of them"),
+        ("--dry_run", "what all of them would cost"),
+    ),
+    takes="[METHOD ...]",
+    first=SUITE_FIRST,
+    notes=("A setting that the grid of methods fixes itself is refused.", RESUMES),
+)
+SUBCOMMANDS = {each.name: each for each in (RUN, AUDIT, PAPER, METHODS)}
+
+
+def _benchmark(name: str, does: str, arguments: str, what: str, stopped: str = "stopped") -> Subcommand:
+    return Subcommand(
+        f"bench {name}", does, f"experiments.benchmarks.{name}", examples=((arguments, what),), stopped=stopped
+    )
+
+
+BENCHMARKS = {
+    each.name.removeprefix("bench "): each
+    for each in (
+        _benchmark(
+            "zoo",
+            "How fast the attack is, beside the victim's own forward pass and beside other attacks.",
+            "--data_dir=FOLDER --out=FILE.json",
+            "on prepared CIFAR-10; without --data_dir images and weights are random, and no other attack is measured",
+        ),
+        _benchmark(
+            "fewer_queries",
+            "What cheaper searches cost and do: the same samples, pushed in several ways.",
+            "--flagfile=experiments/flagfiles/cifar10_cpu_seeds.cfg --workdir=runs/fewer_queries --data_dir=FOLDER",
+            "each way is a run of its own in a folder of --workdir",
+            STOPPED,
+        ),
+        _benchmark(
+            "request_gradients",
+            "What a request's step is made of: gradients of honest images, of pushed ones and of noise.",
+            "--config=runs/paper_cpu/cifar10/config.json",
+            "of an earlier run",
+            STOPPED,
+        ),
+        _benchmark(
+            "sisa_saving",
+            "How much time SISA saves beside training every shard anew.",
+            "--data_dir=FOLDER",
+            "on prepared CIFAR-10",
+        ),
+    )
+}
