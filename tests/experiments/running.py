@@ -30,7 +30,7 @@ class Ready(NamedTuple):
 
 
 def ready(config: Config) -> Ready:
-    """The first half of `pipeline._run_seed`."""
+    """What `pipeline.push_seed` gives, and what makes requests of it."""
     seed = config.run.seeds[0]
     made = pipeline.push_seed(config, seed)
     settings = pipeline.request_settings(config.attack)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import pipeline
 from experiments.config import METHODS, Config
+from experiments.measures import meter
 from experiments.methods import figure, grid, page, suite, tables
 from experiments.methods.choice import Chosen, choose, groups
 from experiments.methods.grid import LADDERS, Ladder, Run, runs_of
@@ -324,9 +324,9 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
     given = {name: tiny.SETTINGS[name] for name in ("batch_norm_momentum", "batch_size", "coordinates", "step_size")}
     given |= {"shadows": 0, "blocks": 1, "learning_rate": 3e-3}
     measured: list[str] = []
-    baseline = pipeline.baseline
+    baseline = meter.baseline
     monkeypatch.setattr(
-        pipeline, "baseline", lambda service, *rest: measured.append(service.spec.name) or baseline(service, *rest)
+        meter, "baseline", lambda service, *rest: measured.append(service.spec.name) or baseline(service, *rest)
     )
     pages = suite.run(suite.plan("cpu", base, given), "cpu", "the command")
     assert len(measured) == 1  # three runs share the victim

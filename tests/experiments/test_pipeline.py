@@ -234,7 +234,7 @@ def test_a_folder_of_different_sizes_becomes_what_the_flag_says(
             image.save(tmp_path / "photos" / name / f"{number}.png")
     loaded: list[Splits] = []
 
-    def keep_and_stop(config: Config, splits: Splits, *_: object) -> None:
+    def keep_and_stop(training: object, service: object, run: object, splits: Splits, *_: object) -> None:
         loaded.append(splits)
         refuse()
 

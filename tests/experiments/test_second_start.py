@@ -31,7 +31,7 @@ def test_a_second_start_runs_nothing_and_force_runs_again(config: MakeConfig, mo
     assert [row["seed"] for row in first] == [0, 0, 1, 1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "_run_seed", refuse)
+        patch.setattr(pipeline, "push_seed", refuse)
         pipeline.run(settings)
         assert results.read_bytes() == before
         with pytest.raises(CalledError):
