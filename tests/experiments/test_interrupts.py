@@ -123,3 +123,12 @@ def test_where_ctrl_c_was_switched_off_it_stays_so():
     done = run(script, "running")
     assert (done.returncode, done.stderr) == (0, "")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(("ended", "status"), [("3", 3), ("None", 0), ("'words'", 1)])
+def test_the_status_of_a_program_that_has_ended_stays(ended: str, status: int):
+    script = (
+        f"import os, signal; from experiments.command.interrupts import keep_status; keep_status(SystemExit({ended}))"
+    )
+    done = run(f"{script}; os.kill(os.getpid(), signal.SIGINT)")
+    assert (done.returncode, done.stderr) == (status, "")
