@@ -111,13 +111,20 @@ class ForgettingMeter:
             else None
         )
 
+    def prepare(self, request: UnlearningRequest) -> None:
+        """Asks the service as deployed, and trains what it is compared with, where no request did so before."""
+        self._known(request)
+
+    def _known(self, request: UnlearningRequest) -> tuple["_Reference", dict[str, Any]]:
+        forget_set = (self._name, request.original_ids.tobytes())  # requests of one size share it
+        return self._memo.get(forget_set, lambda: self._reference(request))
+
     def __call__(self, request: UnlearningRequest, left: After | None) -> dict[str, Any]:
         """The row's part on forgetting: the unlearned model's numbers, then those `_before` and `_retrained`.
 
         The first are null for None: the deletion diverged, and no model is left.
         """
-        forget_set = (self._name, request.original_ids.tobytes())  # requests of one size share it
-        reference, numbers = self._memo.get(forget_set, lambda: self._reference(request))
+        reference, numbers = self._known(request)
         if left is None or left.predict is None:
             return {key.removesuffix("_before"): None for key in numbers if key.endswith("_before")} | numbers
         return self._of(_Known(left.predict, self._model, left.variables), reference) | numbers

@@ -18,7 +18,6 @@ from overunlearn_jax.services.inspection import ServiceError, inspect_service
 from overunlearn_jax.services.process import ServiceProcess
 from overunlearn_jax.services.service import ONLY, Service
 from overunlearn_jax.types import Splits
-from overunlearn_jax.user_code import source_digest
 
 
 class UsersService(NamedTuple):
@@ -69,5 +68,5 @@ def _inspected(
         found = inspect_service(bare, splits, class_a, jax.random.key(0), before=before)
     after = found.after.get(ONLY)
     answered = "diverged" if after is None else store.find_or_add(f"after_{predictions}", after)
-    forgetting = f"{source_digest(config.service, '--service=')}-{answered}"
+    forgetting = f"{process.source}-{answered}"
     return UsersService(guarded, predictions, forgetting, found.warnings)

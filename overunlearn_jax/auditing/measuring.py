@@ -41,6 +41,9 @@ def baseline(service: Service, splits: Splits, class_a: int) -> Baseline:
 class MeasureForgetting(Protocol):
     """What a row says of whether a request was forgotten."""
 
+    def prepare(self, request: UnlearningRequest) -> None:
+        """Called before the deletion: the time to ask the service as deployed."""
+
     def __call__(self, request: UnlearningRequest, left: After | None) -> dict[str, Any]:
         """`left` is the service after the request; None where the deletion diverged."""
 
@@ -69,6 +72,8 @@ class Meter:
 
     def describe(self, chosen: AttackerSamples, count: int, request: UnlearningRequest) -> dict[str, Any]:
         """The rows' part on the request itself; asks the deployed service, so it comes before the deletion."""
+        if self._forgetting:
+            self._forgetting.prepare(request)
         return describe_request(chosen, count, request, self._service.predict, self._splits.spec, self._distances)
 
     def rows(

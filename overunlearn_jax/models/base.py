@@ -1,7 +1,7 @@
 """What a model is to the rest of the package: two pure functions and nothing else.
 
-Flax is imported in this folder only. A model of the user's own needs no Flax: `pure_model` wraps any pair of
-init / apply functions (an `nnx` model by `nnx.split` / `nnx.merge`, a Haiku or a hand-written one).
+Flax and Equinox are imported in this folder only: `linen_model`, `nnx_model` and `equinox_model` wrap their modules. A
+model of the user's own needs neither: `pure_model` wraps any pair of init / apply functions, Haiku's or hand-written.
 """
 
 from collections.abc import Callable

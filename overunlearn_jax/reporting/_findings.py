@@ -79,7 +79,8 @@ def _of_comparisons(summary: Sequence[SummaryRow]) -> str:
     shown = [each for each in comparisons if each.is_shown]
     settings = list(dict.fromkeys(row.setting for row in summary))
     where = f" ({what_differs(found.row.setting, settings)})" if len(settings) > 1 else ""
-    sentence = f"{costs(found.row.attack, found.class_name, found.interval.mean)}{_brackets(found.interval)}{where}"
+    cost = costs(found.row.attack, found.class_name, found.interval.mean, whole=False)
+    sentence = f"{cost}{_brackets(found.interval)}{where}"
     beside = _control(found, summary)
     if not with_interval:
         return f"One seed, so no interval: {sentence}{beside}. {SEVERAL_SEEDS} or more says how sure that is."

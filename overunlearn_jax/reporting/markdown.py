@@ -73,7 +73,7 @@ def without_folds(markdown: str) -> str:
         if depth == 0 and (line or kept[-1:] != [""]):
             kept.append(line)
         depth -= line == _END
-    return "\n".join(kept) + "\n"
+    return "\n".join(kept).rstrip("\n") + "\n"
 
 
 def _section(section: Section) -> list[str]:

@@ -48,7 +48,7 @@ def allowed_points(limit: float) -> str:
     return f"{100 * limit:g}"
 
 
-def costs(attack: str, class_name: str, mean: float) -> str:
+def costs(attack: str, class_name: str, mean: float, *, whole: bool = True) -> str:
     """Returns what a request costs a class beyond an honest request, as the beginning of a sentence.
 
     >>> costs("pushing_1", "cat", 0.824)
@@ -58,11 +58,13 @@ def costs(attack: str, class_name: str, mean: float) -> str:
       attack: as in a row.
       class_name: of the class.
       mean: accuracy after an honest request minus accuracy after this one, a fraction.
+      whole: whether 10 points or more are told without a decimal; false beside an interval, which has one.
     """
     opening = f"{attack_name(attack, at_start=True)} costs class {class_name}"
     if abs(mean) < _EVEN:
         return f"{opening} no more than an honest request"
-    return f"{opening} {points(abs(mean))} points {'beyond' if mean > 0 else 'less than'} an honest request"
+    number = points(abs(mean)) if whole else percent_of(abs(mean))
+    return f"{opening} {number} points {'beyond' if mean > 0 else 'less than'} an honest request"
 
 
 def seeds_words(seeds: Sequence[int]) -> str:

@@ -172,7 +172,7 @@ class CallableService:
         try:
             with running(f"{self._name}predict", "predict(images)"):
                 returned = self._predict(own)
-                answer = None if inspect.isawaitable(returned) else np.array(returned)
+                answer = None if inspect.isawaitable(returned) else np.asarray(returned).copy()
         except UserCodeError as error:
             if isinstance(error.__cause__, OSError):
                 raise UnreachableError(str(error)) from error.__cause__

@@ -16,19 +16,17 @@ from overunlearn_jax.data import take
 from overunlearn_jax.types import PredictFn, PyTree, Split
 
 ASKED = 256  # images whose answers name a service
-SAME = 1e-5  # answers that are at most so far apart are the same: float32 sums differ by batch and device
+# Logarithms that are at most so far apart are the same answer.
+SAME = 1e-3  # of another start, whose sums may be rounded otherwise
+SAME_START = 1e-6  # of one start
+FLOOR = 1e-9  # probabilities below it are the same; above it their logarithms tell sure services apart
 
 
 class Answers(NamedTuple):
     """What a service answered, and how far apart the same question came back."""
 
     probabilities: np.ndarray  # shape=(n, k), dtype=float32
-    noise: float  # largest difference between two askings; 0 for a service that repeats itself
-
-    @property
-    def tolerance(self) -> float:
-        """Answers within it may be the same service's: half as far again as two askings were apart, or `SAME`."""
-        return max(SAME, 1.5 * self.noise)
+    noise: float  # largest `distance` between two askings; 0 for a service that repeats itself
 
 
 def weights_digest(variables: PyTree) -> str:
@@ -50,19 +48,26 @@ def asked_images(split: Split) -> np.ndarray:
 def ask(predict: PredictFn, images: np.ndarray, times: int = 2) -> Answers:
     """Asks `times` times; costs that many queries for each image."""
     asked = np.stack([predict_in_batches(predict, images) for _ in range(times)])
-    return Answers(asked[0].astype(np.float32), float(np.ptp(asked, axis=0).max()))
+    return Answers(asked[0].astype(np.float32), float(np.ptp(_logarithms(asked), axis=0).max()))
 
 
 def distance(one: Answers, other: Answers) -> float:
-    """The largest difference of a probability; infinite where the two did not answer the same number of questions."""
+    """The largest difference of a probability's logarithm, nats; infinite where the two answer different questions.
+
+    Of probabilities themselves, two services that are sure of everything would differ by nothing.
+    """
     if one.probabilities.shape != other.probabilities.shape:
         return float("inf")
-    return float(np.abs(one.probabilities - other.probabilities).max())
+    return float(np.abs(_logarithms(one.probabilities) - _logarithms(other.probabilities)).max())
 
 
-def same(one: Answers, other: Answers) -> bool:
-    """Whether two answers may be of one service."""
-    return distance(one, other) <= max(one.tolerance, other.tolerance)
+def _logarithms(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.asarray(probabilities, np.float64) + FLOOR)
+
+
+def same(one: Answers, other: Answers, rounding: float = SAME) -> bool:
+    """Whether two answers may be of one service: closer than `rounding`, or than half again what two askings were."""
+    return distance(one, other) <= max(rounding, 1.5 * one.noise, 1.5 * other.noise)
 
 
 def answers_digest(answers: Answers) -> str:

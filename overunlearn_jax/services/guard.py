@@ -17,7 +17,7 @@ import filelock
 import numpy as np
 
 from overunlearn_jax.files import write_json
-from overunlearn_jax.services.fingerprint import Answers, ask, distance, same
+from overunlearn_jax.services.fingerprint import SAME_START, Answers, ask, distance, same
 from overunlearn_jax.services.inspection import ServiceError
 from overunlearn_jax.services.service import After, Service
 from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Request
@@ -74,9 +74,9 @@ class GuardedService:
             with self._service.after(requests, key) as left:
                 yield left
             answers = ask(self.predict, self._images, times=1)
-            if not same(self._expected, answers):
+            if not same(self._expected, answers, SAME_START):
                 raise ServiceError(
-                    "the service was reset, and some probability still differs by "
+                    "the service was reset, and the logarithm of some probability still differs by "
                     f"{distance(self._expected, answers):.3g} from what it answered as deployed: bring it back by "
                     f"hand, then delete {self._note}"
                 )

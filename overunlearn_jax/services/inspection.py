@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from overunlearn_jax.data import candidates
-from overunlearn_jax.services.fingerprint import Answers, ask, asked_images, distance, same
+from overunlearn_jax.services.fingerprint import SAME_START, Answers, ask, asked_images, distance, same
 from overunlearn_jax.services.service import Service, Variant, after_each
 from overunlearn_jax.types import Key, Request, Splits
 
@@ -25,7 +25,7 @@ class Inspection(NamedTuple):
     @property
     def changed(self) -> bool:
         """Whether forgetting one sample changed any answer."""
-        return any(not same(self.before, after) for after in self.after.values())
+        return any(not same(self.before, after, SAME_START) for after in self.after.values())
 
 
 def inspect_service(
@@ -54,11 +54,12 @@ def inspect_service(
             else:
                 after[variant] = ask(each.predict, images, times=2 if before.noise else 1)
     back = ask(service.predict, images, times=1)
-    if not same(before, back):
+    if not same(before, back, SAME_START):
         raise ServiceError(
-            f"after reset the service answers otherwise than before the deletion: some probability differs by "
-            f"{distance(before, back):.3g}, where asking twice differed by {before.noise:.3g}. Every request would "
-            "meet another service: let reset() bring back all that forget() changes, optimiser and statistics, too"
+            "after reset the service answers otherwise than before the deletion: the logarithm of some probability "
+            f"differs by {distance(before, back):.3g}, where asking twice differed by {before.noise:.3g}. Every "
+            "request would meet another service: let reset() bring back all that forget() changes, optimiser and "
+            "statistics, too"
         )
     found = Inspection(before, after, seconds, [])
     return found._replace(warnings=[*_warnings(found), *(f"forgetting one sample diverged: {why}" for why in diverged)])
@@ -69,8 +70,8 @@ def _warnings(found: Inspection) -> list[str]:
     if found.before.noise > 0:
         changed = float(np.mean(found.before.noise))
         warnings.append(
-            f"the service answers the same images differently when it is asked twice (by up to {changed:.3g} of a "
-            "probability): searches that need finite differences see that noise, and accuracies carry it"
+            f"the service answers the same images differently when it is asked twice (by up to {changed:.3g} in the "
+            "logarithm of a probability): searches that need finite differences see that noise, and accuracies carry it"
         )
     if found.after and not found.changed:
         warnings.append("forgetting one sample changed none of the service's answers")

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from overunlearn_jax.types import DivergedError, Split
-from overunlearn_jax.user_code import UserCodeError, import_named
+from overunlearn_jax.user_code import UserCodeError, import_named, source_digest
 
 LOGGED = 1 << 20  # bytes of what the service prints that are kept
 _service: Any = None  # in the process of its own
@@ -50,6 +50,7 @@ class ServiceProcess:
         try:
             _start_logging(self._pipe, log)
             wants = self._call("import", _import, name, str(self._pipe))
+            self.source: str = self._call("import", _source, name)
             self.pixels = self._call("making the service", _make, train if wants else None)
         except BaseException:
             self.close()
@@ -172,6 +173,11 @@ def _import(name: str, pipe: str) -> tuple[str, Any]:
         return bool(inspect.signature(_service).parameters)
 
     return _caught(load)
+
+
+def _source(name: str) -> tuple[str, Any]:
+    """A digest of the source files that the name stands for: another one is another way to forget."""
+    return _caught(lambda: source_digest(name, "--service="))
 
 
 def _make(train: Split | None) -> tuple[str, Any]:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,15 @@ def test_a_run_leaves_all_its_files(config: MakeConfig):
     assert json.loads((workdir / "manifest.json").read_text())["seeds"] == [0]
     assert {path.name for path in (workdir / "figures").iterdir()} == {
         f"{kind}_fraction_{fraction}.png"
-        for kind in ("accuracy_corrected_tau_0.001", "predicted_labels_corrected_tau_0.001", "requests")
+        for kind in (*(f"{kind}_corrected_tau_0.001" for kind in ("accuracy", "harm", "predicted_labels")), "requests")
         for fraction in ("0.25", "0.5")
     }
-    assert "Pushing-II" in (workdir / "summary.md").read_text()
+    summary = (workdir / "summary.md").read_text()
+    assert "Pushing-II" in summary
+    pictures = re.findall(r"!\[.*\]\((.*)\)", summary)
+    assert sorted(pictures) == [
+        f"figures/harm_corrected_tau_0.001_fraction_{fraction}.png" for fraction in ("0.25", "0.5")
+    ]
     assert report.read_text().count("data:image/png;base64,") == 6
 
     rows = rows_of(settings)

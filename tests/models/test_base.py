@@ -1,18 +1,18 @@
-"""Victims as functions, and models that were not written for this package: by hand, and by Flax's nnx."""
+"""Victims as functions, and models that were not written for this package: by hand, by Flax's nnx, by Equinox."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from overunlearn_jax.attacks import ZooSettings, push
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.evaluation import evaluate
-from overunlearn_jax.models import Model, predict_fn, pure_model, vgg
+from overunlearn_jax.models import predict_fn, pure_model, vgg
 from overunlearn_jax.training import TrainSettings, fit
 from overunlearn_jax.types import Bounds, DatasetSpec, Split, Splits, Variables
 from overunlearn_jax.unlearn import first_order, parameter_paths
+from tests.models.nets import equinox_net, nnx_net
 from tests.models.slow_numpy import random_variables
 
 BOUNDS = Bounds(-1.0, 1.0)
@@ -37,36 +37,6 @@ def _linear_init(key):
 
 def _linear_apply(params, images):
     return images.reshape(len(images), -1) @ params["weights"] + params["bias"]
-
-
-class _Net(nnx.Module):
-    def __init__(self, rngs):
-        self.conv = nnx.Conv(1, 4, (3, 3), rngs=rngs)
-        self.norm = nnx.BatchNorm(4, momentum=0.9, rngs=rngs)
-        self.dropout = nnx.Dropout(0.2)
-        self.classifier = nnx.Linear(4 * 64, 3, rngs=rngs)
-
-    def __call__(self, images, key):
-        x = nnx.relu(self.conv(images))
-        x = self.norm(x, use_running_average=key is None)
-        x = self.dropout(x.reshape(len(x), -1), deterministic=key is None, rngs=key)
-        return self.classifier(x)
-
-
-def _nnx_model():
-    """How a Flax nnx module becomes a Model: split once for its structure, merged in every pass."""
-    graph, *_ = nnx.split(nnx.eval_shape(lambda: _Net(nnx.Rngs(0))), nnx.Param, nnx.BatchStat)
-
-    def init(key):
-        _, params, state = nnx.split(_Net(nnx.Rngs(params=key)), nnx.Param, nnx.BatchStat)
-        return Variables(params, state)
-
-    def apply(variables, images, key):
-        net = nnx.merge(graph, variables.params, variables.state, copy=True)  # a pass changes its copy only
-        logits = net(images, key)
-        return logits, nnx.state(net, nnx.BatchStat) if key is not None else variables.state
-
-    return Model(init, apply)
 
 
 def test_victims_answer_probabilities():
@@ -168,13 +138,22 @@ def test_an_init_that_wraps_its_parameters_itself_is_told_so():
         model.init(jax.random.key(0))
 
 
+def _equinox_net():
+    pytest.importorskip("equinox", reason="pip install 'overunlearn_jax[equinox]'")
+    return equinox_net()[0]
+
+
 @pytest.mark.parametrize(
-    ("model", "pattern"),
-    [(pure_model(_linear_init, _linear_apply), "bias"), (_nnx_model(), "classifier")],
-    ids=["by_hand", "nnx"],
+    ("make", "pattern"),
+    [
+        (lambda: pure_model(_linear_init, _linear_apply), "bias"),
+        (lambda: nnx_net()[0], "classifier"),
+        (_equinox_net, "classifier"),
+    ],
+    ids=["by_hand", "nnx", "equinox"],
 )
-def test_other_models_train_predict_and_unlearn(model, pattern, tmp_path):
-    splits = _splits(0)
+def test_other_models_train_predict_and_unlearn(make, pattern, tmp_path):
+    model, splits = make(), _splits(0)
     settings = TrainSettings(learning_rate=0.02, batch_size=16, epochs=4)
     variables = fit(model, splits, settings, jax.random.key(0), directory=tmp_path)
     assert evaluate(predict_fn(model, variables), splits.test, 3).overall > 0.8
@@ -201,15 +180,3 @@ def test_other_models_train_predict_and_unlearn(model, pattern, tmp_path):
         assert np.array_equal(old, new) == (pattern not in path), path
     for old, new in zip(jax.tree.leaves(variables.state), jax.tree.leaves(unlearned.state), strict=True):
         np.testing.assert_array_equal(old, new)
-
-
-def test_dropout_and_statistics_of_an_nnx_model_follow_the_key():
-    model = _nnx_model()
-    variables = model.init(jax.random.key(0))
-    images = _splits(0).test.images
-    first, state = model.apply(variables, images, jax.random.key(1))
-    other, _ = model.apply(variables, images, jax.random.key(2))
-    assert not np.allclose(first, other)
-    pairs = zip(jax.tree.leaves(variables.state), jax.tree.leaves(state), strict=True)
-    assert all(not np.array_equal(old, new) for old, new in pairs)
-    np.testing.assert_array_equal(model.apply(variables, images, None)[0], model.apply(variables, images, None)[0])

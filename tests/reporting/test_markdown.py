@@ -42,7 +42,7 @@ def test_what_a_request_holds_is_folded():
 def test_one_seed_prints_means_alone_and_says_which_flag_gives_intervals():
     page = summary_markdown([example_row("normal"), example_row("pushing_1", class_a=0.3)], title="Example")
     assert table_cells(page, "Pushing-I")["Over-unlearning I: class airplane, points"] == "55.0"
-    assert "**One seed, so no interval: Pushing-I costs class airplane 55 points beyond an honest request. " in page
+    assert "**One seed, so no interval: Pushing-I costs class airplane 55.0 points beyond an honest request. " in page
     assert "- One seed has no interval: --seeds=0,1,2 or more gives one." in page
 
 
@@ -55,7 +55,9 @@ def test_the_page_begins_with_the_finding_and_its_picture():
         notes=["A *note*."],
         pictures={setting: ("figures/harm.png", "What <each> costs")},
     )
-    headline = "Over-unlearning found: Pushing-I costs class airplane 50 points beyond an honest request [25.2, 74.8]."
+    headline = (
+        "Over-unlearning found: Pushing-I costs class airplane 50.0 points beyond an honest request [25.2, 74.8]."
+    )
     start = (
         f"# A title\n\n**{headline}**\n\n![What \\<each> costs](figures/harm.png)\n\n## cifar10, class airplane\n\n| "
     )
@@ -140,11 +142,11 @@ def with_differences(attack: str, differences: list[float]) -> list[dict]:
         (
             with_differences("blending", [0.1, 0.2, 0.3]),
             "Over-unlearning not shown: no interval lies above zero. The largest difference: Blending costs class "
-            "airplane 20 points beyond an honest request [-4.8, 44.8].",
+            "airplane 20.0 points beyond an honest request [-4.8, 44.8].",
         ),
         (
             with_differences("blending", [0.4, 0.41, 0.42]),
-            "Over-unlearning found: Blending costs class airplane 41 points beyond an honest request [38.5, 43.5].",
+            "Over-unlearning found: Blending costs class airplane 41.0 points beyond an honest request [38.5, 43.5].",
         ),
         (
             # of class B nothing is lost, which is more than what class A gains
@@ -158,7 +160,7 @@ def with_differences(attack: str, differences: list[float]) -> list[dict]:
         ),
         (
             with_differences("pushing_1", [0.5]),
-            "One seed, so no interval: Pushing-I costs class airplane 50 points beyond an honest request. "
+            "One seed, so no interval: Pushing-I costs class airplane 50.0 points beyond an honest request. "
             "--seeds=0,1,2 or more says how sure that is.",
         ),
         (with_differences("noise", [0.4, 0.41, 0.42]), "Nothing to compare: no malicious request shares a seed"),
@@ -174,14 +176,14 @@ def test_the_headline_follows_from_the_intervals(rows: list[dict], words: str):
 def test_a_request_that_spares_the_class_costs_less():
     rows = [row for row in with_differences("blending", [-0.4, -0.41, -0.42]) if row["attack"] == "normal"]
     rows += [example_row("blending", seed, class_a=0.91, class_b=None) for seed in range(3)]
-    assert "Blending costs class airplane 41 points less than an honest request [40.0, 42.0]" in headline(
+    assert "Blending costs class airplane 41.0 points less than an honest request [40.0, 42.0]" in headline(
         summarise(rows)
     )
 
 
 def test_the_control_stands_beside_the_largest_difference():
     rows = three_seeds() + [example_row("noise", seed, class_a=0.8) for seed in range(3)]
-    assert "Pushing-I costs class airplane 50 points beyond" in headline(summarise(rows))
+    assert "Pushing-I costs class airplane 50.0 points beyond" in headline(summarise(rows))
     assert headline(summarise(rows)).endswith("; the noise control, 2.0 [-3.0, 7.0].")
 
 

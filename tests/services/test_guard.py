@@ -38,7 +38,7 @@ def test_the_note_is_there_while_the_service_has_forgotten_and_goes_with_the_res
 
 def test_the_note_stays_where_the_reset_did_not_work_or_something_failed(tmp_path):
     broken = guarded(tmp_path, InPlace(resets=False))
-    message = r"was reset, and some probability still differs.*then delete .*deleting"
+    message = r"was reset, and the logarithm of some probability still differs.*then delete .*deleting"
     with pytest.raises(ServiceError, match=message), broken.after([REQUEST], KEY):
         pass
     assert unfinished(tmp_path) is not None
