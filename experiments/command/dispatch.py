@@ -28,7 +28,7 @@ def dispatch(typed: Sequence[str]) -> NoReturn:
         print(__version__)
         sys.exit(0)
     lines = {name: each.does for name, each in SUBCOMMANDS.items()} | {"bench": BENCH}
-    _tell(NAME, typed, lines, "Measures over-unlearning: what a malicious deletion request makes a model forget.")
+    _tell(NAME, typed, lines, "Measures over-unlearning: what a malicious deletion makes a model forget.")
 
 
 def subcommand(name: str) -> Subcommand:

@@ -71,6 +71,13 @@ def interruptible(status: int, line: Callable[[], str]) -> Iterator[None]:
         os.close(writer)  # ends the watch
 
 
+def keep_status(left: SystemExit) -> None:
+    """From here on Ctrl-C leaves the status that a program has ended with: Python may still take a while."""
+    status = left.code if isinstance(left.code, int) else int(left.code is not None)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, lambda *_: os._exit(status))
+
+
 def _watch(reader: int, status: int, line: Callable[[], str]) -> None:
     """Ends the process where the main thread does not hear of the signal: it reads what the C handler writes."""
     while numbers := os.read(reader, 64):

@@ -11,7 +11,7 @@ _RANGE = re.compile(r"(\d+)-(\d+)")
 def parse_seeds(typed: Sequence[str]) -> tuple[int, ...]:
     """The seeds that `--seeds` names: each item a number, or a range that holds both its ends.
 
-    Raises ValueError, with the text as it was typed, for anything else, for a range that runs backwards or is longer
+    Raises ValueError, with what was typed, for anything else, for a range that runs backwards or is longer
     than 10,000, and for a seed that is given twice.
     """
     text, seeds = f"--seeds={','.join(typed)}", list[int]()
@@ -22,12 +22,12 @@ def parse_seeds(typed: Sequence[str]) -> tuple[int, ...]:
         except ValueError as error:
             raise ValueError(f"{text}: expected int values, comma-separated, or ranges as in 0-4") from error
         if last < first:
-            raise ValueError(f"{text}: a range goes from the smaller seed to the larger: {last}-{first}")
+            raise ValueError(f"--seeds={item}: a range goes from the smaller seed to the larger: {last}-{first}")
         if last - first >= MOST_IN_A_RANGE:
-            raise ValueError(f"{text}: {item} are {last - first + 1:,} seeds, expected at most {MOST_IN_A_RANGE:,}")
+            raise ValueError(f"--seeds={item}: {last - first + 1:,} seeds, expected at most {MOST_IN_A_RANGE:,}")
         if last > MOST_SEED:
             raise ValueError(
-                f"{text}: expected a number from 0 to {MOST_SEED}: to JAX {last} is the same seed as "
+                f"--seeds={item}: expected a number from 0 to {MOST_SEED}: to JAX {last} is the same seed as "
                 f"{last % (MOST_SEED + 1)}"
             )
         seeds += range(first, last + 1)

@@ -1,8 +1,10 @@
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from absl import app
 
 from experiments.config import Config
 from experiments.run import figures
@@ -30,3 +32,13 @@ def config(dataset: Path, cache_dir: Path, tmp_path: Path) -> Callable[..., Conf
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the figures, which take longer than the rest of a tiny run."""
     monkeypatch.setattr(figures, "draw", lambda *_: ([], {}))
+
+
+@pytest.fixture
+def plain_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """absl's app.run without what it changes in the process: logging, fault handlers, its name."""
+
+    def run(main: Callable, argv: list[str], flags_parser: Callable) -> None:
+        sys.exit(main(flags_parser(argv)))
+
+    monkeypatch.setattr(app, "run", run)

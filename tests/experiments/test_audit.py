@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from experiments import audit as audit_module
+from experiments.command.launch import launch
+from experiments.command.subcommands import AUDIT
 from experiments.config import DEFAULTS
 from tests.experiments import tiny
 from tests.experiments.running import refuse
@@ -148,10 +150,12 @@ def test_an_error_of_the_audited_code_is_no_verdict(dataset: Path, tmp_path: Pat
     assert not (tmp_path / "run" / "junit.xml").exists()
 
 
+@pytest.mark.usefixtures("plain_app")
 def test_an_error_that_nobody_expected_is_no_verdict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
     monkeypatch.setattr(audit_module, "_config", refuse)
+    monkeypatch.setattr(audit_module, "define_flags", lambda: None)
     with pytest.raises(SystemExit) as left:
-        audit_module.main(["audit"])
+        launch(AUDIT, "overunlearn audit", [])
     assert left.value.code == 2
     told = capsys.readouterr().err
     assert "Traceback" in told
@@ -164,5 +168,5 @@ def test_help_is_no_verdict_and_imports_no_jax():
     assert done.returncode == 0
     assert "--max_over_unlearning" in done.stdout
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
-    assert "absl.app" in imported
+    assert "absl.flags" in imported
     assert "jax" not in imported

@@ -240,7 +240,7 @@ def test_wrong_values_in_a_config_file(tmp_path: Path):
     ("arguments", "message"),
     [
         (["--no_such_flag=1"], "no_such_flag"),
-        (["--widht=3"], "Did you mean: width"),
+        (["--widht=3"], "did you mean --width?"),
         (["quickstart"], "unexpected arguments ['quickstart']: every setting is a --flag"),
         (["--epochs=many"], "--epochs"),
         (["--method=sisa"], "error: --method=sisa is of --experiment=methods"),
@@ -268,11 +268,11 @@ def test_help_lists_every_flag_and_imports_no_jax():
     )
     words = " ".join(done.stdout.split())
     for name in FIELDS:
-        assert f"--{name}:" in words or f"--[no]{name}:" in words
+        assert f" --{name}=" in words or f" --[no]{name} " in words
         assert " ".join(flags.FLAGS[name].help.split()) in words
-    assert "--flagfile=experiments/flagfiles/NAME.cfg" in words
+    assert "--flagfile=FILE" in words
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
-    assert "absl.app" in imported
+    assert "absl.flags" in imported
     assert "jax" not in imported  # importing it takes seconds
 
 

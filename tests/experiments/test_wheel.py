@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -68,6 +69,15 @@ def test_the_wheel_holds_every_file(wheel: Path):
     assert wanted <= held
     tops = {name.partition("/")[0] for name in held}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"overunlearn_jax", "experiments"}
+
+
+def test_the_wheel_brings_the_command(installed: Path, tmp_path: Path):
+    command = [sys.executable, str(installed / "bin" / "overunlearn"), "--version"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=tiny.environment(installed), capture_output=True, text=True, check=True
+    )
+    project = tomllib.loads((tiny.ROOT / "pyproject.toml").read_text())["project"]
+    assert done.stdout == f"{project['version']}\n"
 
 
 def test_an_installed_run_needs_no_checkout(installed: Path, dataset: Path, tmp_path: Path):

@@ -1,0 +1,77 @@
+"""What a user is told: one line for what can be expected, and the traceback of what cannot."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments.config import Config
+from experiments.run.devices import check_devices
+from experiments.run.errors import describe_error
+from experiments.run.outputs import open_workdir
+
+
+def test_a_workdir_that_cannot_be_made(tmp_path: Path):
+    (tmp_path / "file").touch()
+    for flag in ("workdir", "cache_dir"):
+        places = {"workdir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "cache")}
+        config = Config.of(**places | {flag: str(tmp_path / "file" / "below")})
+        with pytest.raises(
+            ValueError, match=rf"--{flag}=\S+below cannot be made or written to \(Not a dir.*another folder"
+        ):
+            open_workdir(config, {})
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("--seeds=a: expected int"), "error: --seeds=a: expected int"),
+        (RuntimeError("first\n  second"), "error: first second"),
+        (FileNotFoundError(2, "No such file or directory", "x.npz"), "error: x.npz: No such file or directory"),
+        (ImportError("torch is missing: pip install it"), "error: torch is missing: pip install it"),
+        (MemoryError(), "error: MemoryError"),
+        (
+            RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nBuffer 1: ..."),
+            "error: the device has no memory left: lower --slots, --batch_size or --width (RESOURCE_EXHAUSTED: Out of "
+            "memory allocating 9 bytes.)",
+        ),
+    ],
+)
+def test_expected_errors_are_one_line(error: Exception, line: str):
+    assert describe_error(error) == line
+
+
+def test_an_error_that_nobody_expected_keeps_its_traceback():
+    try:
+        {}["a"]
+    except KeyError as error:
+        told = describe_error(error).splitlines()
+    assert told[0].startswith("Traceback")
+    assert told[-1] == "error: KeyError: 'a'"
+    assert describe_error(ModuleNotFoundError("No module named 'a'", name="a")).endswith(
+        "error: ModuleNotFoundError: No module named 'a'"
+    )
+
+
+def test_a_platform_that_jax_does_not_find(monkeypatch: pytest.MonkeyPatch):
+    def devices() -> list:
+        raise AssertionError
+
+    monkeypatch.setattr("jax.devices", devices)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    with pytest.raises(
+        ValueError, match=r"^JAX_PLATFORMS=cuda, and JAX finds no such device here: unset JAX_PLATFORMS"
+    ):
+        check_devices()
+    monkeypatch.delenv("JAX_PLATFORMS")
+    with pytest.raises(AssertionError):
+        check_devices()
+
+
+def test_jax_says_why_it_lacks_a_platform(monkeypatch: pytest.MonkeyPatch):
+    def devices() -> list:
+        raise RuntimeError("Unable to initialize backend 'tpu': none here (set JAX_PLATFORMS='' to choose)")
+
+    monkeypatch.setattr("jax.devices", devices)
+    monkeypatch.setenv("JAX_PLATFORMS", "tpu")
+    with pytest.raises(ValueError, match=r"device here \(Unable to initialize backend 'tpu': none here\): unset"):
+        check_devices()
