@@ -13,16 +13,15 @@ import jax
 import numpy as np
 
 from experiments.config import MeasuresConfig, VictimConfig
+from experiments.measures.lira import lira_membership, named_membership
 from experiments.measures.memo import Memo
 from experiments.run.progress import TrainingBar
 from experiments.victims.cache import Victim, train_settings
-from experiments.victims.shadows import Shadows, train_or_find_shadows
+from experiments.victims.shadows import train_or_find_shadows
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.forgetting import (
-    Membership,
     js_distance,
-    lira_scores,
     mean_loss,
     membership,
     relearn_steps,
@@ -213,9 +212,11 @@ class ForgettingMeter:
             return {f"{attack}_{name}": None for attack in attacks for name in ("auc", "tpr_at_1_fpr")}
         known = true_label_confidence(forget, samples.forget.labels)
         unknown = true_label_confidence(predict_in_batches(predict, samples.others.images), samples.others.labels)
-        found = _named("confidence", membership(known, unknown))
+        found = named_membership("confidence", membership(known, unknown))
         if self._shadows is not None:
-            found |= _named("lira", _lira(self._shadows, samples.forget.ids, self._right, known, unknown))
+            found |= named_membership(
+                "lira", lira_membership(self._shadows, samples.forget.ids, self._right, known, unknown)
+            )
         return found
 
     def _accuracies(self, retrained: PredictFn) -> dict[str, float]:
@@ -239,16 +240,3 @@ class ForgettingMeter:
         except DivergedError:
             return RELEARN_MOST
         return RELEARN_MOST if steps is None else steps
-
-
-def _lira(shadows: Shadows, ids: np.ndarray, tested: np.ndarray, known: np.ndarray, unknown: np.ndarray) -> Membership:
-    """Of the training samples `ids`, whose logits are `known`, beside those test samples of class A at `tested`."""
-    place = {identity: column for column, identity in enumerate(shadows.train_ids.tolist())}
-    columns = [*(place[identity] for identity in ids.tolist()), *(len(shadows.train_ids) + tested)]
-    scores = lira_scores(np.concatenate([known, unknown]), shadows.logits[:, columns], shadows.inside[:, columns])
-    return membership(*np.split(scores, [len(known)]))
-
-
-def _named(attack: str, found: Membership) -> dict[str, float | None]:
-    rate = None if np.isnan(found.tpr_at_1_fpr) else found.tpr_at_1_fpr
-    return {f"{attack}_auc": found.auc, f"{attack}_tpr_at_1_fpr": rate}

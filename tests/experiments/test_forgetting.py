@@ -9,7 +9,8 @@ import pytest
 from experiments import pipeline
 from experiments.config import Config
 from experiments.measures import forgetting
-from experiments.measures.forgetting import RELEARN_MOST, _lira
+from experiments.measures.forgetting import RELEARN_MOST
+from experiments.measures.lira import lira_membership
 from experiments.measures.memo import Memo
 from experiments.victims import shadows
 from overunlearn_jax import data
@@ -141,7 +142,7 @@ def test_lira_judges_each_sample_by_what_shadow_models_say_of_that_one():
     columns = [1, 0, 4]  # the first of the two that were never seen is not asked about
     scores = lira_scores(np.array([11.0, 1.0, 41.0]), logits[:, columns], inside[:, columns])
     expected = membership(scores[:2], scores[2:])
-    np.testing.assert_equal(_lira(made, np.array([10, 30]), np.array([1]), known, unknown), expected)
+    np.testing.assert_equal(lira_membership(made, np.array([10, 30]), np.array([1]), known, unknown), expected)
 
 
 def test_lira_is_blind_to_how_much_the_shadow_models_of_either_set_differ():
@@ -150,7 +151,7 @@ def test_lira_is_blind_to_how_much_the_shadow_models_of_either_set_differ():
     scatter = np.array([[1], [-1], [1], [-1]]) * np.array([3.0, 3.0, 1.0, 1.0])
     made = shadows.Shadows(np.array([10, 20]), 2.0 * inside + scatter, inside)
     target = np.array([1.5, 1.6])  # the same on both sides, and above the middle of 0 and 2
-    assert _lira(made, np.array([10, 20]), np.array([0, 1]), target, target).auc == 0.5
+    assert lira_membership(made, np.array([10, 20]), np.array([0, 1]), target, target).auc == 0.5
 
 
 def _shadows(settings: Config, seed: int) -> shadows.Shadows:
