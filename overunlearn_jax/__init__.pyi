@@ -8,13 +8,14 @@ from .models import Model, predict_fn, pure_model, resnet, vgg
 from .services.pixels import PixelFormat
 from .services.with_weights import service
 from .training import TrainSettings, fit
-from .types import Variables
+from .types import Split, Variables
 from .unlearn import fine_tuning, first_order
 
 __all__ = [
     "BlackBox",
     "Model",
     "PixelFormat",
+    "Split",
     "TrainSettings",
     "Variables",
     "ZooSettings",
