@@ -24,6 +24,7 @@ from experiments.run.figures import keep_pictures
 from experiments.run.outputs import (
     Judge,
     finished_cells,
+    make_folders,
     note_seconds,
     open_workdir,
     write_manifest,
@@ -89,6 +90,8 @@ def run(
         raise ValueError(
             f"--shadows={config.measures.shadows} serve LiRA, a measure of forgetting: give --forgetting, too"
         )
+    if is_first():
+        make_folders(config)
     with opened(config) as users:
         return _run(config, users, judge, memo or Memo(), reference_rows)
 

@@ -18,13 +18,25 @@ Judge = Callable[[Sequence[Row]], Judgement]
 PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests")
 
 
-def open_workdir(config: Config, sources: dict[str, str]) -> Path:
-    """Makes the workdir and returns the path of its results.
+def make_folders(config: Config) -> None:
+    """Makes the workdir and the cache. Raises ValueError for one that cannot be made or written to."""
+    for flag in ("workdir", "cache_dir"):
+        folder = config.flat()[flag]
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            if flag == "workdir":  # a cache that holds all that is needed may be read-only
+                tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise ValueError(
+                f"--{flag}={folder} cannot be made or written to ({error.strerror}): give another folder"
+            ) from error
 
-    Raises ValueError for a --workdir or --cache_dir that cannot be made, and for a workdir that another config has
-    filled, or other `sources` (see `sources_of`) than today's.
+
+def open_workdir(config: Config, sources: dict[str, str]) -> Path:
+    """Prepares the workdir and returns the path of its results.
+
+    Refuses one that another config has filled, or other `sources` (see `sources_of`) than today's.
     """
-    _make_folders(config)
     workdir = Path(config.run.workdir)
     path, results = workdir / "config.json", workdir / "results.jsonl"
     if config.run.force:
@@ -43,19 +55,6 @@ def open_workdir(config: Config, sources: dict[str, str]) -> Path:
         raise ValueError(f"{results} has no config.json beside it: give another --workdir, or --force to overwrite")
     write_bytes(path, config.replace(force=False).to_json().encode())
     return results
-
-
-def _make_folders(config: Config) -> None:
-    for flag in ("workdir", "cache_dir"):
-        folder = config.flat()[flag]
-        try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            if flag == "workdir":  # a cache that holds all that is needed may be read-only
-                tempfile.TemporaryFile(dir=folder).close()
-        except OSError as error:
-            raise ValueError(
-                f"--{flag}={folder} cannot be made or written to ({error.strerror}): give another folder"
-            ) from error
 
 
 def _refuse_others(config: Config, sources: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from experiments.config import Config
 from experiments.run.devices import check_devices
 from experiments.run.errors import describe_error
-from experiments.run.outputs import open_workdir
+from experiments.run.outputs import make_folders
 
 
 def test_a_workdir_that_cannot_be_made(tmp_path: Path):
@@ -18,7 +18,7 @@ def test_a_workdir_that_cannot_be_made(tmp_path: Path):
         with pytest.raises(
             ValueError, match=rf"--{flag}=\S+below cannot be made or written to \(Not a dir.*another folder"
         ):
-            open_workdir(config, {})
+            make_folders(config)
 
 
 @pytest.mark.parametrize(
