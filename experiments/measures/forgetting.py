@@ -28,6 +28,7 @@ from overunlearn_jax.forgetting import (
     true_label_confidence,
 )
 from overunlearn_jax.models import Model, predict_fn
+from overunlearn_jax.reporting.forgetting import NO_TRAINING, NO_WEIGHTS
 from overunlearn_jax.services.service import After, HasWeights
 from overunlearn_jax.types import DivergedError, Key, PredictFn, Split, Splits, UnlearningRequest, Variables
 from overunlearn_jax.unlearn import retrain, without
@@ -60,10 +61,6 @@ class _Reference(NamedTuple):
     samples: _Samples
     ideal: np.ndarray | None  # shape=(n, k): what the retrained model answers about them; None: nobody can retrain
     target_loss: float | None  # nats: relearning is done where the victim's loss, and a margin, is reached again
-
-
-NO_WEIGHTS = "the service offers no weights: relearning is not measured"
-NO_TRAINING = "how the service's model was trained is not known: nothing is retrained to compare with, and no LiRA"
 
 
 def check_forgetting(measures: MeasuresConfig, splits: Splits, class_a: int) -> None:

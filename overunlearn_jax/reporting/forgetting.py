@@ -48,6 +48,9 @@ MEASURES = (
     Measure("relearn steps", "relearn_steps", 1, 1, 100),
 )
 TO_ITSELF = "js_to_retrained_retrained"  # 0 by construction
+# Reasons, as rows of a service say them in `forgetting_not_measured`.
+NO_WEIGHTS = "the service offers no weights"
+NO_TRAINING = "how its model was trained is not known, so none is retrained"
 
 
 def forgetting_table(rows: Sequence[Mapping[str, Any]]) -> Table | None:
@@ -61,17 +64,32 @@ def forgetting_table(rows: Sequence[Mapping[str, Any]]) -> Table | None:
     attacks = by_attack(rows)
     first = attacks.get(NORMAL) or next(iter(attacks.values()))  # requests of one size share the forget set
     known = [each for each in MEASURES if any(row.get(f"{each.key}_before") is not None for row in rows)]
+    reasons = _not_measured(rows)
+    known += [each for each in MEASURES if each.key in reasons and each not in known]
     finest_of = {each.key: _finest(each.key, rows) for each in known}
     lines = [(_named(attack, of_seed), list(of_seed.values()), "") for attack, of_seed in attacks.items()]
-    lines.append(("(retrained)", list(first.values()), "_retrained"))
+    if TO_ITSELF not in reasons:
+        lines.append(("(retrained)", list(first.values()), "_retrained"))
     lines.append(("(the victim)", list(first.values()), "_before"))
     return Table(
-        ("Model after", *(each.title for each in known)),
+        ("Model after", *(f"{each.title}{reasons.get(each.key, '')}" for each in known)),
         [
             (name, *(_cell(each, of_line, suffix, finest_of[each.key]) for each in known))
             for name, of_line, suffix in lines
         ],
     )
+
+
+def _not_measured(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Why columns are empty, by their keys, for their titles: what the rows say that the service does not offer."""
+    missing = " ".join(str(row.get("forgetting_not_measured", "")) for row in rows)
+    reasons = {}
+    if NO_WEIGHTS in missing:
+        reasons["relearn_steps"] = f" (not measured: {NO_WEIGHTS})"
+    if NO_TRAINING in missing:
+        reasons["js_to_retrained"] = f" (not measured: {NO_TRAINING})"
+        reasons[TO_ITSELF] = ""
+    return reasons
 
 
 def _named(attack: str, of_seed: Mapping[int, Mapping[str, Any]]) -> str:

@@ -10,6 +10,8 @@ import pytest
 from experiments import pipeline
 from experiments.config import Config
 from experiments.requests import searches
+from overunlearn_jax.auditing.judging import forgetting_tables
+from overunlearn_jax.reporting.forgetting import NO_TRAINING, NO_WEIGHTS
 from overunlearn_jax.services.inspection import ServiceError
 from tests.experiments.running import MakeConfig, by_attack, refuse, rows_of
 
@@ -125,8 +127,12 @@ def test_forgetting_without_weights_says_what_is_missing(settings: Config, write
     assert 0 <= row["forget_accuracy"] <= 1
     assert 0 <= row["confidence_auc"] <= 1
     assert not {"relearn_steps", "js_to_retrained", "lira_auc", "overall_retrained"} & row.keys()
-    assert "offers no weights" in row["forgetting_not_measured"]
-    assert "not known" in row["forgetting_not_measured"]
+    assert row["forgetting_not_measured"] == f"{NO_WEIGHTS}; {NO_TRAINING}"
+    [table] = forgetting_tables([row])  # the columns say why they are empty
+    assert f"relearn steps (not measured: {NO_WEIGHTS})" in table
+    assert f"JS to retrained (not measured: {NO_TRAINING})" in table
+    assert "(retrained)" not in table
+    assert "(the victim)" in table
 
 
 @pytest.mark.parametrize(
