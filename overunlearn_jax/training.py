@@ -16,6 +16,7 @@ import numpy as np
 import optax
 
 from overunlearn_jax import checkpoint
+from overunlearn_jax.compiling import training_options
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.labels import check_labels
 from overunlearn_jax.models import Model
@@ -65,7 +66,10 @@ TrainStep = Callable[[TrainState, Images, Labels, Array | np.ndarray, Key], tupl
 
 
 def make_train_step(model: Model, optimizer: optax.GradientTransformation) -> TrainStep:
-    """One jitted step `(state, images, labels, rows, key) -> (state, loss)` on the rows of resident arrays."""
+    """One jitted step `(state, images, labels, rows, key) -> (state, loss)` on the rows of resident arrays.
+
+    Not to be called inside another `jax.jit`, see `training_options`.
+    """
 
     def step_fn(
         state: TrainState, images: Images, labels: Labels, rows: Array | np.ndarray, key: Key
@@ -83,7 +87,7 @@ def make_train_step(model: Model, optimizer: optax.GradientTransformation) -> Tr
         params = optax.apply_updates(state.variables.params, updates)
         return TrainState(Variables(params, model_state), optimizer_state, state.step + 1), loss
 
-    return jax.jit(step_fn, donate_argnums=0)
+    return jax.jit(step_fn, donate_argnums=0, compiler_options=training_options())
 
 
 def make_validation(model: Model, split: Split, batch_size: int = 256) -> Callable[[Variables], tuple[float, float]]:

@@ -1,0 +1,64 @@
+"""Trains the victims of a run and attacks nothing: a run with the same flags and --cache_dir then finds them.
+
+    python -m experiments.victims --flagfile=experiments/flagfiles/victims_paper.cfg --data_dir=FOLDER
+
+One line for each seed as it ends. Killed, it goes on from the last whole epoch when the same command is started again.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from absl import app, flags, logging
+
+from experiments.config import Config
+from experiments.config import flags as config_flags
+from experiments.run.errors import EXPECTED, describe_error
+
+
+def main(arguments: list[str]) -> None:
+    """Flags to config, config to one victim a seed."""
+    if len(arguments) > 1:
+        raise app.UsageError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
+    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
+    try:
+        config = config_flags.from_flags(flags.FLAGS)
+        if config.victim.trained or config.service.service or config.service.facts.prepares:
+            raise ValueError(
+                "this command trains single models: leave out --trained, --service, and methods that train a victim of "
+                "their own"
+            )
+        for seed in config.run.seeds:
+            print(train(config, seed), flush=True)
+    except EXPECTED as error:
+        print(describe_error(error), file=sys.stderr)
+        sys.exit(1)
+
+
+def train(config: Config, seed: int) -> str:
+    """Trains the victim of one seed, or finds it, and says in a line what it is."""
+    from experiments.pipeline import seed_keys  # after the flags: --help and wrong flags answer at once
+    from experiments.requests.settings import load_splits
+    from experiments.victims.cache import train_or_find
+    from overunlearn_jax.evaluation import evaluate
+
+    splits = load_splits(config, seed)
+    began = time.perf_counter()
+    victim = train_or_find(config.victim, config.service, config.run, splits, seed, seed_keys(seed).train)
+    seconds = time.perf_counter() - began
+    metrics = Path(config.run.cache_dir) / "victims" / victim.trained_as / "epochs" / "metrics.jsonl"
+    epochs = len(metrics.read_text().splitlines())
+    validation, test = (
+        evaluate(victim.service.predict, part, splits.spec.num_classes).overall
+        for part in (splits.validation, splits.test)
+    )
+    return (
+        f"seed {seed}: {victim.trained_as} with the weights {victim.name}, {epochs} epochs, accuracy {validation:.2%} "
+        f"(validation), {test:.2%} (test), {seconds:.0f} s in this run"
+    )
+
+
+if __name__ == "__main__":
+    config_flags.define_flags()
+    flags.adopt_module_key_flags(config_flags)  # --help lists them
+    app.run(main)
