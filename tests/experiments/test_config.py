@@ -60,12 +60,13 @@ def test_flagfile_begins_with_its_own_command(path: Path):
     comment = lines[: next(number for number, line in enumerate(lines) if not line.startswith("#"))]
     [written] = [line.strip("# ") for line in comment if "python -m" in line]
     program, *arguments = shlex.split(written.removeprefix("python -m "))
-    assert program == "experiments.main"
+    trains_alone = program == "experiments.victims"
+    assert trains_alone or program == "experiments.main"
     assert arguments[0] == f"--flagfile={path.relative_to(tiny.ROOT)}"
     of_a_suite = path.stem == methods_suite.NAME or suite.is_of_the_paper(path.stem)
     config = parse(*(each for each in arguments if each != "--scale=cpu"))  # a flag of the tables, no setting of a run
     assert config.run.experiment == path.stem
-    assert config.run.workdir == ("runs/quickstart" if of_a_suite else f"runs/{path.stem}")
+    assert config.run.workdir == ("runs/quickstart" if of_a_suite or trains_alone else f"runs/{path.stem}")
     assert len(comment) >= 4
 
 

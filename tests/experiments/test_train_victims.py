@@ -1,0 +1,34 @@
+"""`python -m experiments.victims`: trains, attacks nothing, and a run finds what it trained."""
+
+import subprocess
+import sys
+
+import pytest
+
+from experiments.victims import __main__ as train_victims
+from experiments.victims import cache
+from tests.experiments import tiny
+from tests.experiments.running import MakeConfig, ready, refuse
+
+
+def test_a_run_finds_what_was_trained_before(config: MakeConfig, tmp_path, monkeypatch: pytest.MonkeyPatch):
+    settings = config(cache_dir=str(tmp_path / "cache"), attacks=("normal",))
+    line = train_victims.train(settings, 0)
+    assert " 3 epochs, accuracy " in line
+    monkeypatch.setattr(cache, "fit", refuse)
+    victim = ready(settings).victim
+    assert f"seed 0: {victim.trained_as} with the weights {victim.name}" in line
+    assert not (tmp_path / "cache" / "pushes").exists()
+
+
+@pytest.mark.parametrize("flag", ["--service=a:B", "--unlearning=sisa", "--trained=a:b"])
+def test_what_has_no_single_model_to_train_is_refused(flag: str):
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.victims", "--dataset=cifar10", flag],
+        cwd=tiny.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: this command trains single models")
