@@ -1,14 +1,19 @@
 """Services around a JAX model: one deletion, several in order, several rates at once."""
 
+from contextlib import contextmanager
+
 import jax
 import numpy as np
 import pytest
 
+from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.services.local import LocalService
 from overunlearn_jax.services.service import ONLY, HasWeights, Sweep, Variant, after_each, variants_of
+from overunlearn_jax.services.sisa import Sharding, train_sisa
 from overunlearn_jax.services.sweep import SweepService
 from overunlearn_jax.types import DivergedError, Request, Split
 from overunlearn_jax.unlearn import first_order, match_samples, sweep_tau, without
+from overunlearn_jax.unlearn.sisa import SisaSettings, fit_sisa, forget, sisa_variables
 from tests.services.fakes import SPEC, splits
 from tests.unlearn.small_model import BOUNDS, assert_same_tree, request, small_model
 
@@ -103,3 +108,34 @@ def test_requests_that_cannot_be():
     unseen = FIRST._replace(labels=np.full(6, 3))
     with pytest.raises(ValueError, match="class d, which the model never saw"), service.after([unseen], KEY):
         pass
+
+
+def test_attacks_run_fused_with_every_local_service(tmp_path):
+    sharding = Sharding(SisaSettings(shards=2, slices=2, epochs=1, batch_size=16), "mean")
+    sisa = train_sisa(SPEC, MODEL, splits().train, sharding, KEY, tmp_path, _no_progress)
+    sweep = SweepService(SPEC, MODEL, VARIABLES, {"corrected": sweep_tau}, (0.1,))
+    for service in (LocalService(SPEC, MODEL, VARIABLES, first_order(0.1, bounds=BOUNDS)), sweep, sisa):
+        box = BlackBox(SPEC, service.predict)
+        assert box.fused is not None
+        assert box.query(FIRST.images).shape == (6, 4)
+
+
+def test_sisa_forgets_what_is_meant_in_order_and_is_itself_again(tmp_path):
+    train, settings = splits().train, SisaSettings(shards=2, slices=2, epochs=1, batch_size=16)
+    service = train_sisa(SPEC, MODEL, train, Sharding(settings, "mean"), KEY, tmp_path / "service", _no_progress)
+    before = service.predict(FIRST.images)
+    rows = [np.array([3, 5]), np.array([7])]
+    requests = [Request(train.images[each], train.labels[each]) for each in rows]
+    with service.after(requests, KEY) as left:
+        assert left.deletion.matched_ids.tolist() == [3, 5, 7]
+        assert left.deletion.gradient_evaluations > 0
+        once, _ = forget(MODEL, fit_sisa(MODEL, train, settings, KEY), train, rows[0], settings, KEY)
+        kept = without(train, rows[0])
+        twice, _ = forget(MODEL, once, kept, np.flatnonzero(kept.ids == 7), settings, KEY)
+        assert_same_tree(left.variables, sisa_variables(twice))
+    np.testing.assert_array_equal(service.predict(FIRST.images), before)
+
+
+@contextmanager
+def _no_progress(label, settings, samples):
+    yield lambda progress: None
