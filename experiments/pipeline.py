@@ -4,6 +4,7 @@ An honest request goes the same way as a malicious one; only who crafted it diff
 `overunlearn_jax.auditing.requesting.request_rows`.
 """
 
+import contextlib
 import time
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from experiments.requests.request_files import request_file, save_request
 from experiments.requests.searches import check_search, search_of
 from experiments.requests.settings import classes_of, load_splits, request_settings
 from experiments.run.figures import keep_pictures
+from experiments.run.locks import alone_in
 from experiments.run.outputs import (
     Judge,
     finished_cells,
@@ -84,7 +86,7 @@ def run(
     that are written; `reference_rows`, such as the paper's numbers, stand beside ours. Runs that are given the same
     `memo` measure a service once. Raises ValueError for flags that do not go together, for a workdir that was filled
     with other flags, code, weights, services or data, and for what cannot be had: data, classes, a request of so many
-    samples.
+    samples; OccupiedError where another process runs in the workdir.
     """
     if config.measures.shadows and not config.measures.forgetting:
         raise ValueError(
@@ -92,7 +94,10 @@ def run(
         )
     if is_first():
         make_folders(config)
-    with opened(config) as users:
+    with contextlib.ExitStack() as stack:
+        if is_first():
+            stack.enter_context(alone_in(Path(config.run.workdir)))
+        users = stack.enter_context(opened(config))
         return _run(config, users, judge, memo or Memo(), reference_rows)
 
 

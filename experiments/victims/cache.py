@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.config import RunConfig, ServiceConfig, VictimConfig
+from experiments.run.locks import one_at_a_time
 from experiments.run.progress import SlicesBar, TrainingBar
 from experiments.victims.trained import check_trained, load_trained
 from overunlearn_jax import checkpoint
@@ -137,13 +138,22 @@ def _weights(
     directory, model = Path(run.cache_dir) / "victims" / name, ingredients.architecture
     finished = directory / "best"
     if finished.exists():
-        loaded: Variables = checkpoint.load(finished, jax.eval_shape(model.init, key))
-        return loaded
-    write_json(directory / "settings.json", settings)
-    with TrainingBar(f"victim, seed {seed}") as bar:
-        variables = fit(model, splits, ingredients.train, key, directory=directory / "epochs", on_step=bar.update)
-    checkpoint.save(finished, variables)
-    return variables
+        return _loaded(finished, model, key)
+    with one_at_a_time(directory, f"victim, seed {seed}"):
+        if not finished.exists():  # nobody has trained it meanwhile
+            write_json(directory / "settings.json", settings)
+            with TrainingBar(f"victim, seed {seed}") as bar:
+                variables = fit(
+                    model, splits, ingredients.train, key, directory=directory / "epochs", on_step=bar.update
+                )
+            checkpoint.save(finished, variables)
+            return variables
+    return _loaded(finished, model, key)
+
+
+def _loaded(finished: Path, model: Model, key: Key) -> Variables:
+    loaded: Variables = checkpoint.load(finished, jax.eval_shape(model.init, key))
+    return loaded
 
 
 def _named(
