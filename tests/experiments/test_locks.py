@@ -25,20 +25,14 @@ with alone_in(Path(sys.argv[1])):
 
 
 def test_the_second_run_in_a_workdir_is_told_who_runs_and_a_killed_one_holds_nothing(tmp_path: Path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDS, str(tmp_path)], cwd=tiny.ROOT, stdout=subprocess.PIPE, env=tiny.environment()
-    )
-    try:
+    command = [sys.executable, "-c", HOLDS, str(tmp_path)]
+    with subprocess.Popen(command, cwd=tiny.ROOT, stdout=subprocess.PIPE, env=tiny.environment()) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
-        with (
-            pytest.raises(OccupiedError, match=rf"process {process.pid} on .*, since 20.* runs there"),
-            alone_in(tmp_path),
-        ):
+        message = rf"process {process.pid} on .*, since 20.* runs there"
+        with pytest.raises(OccupiedError, match=message), alone_in(tmp_path):
             pass
-    finally:
         process.send_signal(signal.SIGKILL)
-        process.wait()
     with alone_in(tmp_path):
         pass
     assert not (tmp_path / "run.json").exists()
