@@ -10,6 +10,10 @@ import pytest
 # XLA's threads: each worker has its share of the cores.
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 os.environ.setdefault("NPROC", str(max(1, (os.cpu_count() or 1) // _WORKERS)))
+# Most of the suite's time is compiling small programs that run once: LLVM optimises none of them. Processes that tests
+# start inherit it, so that bits which are compared come from programs compiled alike.
+QUICK_TO_COMPILE = "--xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_TO_COMPILE}".strip()
 
 # Files whose tests take longest begin first, so that no worker is left alone with one of them at the end.
 _LONG = ("test_kill", "test_notebooks", "test_processes", "test_pipeline", "test_paper", "test_audit", "test_loading")
