@@ -128,7 +128,7 @@ def test_a_method_that_diverges_after_every_request_is_measured_beside_the_other
         assert row["forget_accuracy"] is row["relearn_steps"] is None
         assert row["forget_accuracy_before"] is not None
         assert row["relearn_steps_retrained"] is not None
-    assert "Unlearning diverged after Honest request, Blending" in report.read_text()
+    assert "Unlearning diverged after honest request, blending. Nothing to compare" in report.read_text()
     assert "| diverged |" in report.with_name("summary.md").read_text()
 
 

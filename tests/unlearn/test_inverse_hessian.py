@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from overunlearn_jax.models import pure_model
-from overunlearn_jax.types import Split, Variables
-from overunlearn_jax.unlearn import DivergedError, influence, merge_params, partition_params
+from overunlearn_jax.types import DivergedError, Split, Variables
+from overunlearn_jax.unlearn import influence, merge_params, partition_params
 from overunlearn_jax.unlearn.descent import Batch
 from overunlearn_jax.unlearn.inverse_hessian import conjugate_gradients, damped_product, lissa
 from tests.unlearn.small_model import cross_entropy, request, small_model, softmax_regression

@@ -9,8 +9,7 @@ import pytest
 
 from overunlearn_jax import unlearn
 from overunlearn_jax.models import pure_model
-from overunlearn_jax.types import Split
-from overunlearn_jax.unlearn import DivergedError
+from overunlearn_jax.types import DivergedError, Split
 from tests.unlearn.small_model import BOUNDS, CLASSES, assert_same_tree, cross_entropy, request, small_model
 
 KEY = jax.random.key(5)
