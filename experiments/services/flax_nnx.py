@@ -24,7 +24,7 @@ class Service:
 
     def forget(self, images: np.ndarray, labels: np.ndarray) -> None:
         gradient = nnx.grad(lambda net: losses(net(images), labels).sum())(self.net)
-        self.head.kernel[...] += 0.003 * gradient["layers"][3]["kernel"][...]
+        self.head.kernel[...] += 0.015 * gradient["layers"][3]["kernel"][...]
 
     def reset(self) -> None:
         self.head.kernel[...] = self.deployed
