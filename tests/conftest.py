@@ -1,4 +1,4 @@
-"""What all tests share: programs that XLA has compiled once, in whichever process, are not compiled again."""
+"""What all tests share: programs are compiled quickly, and once, in whichever process."""
 
 import os
 from collections.abc import Iterator
@@ -10,10 +10,11 @@ import pytest
 # XLA's threads: each worker has its share of the cores.
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 os.environ.setdefault("NPROC", str(max(1, (os.cpu_count() or 1) // _WORKERS)))
-# Most of the suite's time is compiling small programs that run once: LLVM optimises none of them. Processes that tests
-# start inherit it, so that bits which are compared come from programs compiled alike.
+# Most of what tests do is compiling programs that run for moments: LLVM optimises none of them. Processes that tests
+# start inherit it, so that bits which are compared come from programs compiled alike. Users' programs round otherwise:
+# `XLA_FLAGS=--xla_backend_optimization_level=3 make test` runs everything as users do.
 QUICK_TO_COMPILE = "--xla_backend_optimization_level=0"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_TO_COMPILE}".strip()
+os.environ["XLA_FLAGS"] = f"{QUICK_TO_COMPILE} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 # Files whose tests take longest begin first, so that no worker is left alone with one of them at the end.
 _LONG = ("test_kill", "test_notebooks", "test_processes", "test_pipeline", "test_paper", "test_audit", "test_loading")

@@ -1,11 +1,15 @@
 import functools
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from absl import app
+from absl.testing import flagsaver
 
+from experiments.command.dispatch import subcommand
+from experiments.command.launch import launch
 from experiments.config import Config
 from experiments.run import figures
 from tests.experiments import tiny
@@ -42,3 +46,17 @@ def plain_app(monkeypatch: pytest.MonkeyPatch) -> None:
         sys.exit(main(flags_parser(argv)))
 
     monkeypatch.setattr(app, "run", run)
+
+
+@pytest.fixture
+def command(plain_app: None, capsys: pytest.CaptureFixture) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`overunlearn SUBCOMMAND ...` to its end in this process, which has imported everything already."""
+
+    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        with flagsaver.flagsaver(), pytest.raises(SystemExit) as left:
+            launch(subcommand(name), f"overunlearn {name}", arguments)
+        told = capsys.readouterr()
+        return subprocess.CompletedProcess([name, *arguments], left.value.code, told.out, told.err)
+
+    return run

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -48,36 +49,46 @@ def without_key(params, request):
 """
 
 
-def audit(tmp_path: Path, dataset: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """As a user runs it, in a folder of their own that holds their module."""
+Audit = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def flags(dataset: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Of a user's audit, in a folder of their own that holds their module."""
     (tmp_path / "their_service.py").write_text(THEIRS)
-    settings = tiny.tiny_config(
-        dataset, tmp_path / "run", tmp_path / "cache", seeds=(0, 1), model="their_service:model", taus=DEFAULTS["taus"]
-    )
-    command = [sys.executable, "-W", "error", "-m", "experiments.audit", *tiny.as_flags(settings), *arguments]
-    return subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=tiny.environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    monkeypatch.chdir(tmp_path)
+    settings = {"seeds": (0, 1), "model": "their_service:model", "taus": DEFAULTS["taus"]}
+    return tiny.as_flags(tiny.tiny_config(dataset, tmp_path / "run", cache_dir, **settings))
 
 
-def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, tmp_path: Path):
-    results = {}
-    for function in ("nothing", "destroys", "fragile"):
-        results[function] = audit(
-            tmp_path,
-            dataset,
+@pytest.fixture
+def audit(flags: list[str], command: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Audit:
+    """As a user runs it, but in this process."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "their_service", raising=False)
+    return lambda *arguments: command("audit", *flags, *arguments)
+
+
+def from_outside(flags: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """As a user runs it, in a process of its own that finds their module in its folder."""
+    command = tiny.command(*flags, *arguments, module="experiments.audit")
+    return subprocess.run(command, env=tiny.environment(), capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_a_service_of_one_s_own_from_outside_the_package(audit: Audit, flags: list[str], tmp_path: Path):
+    def arguments(function: str) -> list[str]:
+        return [
             f"--unlearning=their_service:{function}",
             "--attacks=normal,pushing_1",
             "--max_over_unlearning=0.2",  # more than one of 8 test images
             f"--workdir={tmp_path / function}",
-            *(["--forgetting"] if function == "nothing" else []),
-        )
+        ]
+
+    results = {
+        "nothing": audit(*arguments("nothing"), "--forgetting"),
+        "destroys": audit(*arguments("destroys")),
+        "fragile": from_outside(flags, *arguments("fragile")),
+    }
     pages = {
         name: [done.stdout, *((tmp_path / name / file).read_text() for file in ("report.html", "summary.md"))]
         for name, done in results.items()
@@ -124,12 +135,12 @@ def test_a_service_of_one_s_own_from_outside_the_package(dataset: Path, tmp_path
         (["attacks"], "unexpected arguments ['attacks']"),
     ],
 )
-def test_audits_that_cannot_run_are_no_verdict(dataset: Path, tmp_path: Path, arguments: list[str], message: str):
+def test_audits_that_cannot_run_are_no_verdict(audit: Audit, tmp_path: Path, arguments: list[str], message: str):
     old = [tmp_path / "run" / name for name in ("junit.xml", "report.html", "summary.md")]
     old[0].parent.mkdir()
     for each in old:
         each.write_text("Audit passed")
-    done = audit(tmp_path, dataset, "--seeds=0", *arguments)
+    done = audit("--seeds=0", *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -140,8 +151,8 @@ def test_audits_that_cannot_run_are_no_verdict(dataset: Path, tmp_path: Path, ar
     ("function", "told"),
     [("mistyped", "mistyped raised KeyError: 'wieghts'"), ("leaves", "leaves raised SystemExit: 0")],
 )
-def test_an_error_of_the_audited_code_is_no_verdict(dataset: Path, tmp_path: Path, function: str, told: str):
-    done = audit(tmp_path, dataset, "--seeds=0", f"--unlearning=their_service:{function}", "--attacks=normal,blending")
+def test_an_error_of_the_audited_code_is_no_verdict(audit: Audit, tmp_path: Path, function: str, told: str):
+    done = audit("--seeds=0", f"--unlearning=their_service:{function}", "--attacks=normal,blending")
     assert done.returncode == 2
     *_, last = done.stderr.splitlines()
     assert last == f"error: their_service:{told}; it is called as unlearn(params, request, key, retain=None)"

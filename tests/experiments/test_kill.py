@@ -1,19 +1,22 @@
 """A run that is killed in each of its phases, and started again each time, ends with the rows of an undisturbed one."""
 
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import pytest
 
+from experiments import pipeline
 from experiments.config import Config
 from overunlearn_jax.reporting import read_rows
 from tests.conftest import share_compiled
 from tests.experiments import tiny
 
-EPOCHS = 12
+EPOCHS = 8
 LONG = {
     "fractions": (0.75,),  # of about 75 samples: three files
     "epochs": EPOCHS,
@@ -31,10 +34,9 @@ def large_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_data(tmp_path_factory.mktemp("data") / "tiny.npz", each=120)
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Compiled programs are kept apart from other tests': a kill may leave a half-written one."""
-    return tiny.environment() | share_compiled(tmp_path_factory.mktemp("compiled"))
+def copy_compiled(folder: Path) -> dict[str, str]:
+    """An environment with what has been compiled, apart from other tests': a kill may leave a half-written program."""
+    return tiny.environment() | share_compiled(shutil.copytree(jax.config.jax_compilation_cache_dir, folder))
 
 
 def kill_when(config: Config, environment: dict[str, str], reached: Callable[[], bool]) -> None:
@@ -51,30 +53,23 @@ def kill_when(config: Config, environment: dict[str, str], reached: Callable[[],
         while not reached():
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < deadline
-            time.sleep(0.002)
+            time.sleep(0.005)
     finally:
         process.kill()
         process.communicate()
     assert process.returncode == -signal.SIGKILL
 
 
-def finish(config: Config, environment: dict[str, str]) -> list[dict]:
-    done = subprocess.run(
-        tiny.command(*tiny.as_flags(config)),
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"report: {config.run.workdir}/report.html"
+def finish(config: Config) -> list[dict]:
+    pipeline.run(config)
     return read_rows(Path(config.run.workdir) / "results.jsonl")
 
 
-def test_killed_in_every_phase(large_dataset: Path, environment: dict[str, str], tmp_path: Path):
+@pytest.mark.usefixtures("no_figures")
+def test_killed_in_every_phase(large_dataset: Path, tmp_path: Path):
     undisturbed = tiny.tiny_config(large_dataset, tmp_path / "undisturbed", tmp_path / "cache_of_undisturbed", **LONG)
-    expected = finish(undisturbed, environment)
+    expected = finish(undisturbed)
+    environment = copy_compiled(tmp_path / "compiled")
     assert len(expected) == ROWS
     samples = expected[0]["requested"]
     assert samples > 50
@@ -112,7 +107,7 @@ def test_killed_in_every_phase(large_dataset: Path, environment: dict[str, str],
     kept = results.read_bytes().rpartition(b"\n")[0]
     assert not Path(config.run.workdir, "report.html").exists()
 
-    rows = finish(config, environment)
+    rows = finish(config)
     assert tiny.without_wall_times(rows) == tiny.without_wall_times(expected)
     # what was finished before a kill was not done again
     assert results.read_bytes().startswith(kept + b"\n")

@@ -46,10 +46,10 @@ def tiny_config(data_file: Path, folder: Path, cache: Path, **changes: object) -
     return Config.of(**{**SETTINGS, **places, **changes})  # type: ignore[arg-type]
 
 
-def command(*arguments: str) -> list[str]:
+def command(*arguments: str, module: str = "experiments.main") -> list[str]:
     """The command line of a user, with this Python; warnings are errors, but for half-written compiled programs."""
     half_written = "ignore:Error reading persistent compilation cache entry"
-    return [sys.executable, "-W", "error", "-W", half_written, "-m", "experiments.main", *arguments]
+    return [sys.executable, "-W", "error", "-W", half_written, "-m", module, *arguments]
 
 
 def as_flags(config: Config) -> list[str]:
