@@ -23,10 +23,11 @@ from absl import flags
 from experiments.config import Config
 from experiments.config import flags as config_flags
 from experiments.methods import suite as methods_suite
+from experiments.methods.grid import methods_named
 from experiments.paper import suite
+from experiments.paper.exhibits import exhibit_named
 from experiments.run import processes
 from experiments.run.devices import check_devices
-from experiments.suites.names import exhibit_named, methods_named
 from experiments.suites.places import Pages
 
 

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-
 from experiments.config import Config
 from experiments.measures.forgetting import check_forgetting
 from experiments.measures.memo import Memo
@@ -22,6 +20,7 @@ from experiments.requests.request_files import request_file, save_request
 from experiments.requests.searches import check_search, search_of
 from experiments.requests.settings import classes_of, load_splits, request_settings
 from experiments.run.figures import keep_pictures
+from experiments.run.keys import SeedKeys, seed_keys
 from experiments.run.locks import alone_in
 from experiments.run.outputs import (
     Judge,
@@ -45,16 +44,7 @@ from overunlearn_jax.reporting import append_row
 from overunlearn_jax.reporting.table import ReferenceRow
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.service import ONLY
-from overunlearn_jax.types import Key, Splits, UnlearningRequest
-
-
-class SeedKeys(NamedTuple):
-    """Every random choice of one seed. Deletions have one key for all requests, so that only the request differs."""
-
-    train: Key
-    push: Key
-    noise: Key
-    unlearn: Key
+from overunlearn_jax.types import Splits, UnlearningRequest
 
 
 class SeedRun(NamedTuple):
@@ -66,12 +56,6 @@ class SeedRun(NamedTuple):
     victim: Victim
     black_box: BlackBox
     chosen: AttackerSamples
-
-
-def seed_keys(seed: int) -> SeedKeys:
-    """The keys of one seed."""
-    attack_key, train_key = jax.random.split(jax.random.key(seed))
-    return SeedKeys(train_key, *jax.random.split(attack_key, 3))
 
 
 def run(

@@ -1,10 +1,11 @@
 """The runs of the grid: each method at several strengths, from weak to strong, on the same victims and requests."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from experiments.config import ATTACKS, Config
 from experiments.paper.studies import CIFAR10, SCALES
+from overunlearn_jax.spelling import did_you_mean
 
 
 class Ladder(NamedTuple):
@@ -92,3 +93,16 @@ def run_config(run: Run, scale: str, places: dict[str, Any], overrides: dict[str
     }
     named = {"experiment": f"{run.folder} at scale {scale}", "workdir": f"{places['workdir']}/{run.folder}"}
     return Config.of(**{**defaults, **fixed, **places, **overrides, **named})
+
+
+def methods_named(typed: Sequence[str], flagged: Sequence[str]) -> list[str]:
+    """The methods of the grid: `typed` behind the sub-command, or `flagged` by --method; none: all.
+
+    Raises ValueError for a name that the grid does not have.
+    """
+    for name in typed:
+        if name not in LADDERS:
+            raise ValueError(
+                f"overunlearn methods {name}: expected some of {', '.join(LADDERS)}{did_you_mean(name, LADDERS)}"
+            )
+    return list(dict.fromkeys([*typed, *flagged]))

@@ -1,10 +1,13 @@
 """What the paper shows: its tables and figures by name, and the runs that each reads."""
 
+from collections.abc import Sequence
+
 from experiments.paper.figure_numbers import FIGURE_NUMBERS
 from experiments.paper.layout import READING, TableLayout, entries_of
 from experiments.paper.probes import PROBES
 from experiments.paper.studies import SETS, STUDIES
 from experiments.paper.tables import TABLES, table_04
+from overunlearn_jax.spelling import did_you_mean
 
 # Figures without numbers: their titles, and the runs behind them with their readings of the first-order step.
 PICTURES = {
@@ -57,3 +60,23 @@ def studies_of(exhibit: str) -> list[str]:
     # The unlearning rate is chosen on the honest requests of the data set's main run.
     chosen_on = [STUDIES[study]["dataset"] for study in own if 0.1 not in STUDIES[study]["fractions"]]
     return [study for study in STUDIES if study in own or study in chosen_on]
+
+
+def exhibit_named(typed: Sequence[str], experiment: str | None) -> str:
+    """The table or figure, or all: `typed` behind the sub-command, or the --experiment of a flagfile.
+
+    Raises ValueError unless there is one, and it is of the paper.
+    """
+    names = list(dict.fromkeys([*typed, *([experiment] if experiment else [])]))
+    known = ("all", *EXHIBITS)
+    if len(names) != 1:
+        raise ValueError(f"overunlearn paper{_joined(names)}: give one name, out of {', '.join(known)}")
+    if names[0] not in known:
+        raise ValueError(
+            f"overunlearn paper {names[0]}: expected one of {', '.join(known)}{did_you_mean(names[0], known)}"
+        )
+    return names[0]
+
+
+def _joined(names: Sequence[str]) -> str:
+    return f" {' '.join(names)}" if names else ""

@@ -37,8 +37,8 @@ def main(arguments: list[str]) -> None:
 
 def train(config: Config, seed: int) -> str:
     """Trains the victim of one seed, or finds it, and says in a line what it is."""
-    from experiments.pipeline import seed_keys  # after the flags: --help and wrong flags answer at once
-    from experiments.requests.settings import load_splits
+    from experiments.requests.settings import load_splits  # after the flags: --help and wrong flags answer at once
+    from experiments.run.keys import seed_keys
     from experiments.victims.cache import train_or_find
     from overunlearn_jax.evaluation import evaluate
 

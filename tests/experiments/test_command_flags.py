@@ -8,7 +8,8 @@ from absl import flags
 from experiments.command.parsing import parse
 from experiments.config import Config, RunConfig
 from experiments.config.seeds import parse_seeds, seeds_as_typed
-from experiments.suites.names import exhibit_named, methods_named
+from experiments.methods.grid import methods_named
+from experiments.paper.exhibits import exhibit_named
 from overunlearn_jax.spelling import did_you_mean
 from overunlearn_jax.unlearn.facts import facts_of
 
