@@ -7,6 +7,7 @@ coordinates and returns the moves of all of them (d,) and the new state.
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import jax.numpy as jnp
 
 from overunlearn_jax.types import Array
@@ -33,6 +34,13 @@ def _init_fn(size: int) -> CoordinateState:
     return CoordinateState(jnp.zeros(size), jnp.zeros(size), jnp.zeros(size, jnp.int32))
 
 
+def _check(state: CoordinateState, coordinates: Array, first: Array, second: Array) -> None:
+    """One sample, p coordinates: what `jax.vmap` hides from the rank is not there, and a batch by mistake is found."""
+    chex.assert_rank(list(state), 1)
+    chex.assert_equal_shape([coordinates, first, second])
+    chex.assert_rank(first, 1)
+
+
 def adam(
     learning_rate: float = 1e-2, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8
 ) -> CoordinateOptimizer:
@@ -41,6 +49,7 @@ def adam(
     def update_fn(
         state: CoordinateState, coordinates: Array, first: Array, second: Array
     ) -> tuple[Array, CoordinateState]:
+        _check(state, coordinates, first, second)
         del second  # Unused: a first-order method.
         mean = beta_1 * state.mean[coordinates] + (1 - beta_1) * first
         square = beta_2 * state.square[coordinates] + (1 - beta_2) * first**2
@@ -66,6 +75,7 @@ def newton(learning_rate: float = 1e-2, smallest_curvature: float = 0.1) -> Coor
     def update_fn(
         state: CoordinateState, coordinates: Array, first: Array, second: Array
     ) -> tuple[Array, CoordinateState]:
+        _check(state, coordinates, first, second)
         curvature = jnp.where(second > 0, jnp.maximum(second, smallest_curvature), 1.0)
         moves = jnp.zeros_like(state.mean).at[coordinates].set(-learning_rate * first / curvature)
         return moves, state._replace(visits=state.visits.at[coordinates].add(1))
@@ -84,6 +94,7 @@ def sega(learning_rate: float = 1e-2) -> CoordinateOptimizer:
     def update_fn(
         state: CoordinateState, coordinates: Array, first: Array, second: Array
     ) -> tuple[Array, CoordinateState]:
+        _check(state, coordinates, first, second)
         del second  # Unused: a first-order method.
         gradient = state.mean.at[coordinates].set(first)
         moves = -learning_rate * gradient / jnp.maximum(jnp.linalg.norm(gradient), SMALLEST_GRADIENT)

@@ -6,6 +6,7 @@ Written for one sample: probabilities of shape (k,), label and target of shape (
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import jax.numpy as jnp
 
 from overunlearn_jax.types import Array
@@ -24,6 +25,7 @@ class Criterion(NamedTuple):
 
 
 def _log(probabilities: Array) -> Array:
+    chex.assert_rank(probabilities, 1)
     return jnp.log(jnp.maximum(probabilities, SMALLEST_PROBABILITY))
 
 
@@ -42,6 +44,7 @@ def untargeted(kappa: float = 0.0) -> Criterion:
 
     def crossed_fn(probabilities: Array, label: Array, target: Array) -> Array:
         del target
+        chex.assert_rank([probabilities, label], [1, 0])
         return jnp.argmax(probabilities) != label
 
     return Criterion(margin_fn, crossed_fn)
@@ -57,6 +60,7 @@ def targeted(kappa: float = 0.0) -> Criterion:
 
     def crossed_fn(probabilities: Array, label: Array, target: Array) -> Array:
         del label
+        chex.assert_rank([probabilities, target], [1, 0])
         return jnp.argmax(probabilities) == target
 
     return Criterion(margin_fn, crossed_fn)

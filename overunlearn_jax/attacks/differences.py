@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import jax.numpy as jnp
 
 from overunlearn_jax.types import Array, Bounds
@@ -29,6 +30,7 @@ def central(h: float) -> Differences:
 
     def estimate_fn(changes: Array, offsets: Array) -> tuple[Array, Array]:
         del offsets  # Unused: h on both sides.
+        chex.assert_shape(changes, (None, 2))
         return (changes[:, 0] - changes[:, 1]) / (2 * h), (changes[:, 0] + changes[:, 1]) / h**2
 
     return Differences(2, offsets_fn, estimate_fn)
@@ -42,9 +44,11 @@ def one_sided(h: float, bounds: Bounds) -> Differences:
     middle = (bounds.lower + bounds.upper) / 2
 
     def offsets_fn(pixels: Array) -> Array:
+        chex.assert_rank(pixels, 3)
         return jnp.where(pixels.mean((1, 2)) > middle, -h, h)[:, None]
 
     def estimate_fn(changes: Array, offsets: Array) -> tuple[Array, Array]:
+        chex.assert_shape([changes, offsets], (len(changes), 1))
         first = changes[:, 0] / offsets[:, 0]
         return first, jnp.zeros_like(first)
 

@@ -80,7 +80,7 @@ class Row(Required, total=False):
     # What forgetting is told by: of the unlearned model, and with `_before` and `_retrained` of the others.
     forget_accuracy: Fraction | None
     retain_accuracy: Fraction | None
-    js_to_retrained: float | None  # Jensen-Shannon distance, nats
+    js_to_retrained: float | None  # Jensen-Shannon distance, root of bits, within 0 ... 1
     relearn_steps: int | None
     confidence_auc: Fraction | None
     confidence_tpr_at_1_fpr: Fraction | None

@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
 from overunlearn_jax.data import candidates
 from overunlearn_jax.services.fingerprint import SAME_START, Answers, ask, asked_images, distance, same
 from overunlearn_jax.services.service import Service, Variant, after_each
@@ -68,10 +66,10 @@ def inspect_service(
 def _warnings(found: Inspection) -> list[str]:
     warnings = []
     if found.before.noise > 0:
-        changed = float(np.mean(found.before.noise))
         warnings.append(
-            f"the service answers the same images differently when it is asked twice (by up to {changed:.3g} in the "
-            "logarithm of a probability): searches that need finite differences see that noise, and accuracies carry it"
+            "the service answers the same images differently when it is asked twice (by up to "
+            f"{found.before.noise:.3g} in the logarithm of a probability): searches that need finite differences see "
+            "that noise, and accuracies carry it"
         )
     if found.after and not found.changed:
         warnings.append("forgetting one sample changed none of the service's answers")
