@@ -4,7 +4,7 @@ from .auditing._audit import audit
 from .black_box import BlackBox
 from .data import load
 from .evaluation import evaluate
-from .models import Model, predict_fn, pure_model, resnet, vgg
+from .models import Model, equinox_model, nnx_model, predict_fn, pure_model, resnet, vgg
 from .services.pixels import PixelFormat
 from .services.with_weights import service
 from .training import TrainSettings, fit
@@ -22,11 +22,13 @@ __all__ = [
     "__version__",
     "audit",
     "blend",
+    "equinox_model",
     "evaluate",
     "fine_tuning",
     "first_order",
     "fit",
     "load",
+    "nnx_model",
     "predict_fn",
     "pure_model",
     "push",

@@ -49,7 +49,7 @@ def equinox_model(
     try:
         import equinox as eqx
     except ImportError as error:
-        raise ImportError(f"{error}: pip install 'overunlearn_jax[equinox]'") from error
+        raise ImportError(f"{error}: pip install equinox, or in the clone pip install -e '.[equinox]'") from error
     if state is None and any(isinstance(leaf, eqx.nn.StateIndex) for leaf in _layers(module, eqx.nn.StateIndex)):
         raise ValueError(
             "the module keeps a state, such as batch statistics, and none is given: equinox_model(module, state) with "

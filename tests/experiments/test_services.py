@@ -33,7 +33,7 @@ def digits():
 @pytest.fixture(scope="module", params=NAMES)
 def service(request, digits):
     if request.param == "pytorch":
-        pytest.importorskip("torch", reason="pip install 'overunlearn_jax[torch]'")
+        pytest.importorskip("torch", reason="pip install -e '.[torch]'")
     module = importlib.import_module(f"experiments.services.{request.param}")
     return from_object(module.Service(digits.train), digits.spec)
 

@@ -139,7 +139,7 @@ def test_an_init_that_wraps_its_parameters_itself_is_told_so():
 
 
 def _equinox_net():
-    pytest.importorskip("equinox", reason="pip install 'overunlearn_jax[equinox]'")
+    pytest.importorskip("equinox", reason="pip install -e '.[equinox]'")
     return equinox_net()[0]
 
 

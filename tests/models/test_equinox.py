@@ -17,13 +17,13 @@ KEY = jax.random.key(1)
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "equinox", None)
-    with pytest.raises(ImportError, match=r"pip install 'overunlearn_jax\[equinox\]'"):
+    with pytest.raises(ImportError, match=r"pip install equinox, or in the clone pip install -e '\.\[equinox\]'"):
         equinox_model(object())
 
 
 @pytest.fixture
 def eqx():
-    return pytest.importorskip("equinox", reason="pip install 'overunlearn_jax[equinox]'")
+    return pytest.importorskip("equinox", reason="pip install -e '.[equinox]'")
 
 
 def _mapped(net, state, keys):

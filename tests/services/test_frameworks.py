@@ -30,13 +30,13 @@ KEY = jax.random.key(0)
 
 def test_a_missing_pytorch_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match=r"pip install 'overunlearn_jax\[torch\]'"):
+    with pytest.raises(ImportError, match=r"pip install torch, or in the clone pip install -e '\.\[torch\]'"):
         torch_predict(object())
 
 
 @pytest.fixture
 def torch():
-    return pytest.importorskip("torch", reason="pip install 'overunlearn_jax[torch]'")
+    return pytest.importorskip("torch", reason="pip install -e '.[torch]'")
 
 
 def make_net(torch):

@@ -109,7 +109,7 @@ def _import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise ImportError(f"{error}: pip install 'overunlearn_jax[torch]'") from error
+        raise ImportError(f"{error}: pip install torch, or in the clone pip install -e '.[torch]'") from error
     return torch
 
 
