@@ -7,14 +7,25 @@ from pathlib import Path
 import jax
 import pytest
 
-# XLA's threads: each worker has its share of the cores.
+# Threads of XLA, NumPy, SciPy and PyTorch: each worker has its share of the cores. Those of a BLAS that has more of
+# them than cores wait for each other in busy loops, which took ten times as long as the work itself.
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("NPROC", str(max(1, (os.cpu_count() or 1) // _WORKERS)))
-# Most of what tests do is compiling programs that run for moments: LLVM optimises as little as it may. At level 0 newer
-# jaxlibs round by the size of a batch, and tests compare such bits. Processes that tests start inherit it, so that bits
-# come from programs compiled alike. `XLA_FLAGS=--xla_backend_optimization_level=3 make test` compiles as for users.
-LEVEL = 0 if jax.__version_info__ < (0, 11) else 1
-os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level={LEVEL} {os.environ.get('XLA_FLAGS', '')}".strip()
+for _threads in ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_threads, str(max(1, (os.cpu_count() or 1) // _WORKERS)))
+# Most of the suite's time is compiling small programs that run for moments: XLA optimises none of them, five times as
+# fast. Processes that tests start inherit it, so that bits which are compared come from programs compiled alike.
+# Users' programs round otherwise: test_as_compiled_for_users.py runs the tests that are marked so once more without,
+# as `AS_COMPILED_FOR_USERS=1 pytest` does with any. Newer XLAs lack two of these flags, and round by the size of a batch
+# at level 0, which tests compare.
+QUICK_TO_COMPILE = "--xla_backend_optimization_level=1"
+if jax.__version_info__ < (0, 11):
+    QUICK_TO_COMPILE = (
+        "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+        "--xla_cpu_parallel_codegen_split_count=1"
+    )
+_FLAGS = os.environ.get("XLA_FLAGS", "")
+if "AS_COMPILED_FOR_USERS" not in os.environ and QUICK_TO_COMPILE not in _FLAGS:  # workers have those of their parent
+    os.environ["XLA_FLAGS"] = f"{_FLAGS} {QUICK_TO_COMPILE}".strip()
 
 # Files whose tests take longest begin first, so that no worker is left alone with one of them at the end.
 _LONG = ("test_kill", "test_notebooks", "test_processes", "test_pipeline", "test_paper", "test_audit", "test_loading")

@@ -54,15 +54,18 @@ def test_the_searches_end_in_more_than_one_way():
     assert len(set(state.step)) > 10  # so that finished samples leave the batch one by one
 
 
+@pytest.mark.as_compiled_for_users
 def test_four_slots_give_the_bits_of_one():
     _assert_equal_bits(_run(run_fused, np.arange(COUNT), 4)[0], _all_in_turn()[0])
 
 
+@pytest.mark.as_compiled_for_users
 def test_order_does_not_change_one_bit():
     order = np.random.default_rng(0).permutation(COUNT)
     _assert_equal_bits(_run(run_fused, order, 4)[0], _rows(_all_in_turn()[0], order))
 
 
+@pytest.mark.as_compiled_for_users
 @pytest.mark.parametrize("index", [0, 5, 17, 63])
 def test_a_sample_alone_gives_the_bits_that_it_gives_among_64(index):
     alone = np.array([index])
@@ -70,6 +73,7 @@ def test_a_sample_alone_gives_the_bits_that_it_gives_among_64(index):
     _assert_equal_bits(_run(run_fused, alone, 4)[0], _rows(_all_in_turn()[0], alone))
 
 
+@pytest.mark.as_compiled_for_users
 def test_from_python_a_sample_alone_gives_the_bits_that_it_gives_among_others():
     chosen = np.arange(6)
     victim = Counting(VICTIM)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jax
 import pytest
 
 from experiments import pipeline
@@ -23,14 +24,21 @@ MakeConfig = Callable[..., Config]
 TAUS = (1e-3, 2e-3, 3e-3)
 
 
+NOTHING_COMPILED_IS_KEPT = ("jax_persistent_cache_min_compile_time_secs", 1e9)  # its files would be too large, too
+
+
 @contextlib.contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """No file may grow beyond `size` bytes."""
+    name, never = NOTHING_COMPILED_IS_KEPT
+    kept_from = getattr(jax.config, name)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    jax.config.update(name, never)
     try:
         yield
     finally:
+        jax.config.update(name, kept_from)
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
@@ -49,9 +57,11 @@ runpy.run_module("experiments.main", run_name="__main__", alter_sys=True)
 @pytest.mark.usefixtures("no_figures")
 def test_while_training(config: MakeConfig, tmp_path: Path):
     settings = config(cache_dir=str(tmp_path / "cache"), attacks=("normal",), epochs=1)
+    name, never = NOTHING_COMPILED_IS_KEPT
     done = subprocess.run(  # Orbax leaves threads and tasks behind: not in this process
         [sys.executable, "-c", LIMITED_MAIN, "20000", *tiny.as_flags(settings)],
         cwd=tiny.ROOT,
+        env=tiny.environment() | {name.upper(): str(never)},
         capture_output=True,
         text=True,
         timeout=120,

@@ -2,14 +2,15 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from absl import app, flags
 
 from experiments.config import METHODS, Config
 from experiments.measures import meter
-from experiments.methods import figure, grid, page, suite, tables
+from experiments.methods import figure, from_rows, grid, page, suite, tables
 from experiments.methods.choice import Chosen, choose, groups
 from experiments.methods.grid import LADDERS, Ladder, Run, runs_of
 from experiments.suites.costs import SHADOW_SHARE, table
@@ -348,25 +349,22 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
     ]
 
 
-def from_rows(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "experiments.methods.from_rows", *arguments]
-    return subprocess.run(command, cwd=tiny.ROOT, capture_output=True, text=True, timeout=60, check=False)
-
-
-def test_the_page_is_made_from_collected_rows_and_what_was_found(tmp_path: Path):
+def test_the_page_is_made_from_collected_rows_and_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     kept_run(tmp_path / "runs", "retrain", rows(0.85, 0.5))
     kept = tmp_path / "kept"
     kept.mkdir()
     (kept / "findings.toml").write_text('about = ["Of the machine."]\nharm = ["Nothing is lost."]\n')
-    done = from_rows(f"--rows={kept}", f"--collect={tmp_path / 'runs'}")
+    arguments = [f"--rows={kept}", f"--collect={tmp_path / 'runs'}"]
+    command = tiny.command(*arguments, module="experiments.methods.from_rows")
+    done = subprocess.run(command, cwd=tiny.ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "kept.md").read_text()
     assert text.index("Of the machine.") < text.index("35.0 [35.0, 35.0]") < text.index("Nothing is lost.")
     assert "- retrain: 1 x cpu, a CPU, seeds 0, 1, 2" in text
     assert (kept / "methods.png").stat().st_size > 5000
-    nothing = from_rows(f"--rows={tmp_path / 'runs' / 'retrain'}")
-    assert nothing.returncode == 1
-    assert "holds no rows of the grid" in nothing.stderr + nothing.stdout
+    monkeypatch.setattr(flags, "FLAGS", SimpleNamespace(rows=tmp_path / "runs" / "retrain", collect=""))
+    with pytest.raises(app.UsageError, match="holds no rows of the grid"):
+        from_rows.main(["from_rows"])
 
 
 class _TinyScale:

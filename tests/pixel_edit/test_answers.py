@@ -66,6 +66,7 @@ def test_every_single_pixel():
     _assert_same(package_victim("resnet", shape), probes._replace(corners=jnp.asarray(corners, jnp.int32)))
 
 
+@pytest.mark.as_compiled_for_users
 def test_differences_of_close_probes_are_about_as_fine_as_those_of_whole_passes():
     # what a finite difference is made of: both against the same victim in float64
     shape = (16, 16, 3)
