@@ -1,6 +1,7 @@
 """A user's own service, `--service=my_module:MyService`: started, looked at before hours are spent, and named."""
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,6 @@ class UsersService(NamedTuple):
     service: Service
     predictions: str  # the name of its predictions
     forgetting: str  # the name of how it forgets: its source, and its answers after one small deletion
-    warnings: list[str]
 
 
 @contextmanager
@@ -69,4 +69,6 @@ def _inspected(
     after = found.after.get(ONLY)
     answered = "diverged" if after is None else store.find_or_add(f"after_{predictions}", after)
     forgetting = f"{process.source}-{answered}"
-    return UsersService(guarded, predictions, forgetting, found.warnings)
+    for warning in found.warnings:  # before hours are spent
+        print(f"WARNING: {config.service}: {warning}", file=sys.stderr, flush=True)
+    return UsersService(guarded, predictions, forgetting)

@@ -13,7 +13,7 @@ from experiments.requests import searches
 from overunlearn_jax.auditing.judging import forgetting_tables
 from overunlearn_jax.reporting.forgetting import NO_TRAINING, NO_WEIGHTS
 from overunlearn_jax.services.inspection import ServiceError
-from tests.experiments.running import MakeConfig, by_attack, refuse, rows_of
+from tests.experiments.running import CalledError, MakeConfig, by_attack, refuse, rows_of
 
 THEIRS = """
 import numpy as np
@@ -117,6 +117,17 @@ def test_after_a_kill_in_the_middle_of_a_deletion_the_service_is_reset_and_the_r
     pipeline.run(settings)
     assert not note.exists()
     assert [row["class_a"] for row in rows_of(settings)] == [row["class_a"] for row in expected]
+
+
+def test_a_forget_that_changes_nothing_is_said_before_anything_is_pushed(
+    settings: Config, write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    write(step=0.0)
+    monkeypatch.setattr(pipeline, "push_seed", refuse)
+    with pytest.raises(CalledError):
+        pipeline.run(settings)
+    expected = "WARNING: own_service:Service: forgetting one sample changed none of the service's answers"
+    assert expected in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_figures")
