@@ -162,7 +162,7 @@ def _honest_cost(honest: Sequence[Row], variant: str, limit: float) -> HonestCos
             before, after = np.mean(pairs, axis=0)
             what = "all classes" if measure == "overall" else f"class {whole[0][f'{measure}_name']}"
             accuracies[what] = float(before), float(after)
-    weights = [row["weights_changed"] for row in whole if "weights_changed" in row]
+    weights = [row["weights_changed"] for row in whole if row.get("weights_changed") is not None]
     return HonestCost(
         variant,
         limit,

@@ -6,6 +6,7 @@ import pytest
 
 import overunlearn_jax as ou
 from overunlearn_jax.auditing._audit import fewest_queries, most_confused
+from overunlearn_jax.auditing._honest_costs import honest_costs
 from overunlearn_jax.auditing.crafting import RequestSettings, choose_and_push
 from overunlearn_jax.batching import apply_predict
 from overunlearn_jax.services.inspection import ServiceError
@@ -141,3 +142,14 @@ def test_data_of_another_shape(local):
     other = DATA._replace(spec=SPEC._replace(image_shape=(8, 8, 1)))
     with pytest.raises(ValueError, match="give it the data's own spec"):
         ou.audit(local, other, class_a=0)
+
+
+def test_a_service_without_weights_is_not_said_to_have_kept_them():
+    row = {"fraction": 0.1, "fidelity": "none", "tau": None, "attack": "normal", "seed": 0, "weights_changed": None}
+    row |= {f"class_{each}_name": each for each in "ab"}
+    for name in ("class_a", "class_b", "overall", "class_a_predicted"):
+        row |= {name: 0.5, f"{name}_before": 0.5}
+    [cost] = honest_costs([row], 0.2)
+    assert cost.changed_weights is None
+    [cost] = honest_costs([row | {"weights_changed": False}], 0.2)
+    assert cost.changed_weights is False
