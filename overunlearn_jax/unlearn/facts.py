@@ -1,4 +1,8 @@
-"""What is true of each unlearning method before any of them is imported: flags and pages read it without JAX."""
+"""What is true of each unlearning method before any of them is imported: flags and pages read it without JAX.
+
+A new method is a file beside this one, a row here and one in `registry._MAKERS`; `__init__.pyi` exports it, and the
+grid of `overunlearn methods` needs its strengths in `LADDERS` of experiments/methods/grid.py.
+"""
 
 from typing import NamedTuple
 
