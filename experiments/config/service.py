@@ -22,7 +22,9 @@ class ServiceConfig:
         "and runs in a process of its own",
     )
     service_timeout: float = setting(
-        600.0, "seconds that one call of --service may take before its process is ended", least=1e-3
+        600.0,
+        "seconds that one call of --service may take before its process is ended; to start, it has ten minutes or more",
+        least=1e-3,
     )
     unlearning: str = setting(
         "first_order",

@@ -198,7 +198,7 @@ def from_object(thing: Any, spec: DatasetSpec) -> CallableService:
     """
     if inspect.isclass(thing):
         raise ValueError(f"{thing.__name__} is a class; expected an object of it: {thing.__name__}(...)")
-    name = type(thing).__name__
+    name = getattr(thing, "name", None) or type(thing).__name__
     missing = [each for each in ("predict", "forget", "reset") if not callable(getattr(thing, each, None))]
     if missing:
         raise ValueError(

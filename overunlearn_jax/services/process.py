@@ -22,6 +22,7 @@ from overunlearn_jax.types import DivergedError, Split
 from overunlearn_jax.user_code import UserCodeError, import_named, source_digest
 
 LOGGED = 1 << 20  # bytes of what the service prints that are kept
+STARTING = 600.0  # seconds, at least, that importing and making the service may take
 _service: Any = None  # in the process of its own
 
 
@@ -36,11 +37,11 @@ class ServiceProcess:
       name: of a class or function, called with the training data if it takes an argument.
       train: that data.
       log: file that gets the first MiB of what the service prints.
-      timeout: seconds that one call may take, the first one included.
+      timeout: seconds that one call may take; importing and making the service may take `STARTING` at least.
     """
 
     def __init__(self, name: str, train: Split, log: Path, timeout: float):
-        self._name, self._timeout, self._ended = name, timeout, ""
+        self.name, self._name, self._timeout, self._ended = name, name, max(timeout, STARTING), ""
         self._pipe = log.with_suffix(".pipe")
         context = get_context("spawn")
         self._calls, theirs = context.Pipe()
@@ -55,6 +56,7 @@ class ServiceProcess:
         except BaseException:
             self.close()
             raise
+        self._timeout = timeout
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """What the service answers."""

@@ -60,6 +60,10 @@ _MAKERS: dict[str, Callable[..., UnlearnFn]] = {
     "retain_tuning": retain_tuning,
     "retrain": retrain,
 }
+if lacking := [name for name, facts in METHOD_FACTS.items() if not facts.prepares and name not in _MAKERS]:
+    raise ImportError(
+        f"unlearn/facts.py lists {', '.join(lacking)}, and unlearn/registry.py has no maker: add one there"
+    )
 # Those that can be built around a trained model; a method that training prepares for makes a service of its own.
 METHODS = {
     name: Method(_MAKERS[name], facts.needs_retained, facts.about)
