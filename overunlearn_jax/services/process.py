@@ -22,6 +22,7 @@ from overunlearn_jax.types import DivergedError, Split
 from overunlearn_jax.user_code import UserCodeError, import_named, source_digest
 
 LOGGED = 1 << 20  # bytes of what the service prints that are kept
+LAST_WORDS = 20  # lines of it that are shown where its process ended
 _service: Any = None  # in the process of its own
 
 
@@ -41,14 +42,14 @@ class ServiceProcess:
 
     def __init__(self, name: str, train: Split, log: Path, timeout: float):
         self._name, self._timeout, self._ended = name, timeout, ""
-        self._pipe = log.with_suffix(".pipe")
+        self._log, self._pipe = log, log.with_suffix(".pipe")
         context = get_context("spawn")
         self._calls, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
         try:
-            _start_logging(self._pipe, log)
+            self._reader = _start_logging(self._pipe, log)
             wants = self._call("import", _import, name, str(self._pipe))
             self.source: str = self._call("import", _source, name)
             self.pixels = self._call("making the service", _make, train if wants else None)
@@ -102,11 +103,13 @@ class ServiceProcess:
                     "why it hangs"
                 )
             kind, value = self._calls.recv()
-        except (EOFError, OSError) as error:
+        except (EOFError, OSError):
             self._process.join(1)
+            status, said = self._process.exitcode, self._last_words()
             raise self._end(
-                f"its process ended in {what}, with exit status {self._process.exitcode}: a service must not leave"
-            ) from error
+                f"its process ended in {what}, with exit status {status}: a service must not leave; what it printed is "
+                f"in {self._log}"
+            ) from (RemoteError(said) if said else None)
         if kind == "diverged":
             raise DivergedError(value)
         if kind == "raised":
@@ -114,6 +117,12 @@ class ServiceProcess:
             about = "" if message.startswith("--service=") else f"--service={self._name}: {what} raised "
             raise UserCodeError(f"{about}{message}") from RemoteError(trace)
         return value
+
+    def _last_words(self) -> str:
+        """The last lines that the process printed: a traceback, where Python could still write one."""
+        self._reader.join(1)  # at the end of the pipe
+        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        return "\n".join(line[:400] for line in lines[-LAST_WORDS:])
 
     def _end(self, why: str) -> UserCodeError:
         self._ended = f"--service={self._name}: {why}"
@@ -129,11 +138,11 @@ def _serve(calls: Connection) -> None:
             calls.send(function(*arguments))
 
 
-def _start_logging(pipe: Path, log: Path) -> None:
+def _start_logging(pipe: Path, log: Path) -> threading.Thread:
     """Reads what the service's process prints: keeps the first of it, and drops the rest."""
     pipe.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        pipe.unlink()
+    for old in (pipe, log):  # of an earlier process
+        old.unlink(missing_ok=True)
     os.mkfifo(pipe)
 
     def read() -> None:
@@ -144,7 +153,9 @@ def _start_logging(pipe: Path, log: Path) -> None:
                 kept.flush()
                 left = max(0, left - len(part))
 
-    threading.Thread(target=read, daemon=True).start()
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    return reader
 
 
 def _caught(function: Callable[[], Any]) -> tuple[str, Any]:
