@@ -22,7 +22,10 @@ class ServiceConfig:
         "and runs in a process of its own",
     )
     service_timeout: float = setting(
-        600.0, "seconds that one call of --service may take before its process is ended", least=1e-3
+        600.0,
+        "seconds that one call of --service may take before its process is ended; making it, with all the training "
+        "that it does then, is such a call",
+        least=1e-3,
     )
     unlearning: str = setting(
         "first_order",
