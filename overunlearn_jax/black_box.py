@@ -170,28 +170,28 @@ def check_images(spec: DatasetSpec, images: np.ndarray) -> np.ndarray:
     return images
 
 
-def check_probabilities(spec: DatasetSpec, answer: Any, count: int) -> np.ndarray:
-    """The victim's answer as float32 (count, k), or a BadAnswerError that says what is wrong with it."""
-    return check_answer(answer, count, spec.num_classes)
+def check_probabilities(spec: DatasetSpec, answer: Any, count: int, who: str = "the victim") -> np.ndarray:
+    """The answer of `who` as float32 (count, k), or a BadAnswerError that says what is wrong with it."""
+    return check_answer(answer, count, spec.num_classes, who)
 
 
-def check_answer(answer: Any, count: int, num_classes: int) -> np.ndarray:
+def check_answer(answer: Any, count: int, num_classes: int, who: str = "the victim") -> np.ndarray:
     """An answer to `count` images as float32 (count, k), or a BadAnswerError that says what is wrong with it."""
     probabilities = np.asarray(answer)
     expected = (count, num_classes)
     if probabilities.shape != expected:
         raise BadAnswerError(
-            f"the victim answered an array of shape {probabilities.shape} to {count} images; expected {expected}: one "
+            f"{who} answered an array of shape {probabilities.shape} to {count} images; expected {expected}: one "
             "probability for each class"
         )
     if not np.issubdtype(probabilities.dtype, np.floating):
-        raise BadAnswerError(f"the victim answered {probabilities.dtype} values; expected floats in [0, 1]")
+        raise BadAnswerError(f"{who} answered {probabilities.dtype} values; expected floats in [0, 1]")
     if not np.isfinite(probabilities).all():
-        raise BadAnswerError("the victim answered numbers that are not all finite; expected floats in [0, 1]")
+        raise BadAnswerError(f"{who} answered numbers that are not all finite; expected floats in [0, 1]")
     sums = probabilities.sum(-1, dtype=np.float64)
     if probabilities.min() < 0 or np.abs(sums - 1).max() > SUM_TOLERANCE:
         raise BadAnswerError(
-            f"the victim's rows sum to between {sums.min():.4g} and {sums.max():.4g}, with values from "
+            f"{who} answered rows that sum to between {sums.min():.4g} and {sums.max():.4g}, with values from "
             f"{probabilities.min():.4g}; expected probabilities that sum to 1: if these are logits, put a softmax "
             "behind them"
         )

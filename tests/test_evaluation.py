@@ -130,7 +130,7 @@ def test_a_split_that_cannot_be_measured_on_says_why(fused, change, settings, me
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda p: p * 2, "rows sum to between 2 and 2"),
+        (lambda p: p * 2, "rows that sum to between 2 and 2"),
         (lambda p: jnp.log(p), "put a softmax behind them"),
         (lambda p: p[:, :2], r"shape \(\d+, 2\) to \d+ images; expected \(\d+, 3\)"),
         (lambda p: p.argmax(-1), r"shape \(\d+,\)"),

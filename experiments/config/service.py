@@ -23,7 +23,8 @@ class ServiceConfig:
     )
     service_timeout: float = setting(
         600.0,
-        "seconds that one call of --service may take before its process is ended; to start, it has ten minutes or more",
+        "seconds that one call of --service may take before its process is ended; making it, with all the training "
+        "that it does then, has ten minutes or more",
         least=1e-3,
     )
     unlearning: str = setting(

@@ -1,5 +1,6 @@
 """What a user is told of the error that ended a run."""
 
+import sys
 import traceback
 
 EXPECTED = (ValueError, OSError, RuntimeError, MemoryError)  # they say what was given, what was expected, what to do
@@ -15,7 +16,10 @@ def describe_error(error: BaseException) -> str:
         return "".join(traceback.format_exception(error.__cause__)) + line
     if isinstance(error, EXPECTED) or (isinstance(error, ImportError) and error.name is None):  # none: one of ours
         return line
-    return "".join(traceback.format_exception(error)) + f"error: {type(error).__name__}: {error}"
+    line = f"error: {type(error).__name__}: {error}"
+    if isinstance(error, ModuleNotFoundError):  # a user's own import is told as theirs: this is a requirement of ours
+        line += f": {sys.executable} lacks it; install the package again, pip install -e . in its clone"
+    return "".join(traceback.format_exception(error)) + line
 
 
 def _words(error: BaseException) -> str:

@@ -50,7 +50,8 @@ def opened(config: Config) -> Iterator[UsersService | None]:
 def _inspected(
     process: ServiceProcess, config: ServiceConfig, run: RunConfig, splits: Splits, class_a: int
 ) -> UsersService:
-    bare, store = from_object(process, splits.spec), NameStore(Path(run.cache_dir) / "services")
+    bare = from_object(process, splits.spec, name=config.service)
+    store = NameStore(Path(run.cache_dir) / "services")
     folder = Path(run.cache_dir) / "services" / hashlib.blake2b(config.service.encode(), digest_size=8).hexdigest()
     images = asked_images(splits.test)
     noted = unfinished(folder)

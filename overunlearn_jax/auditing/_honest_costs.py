@@ -10,7 +10,10 @@ from overunlearn_jax.reporting.outcomes import DESTROYED, INTACT, UNDECIDED
 from overunlearn_jax.reporting.wording import seeds_words, variant_words
 
 Row = Mapping[str, Any]
-NOTHING_LEFT = "what an honest request has destroyed, no malicious one can take"
+NOTHING_LEFT = (
+    "what an honest request has destroyed, no malicious one can take: unlearn in smaller steps, or allow a larger "
+    "max_honest_cost"
+)
 ROUNDING = 1e-9  # of accuracies
 MEASURES = ("class_a", "class_b", "overall")
 # Answers that unlearning may change, beside those of the same name with `_before`.

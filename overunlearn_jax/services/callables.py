@@ -185,20 +185,21 @@ class CallableService:
         if not finite and answer.shape == expected and answer.dtype.kind == "f" and not np.isfinite(answer).all():
             with np.errstate(over="ignore"):
                 return answer.astype(np.float32)
-        return check_probabilities(self.spec, answer, len(images))
+        who = f"{self._name}predict" if self._name else "the victim"
+        return check_probabilities(self.spec, answer, len(images), who)
 
 
-def from_object(thing: Any, spec: DatasetSpec) -> CallableService:
+def from_object(thing: Any, spec: DatasetSpec, *, name: str = "") -> CallableService:
     """The service of an object with the methods predict(images), forget(images, labels) and reset().
 
     Its attribute `pixels`, a PixelFormat, says how the methods want their images; None, or no such attribute: as the
-    package has them.
+    package has them. `name` stands in errors; empty: that of its class.
 
     Raises ValueError for a class in place of an object, a method that is missing, and what `CallableService` refuses.
     """
     if inspect.isclass(thing):
         raise ValueError(f"{thing.__name__} is a class; expected an object of it: {thing.__name__}(...)")
-    name = getattr(thing, "name", None) or type(thing).__name__
+    name = name or type(thing).__name__
     missing = [each for each in ("predict", "forget", "reset") if not callable(getattr(thing, each, None))]
     if missing:
         raise ValueError(

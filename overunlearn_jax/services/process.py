@@ -23,6 +23,7 @@ from overunlearn_jax.user_code import UserCodeError, import_named, source_digest
 
 LOGGED = 1 << 20  # bytes of what the service prints that are kept
 STARTING = 600.0  # seconds, at least, that importing and making the service may take
+LAST_WORDS = 20  # lines of what it printed that are shown where its process ended
 _service: Any = None  # in the process of its own
 
 
@@ -41,15 +42,15 @@ class ServiceProcess:
     """
 
     def __init__(self, name: str, train: Split, log: Path, timeout: float):
-        self.name, self._name, self._timeout, self._ended = name, name, max(timeout, STARTING), ""
-        self._pipe = log.with_suffix(".pipe")
+        self._name, self._timeout, self._ended = name, max(timeout, STARTING), ""
+        self._log, self._pipe = log, log.with_suffix(".pipe")
         context = get_context("spawn")
         self._calls, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
         try:
-            _start_logging(self._pipe, log)
+            self._reader = _start_logging(self._pipe, log)
             wants = self._call("import", _import, name, str(self._pipe))
             self.source: str = self._call("import", _source, name)
             self.pixels = self._call("making the service", _make, train if wants else None)
@@ -104,11 +105,13 @@ class ServiceProcess:
                     "why it hangs"
                 )
             kind, value = self._calls.recv()
-        except (EOFError, OSError) as error:
+        except (EOFError, OSError):
             self._process.join(1)
+            status, said = self._process.exitcode, self._last_words()
             raise self._end(
-                f"its process ended in {what}, with exit status {self._process.exitcode}: a service must not leave"
-            ) from error
+                f"its process ended in {what}, with exit status {status}: a service must not leave; what it printed is "
+                f"in {self._log}"
+            ) from (RemoteError(said) if said else None)
         if kind == "diverged":
             raise DivergedError(value)
         if kind == "raised":
@@ -116,6 +119,12 @@ class ServiceProcess:
             about = "" if message.startswith("--service=") else f"--service={self._name}: {what} raised "
             raise UserCodeError(f"{about}{message}") from RemoteError(trace)
         return value
+
+    def _last_words(self) -> str:
+        """The last lines that the process printed: a traceback, where Python could still write one."""
+        self._reader.join(1)  # at the end of the pipe
+        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        return "\n".join(line[:400] for line in lines[-LAST_WORDS:])
 
     def _end(self, why: str) -> UserCodeError:
         self._ended = f"--service={self._name}: {why}"
@@ -131,11 +140,11 @@ def _serve(calls: Connection) -> None:
             calls.send(function(*arguments))
 
 
-def _start_logging(pipe: Path, log: Path) -> None:
+def _start_logging(pipe: Path, log: Path) -> threading.Thread:
     """Reads what the service's process prints: keeps the first of it, and drops the rest."""
     pipe.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        pipe.unlink()
+    for old in (pipe, log):  # of an earlier process
+        old.unlink(missing_ok=True)
     os.mkfifo(pipe)
 
     def read() -> None:
@@ -146,7 +155,9 @@ def _start_logging(pipe: Path, log: Path) -> None:
                 kept.flush()
                 left = max(0, left - len(part))
 
-    threading.Thread(target=read, daemon=True).start()
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    return reader
 
 
 def _caught(function: Callable[[], Any]) -> tuple[str, Any]:

@@ -33,7 +33,10 @@ NOTHING = Batch(None, None)  # type: ignore[arg-type]
 
 
 class Step(NamedTuple):
-    """What one step learns from; NOTHING where the objective does without."""
+    """What one step learns from; NOTHING where the objective does without.
+
+    An objective, which is traced, sees another object than NOTHING: it asks `step.retained.labels is None`.
+    """
 
     submitted: Batch
     retained: Batch

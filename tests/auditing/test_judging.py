@@ -72,7 +72,8 @@ def test_where_an_honest_request_destroys_the_model_the_other_claims_do_not_appl
     assert not judgement.passed
     assert not any(each.passed for each in judgement.claims if each.variant == "50 % requested")
     assert judgement.claims[-1].words.endswith(
-        "not applicable, since what an honest request has destroyed, no malicious one can take"
+        "not applicable, since what an honest request has destroyed, no malicious one can take: unlearn in smaller "
+        "steps, or allow a larger max_honest_cost"
     )
     suite = ElementTree.parse(write_junit(tmp_path / "junit.xml", judgement.claims, "service")).getroot()
     assert [suite.get(name) for name in ("tests", "failures", "skipped")] == ["6", "1", "2"]

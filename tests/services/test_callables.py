@@ -363,6 +363,9 @@ def test_what_an_object_lacks_is_told_in_one_line():
         from_object(odd, SPEC)
     odd.pixels = None
     assert from_object(odd, SPEC).pixels == PixelFormat()
+    odd.predict = lambda images: np.zeros((len(images), 7))
+    with pytest.raises(BadAnswerError, match=r"^my_module:Mine.predict answered an array of shape"):
+        from_object(odd, SPEC, name="my_module:Mine").predict(FIRST.images)
     odd.forget = lambda images: None
     with (
         pytest.raises(UserCodeError, match=r"^Regression.forget raised TypeError: .*it is called as forget"),

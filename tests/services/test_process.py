@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from overunlearn_jax.services.process import LOGGED, ServiceProcess
+from overunlearn_jax.services.process import LAST_WORDS, LOGGED, ServiceProcess
 from overunlearn_jax.types import DivergedError
 from overunlearn_jax.user_code import UserCodeError
 from tests.services.fakes import splits
@@ -36,6 +36,8 @@ class Service:
         if len(labels) == 6:
             print("x" * (3 << 20), flush=True)
             return 7
+        if len(labels) == 8:
+            raise KeyboardInterrupt("of a library")
         self.count = 3 if len(labels) == 7 else self.count + 1
     def reset(self):
         self.count = 0
@@ -83,15 +85,26 @@ def test_calls_go_there_and_back_and_errors_come_with_their_traceback(process, t
         remote.forget(IMAGES[:5], np.zeros(5, int))
     assert remote.forget(IMAGES[:3], np.zeros(6, int)) == "int"  # the type of what it returned
     # what it prints is kept, up to a limit
-    with pytest.raises(UserCodeError, match=r"ended in forget\(images, labels\), with exit status 0"):
+    log = tmp_path / "service.log"
+    with pytest.raises(UserCodeError, match=rf"ended in forget\(images, labels\), with exit status 0: .* is in {log}"):
         remote.forget(IMAGES[:4], np.zeros(4, int))
-    text = (tmp_path / "service.log").read_text()
+    text = log.read_text()
     assert text.startswith("hello 80\n")
     assert len(text) <= LOGGED
     # a process that has ended says so, and has nothing to bring back
     with pytest.raises(UserCodeError, match="must not leave"):
         remote.predict(IMAGES)
     remote.reset()
+
+
+def test_a_process_that_ends_shows_what_it_printed_last_and_nothing_of_ours(process):
+    remote = process()
+    with pytest.raises(UserCodeError, match=r"ended in forget\(images, labels\), with exit status 1") as caught:
+        remote.forget(IMAGES, np.zeros(8, int))
+    said = str(caught.value.__cause__)
+    assert said.endswith("KeyboardInterrupt: of a library")
+    assert "EOFError" not in said
+    assert len(said.splitlines()) <= LAST_WORDS
 
 
 def test_a_call_that_hangs_is_ended(process):
