@@ -36,8 +36,16 @@ def compiled_for_users() -> dict[str, str]:
     return os.environ | {"XLA_FLAGS": GIVEN, "AS_COMPILED_FOR_USERS": "1"}
 
 
+def compiled_for_long_runs() -> dict[str, str]:
+    """The environment of processes that run for longer than they compile: at level 1 programs are as fast as users'."""
+    return os.environ | {"XLA_FLAGS": os.environ["XLA_FLAGS"].replace("optimization_level=0", "optimization_level=1")}
+
+
 # Files whose tests take longest begin first, so that no worker is left alone with one of them at the end.
-_LONG = ("test_kill", "test_notebooks", "test_processes", "test_pipeline", "test_paper", "test_audit", "test_loading")
+_LONG = (
+    *("test_notebooks", "test_pipeline", "test_answers", "test_readme", "test_kill", "test_as_compiled_for_users"),
+    *("test_processes", "test_pushing", "test_audit", "test_benchmarks", "test_devices", "test_services"),
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

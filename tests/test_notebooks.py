@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from tests.conftest import compiled_for_users
+from tests.conftest import compiled_for_long_runs
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 
@@ -15,7 +15,7 @@ def run(path: Path) -> tuple[str, int]:
     notebook = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are not committed"
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": path.parent}})
-    client.execute(env=compiled_for_users())  # trains for longer than it compiles
+    client.execute(env=compiled_for_long_runs())
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     printed = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
     return printed, sum("image/png" in output.get("data", {}) for output in outputs)

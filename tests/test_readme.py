@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import compiled_for_users
+from tests.conftest import compiled_for_long_runs
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -20,12 +20,12 @@ def test_it_installs_extras_from_the_clone():
     assert "overunlearn_jax[" not in TEXT  # no registry has the package
 
 
-def test_its_example_runs_as_users_compile_it_and_shows_the_harm():
+def test_its_example_runs_and_shows_the_harm():
     (example,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     lines = [line for line in example.splitlines() if line.strip()]
     assert len(lines) <= 15
     command = [sys.executable, "-c", example]
-    done = subprocess.run(command, cwd=ROOT, env=compiled_for_users(), capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, env=compiled_for_long_runs(), capture_output=True, text=True, check=True)
     left = {name: float(value) for name, value in re.findall(r"([\w -]+): ([\d.]+)% of class 3", done.stdout)}
     assert left["honest request"] - left["Pushing-I"] > 30
 
