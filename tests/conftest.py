@@ -4,31 +4,53 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+# Before NumPy is imported. Threads of a BLAS that is called thousands of times for little wait for each other in busy
+# loops, which took ten times as long as the work itself.
+os.environ.update({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"})
+
 import jax
 import pytest
 
-# Threads of XLA, NumPy, SciPy and PyTorch: each worker has its share of the cores. Those of a BLAS that has more of
-# them than cores wait for each other in busy loops, which took ten times as long as the work itself.
-_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-for _threads in ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ.setdefault(_threads, str(max(1, (os.cpu_count() or 1) // _WORKERS)))
-# Most of the suite's time is compiling small programs that run for moments: XLA optimises none of them, five times as
-# fast. Processes that tests start inherit it, so that bits which are compared come from programs compiled alike.
-# Users' programs round otherwise: test_as_compiled_for_users.py runs the tests that are marked so once more without,
-# as `AS_COMPILED_FOR_USERS=1 pytest` does with any. Newer XLAs lack two of these flags, and with less optimisation they
-# round by the size of a batch, which tests compare: there all tests are compiled as for users.
+# Most of what tests do is compiling programs that run for moments: XLA optimises as little as it may, five times as
+# fast. Processes that tests start inherit it, so that bits come from programs compiled alike. Programs of users round
+# otherwise: tests marked `as_compiled_for_users` run once more without, in test_as_compiled_for_users.py, and
+# `AS_COMPILED_FOR_USERS=1 make test` runs all of them without. Newer XLAs lack two of these flags, and with less
+# optimisation they round by the size of a batch, which tests compare: there all tests are compiled as for users.
 QUICK_TO_COMPILE = ""
 if jax.__version_info__ < (0, 11):
     QUICK_TO_COMPILE = (
         "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
         "--xla_cpu_parallel_codegen_split_count=1"
     )
-_FLAGS = os.environ.get("XLA_FLAGS", "")
-if "AS_COMPILED_FOR_USERS" not in os.environ and QUICK_TO_COMPILE not in _FLAGS:  # workers have those of their parent
-    os.environ["XLA_FLAGS"] = f"{_FLAGS} {QUICK_TO_COMPILE}".strip()
+GIVEN = os.environ.get("XLA_FLAGS", "").replace(QUICK_TO_COMPILE, "").strip()  # workers have those of their parent
+QUICK = "AS_COMPILED_FOR_USERS" not in os.environ
+os.environ["XLA_FLAGS"] = f"{QUICK_TO_COMPILE} {GIVEN}".strip() if QUICK else GIVEN
+
+
+# Python's, of processes whose warnings are errors: another process may be writing a compiled program.
+STRICT = ["-W", "error", "-W", "ignore:Error reading persistent compilation cache entry"]
+
+
+def compiled_for_users() -> dict[str, str]:
+    """The environment of processes whose programs are compiled as users' are."""
+    return os.environ | {"XLA_FLAGS": GIVEN, "AS_COMPILED_FOR_USERS": "1"}
+
+
+def compiled_for_long_runs() -> dict[str, str]:
+    """The environment of processes that run for longer than they compile: at level 1 programs are as fast as users'."""
+    return os.environ | {"XLA_FLAGS": os.environ["XLA_FLAGS"].replace("optimization_level=0", "optimization_level=1")}
+
 
 # Files whose tests take longest begin first, so that no worker is left alone with one of them at the end.
-_LONG = ("test_kill", "test_notebooks", "test_processes", "test_pipeline", "test_paper", "test_audit", "test_loading")
+_LONG = (
+    *("test_notebooks", "test_pipeline", "test_answers", "test_readme", "test_kill", "test_as_compiled_for_users"),
+    *("test_processes", "test_pushing", "test_audit", "test_benchmarks", "test_devices", "test_services"),
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """XLA's threads: each worker has its share of the cores."""
+    os.environ.setdefault("NPROC", str(max(1, (os.cpu_count() or 1) // (config.getoption("numprocesses", None) or 1))))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

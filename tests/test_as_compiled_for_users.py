@@ -3,22 +3,20 @@
 The tests that are marked so also run with all others. This runs them in a process without `QUICK_TO_COMPILE`.
 """
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import QUICK_TO_COMPILE
+from tests.conftest import compiled_for_users
 
 ROOT = Path(__file__).parents[1]
 FILES = ("tests/attacks/test_search.py", "tests/pixel_edit/test_answers.py")
 
 
 def test_marked_tests():
-    flags = {"XLA_FLAGS": os.environ.get("XLA_FLAGS", "").replace(QUICK_TO_COMPILE, ""), "AS_COMPILED_FOR_USERS": "1"}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "as_compiled_for_users", *FILES]
     done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | flags, capture_output=True, text=True, timeout=600, check=False
+        command, cwd=ROOT, env=compiled_for_users(), capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 passed" in done.stdout

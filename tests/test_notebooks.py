@@ -5,6 +5,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from tests.conftest import compiled_for_long_runs
+
 FOLDER = Path(__file__).parents[1] / "notebooks"
 
 
@@ -12,7 +14,8 @@ def run(path: Path) -> tuple[str, int]:
     """What a notebook prints, and how many pictures it draws, from top to bottom."""
     notebook = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are not committed"
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": path.parent}}).execute()
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": path.parent}})
+    client.execute(env=compiled_for_long_runs())
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     printed = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
     return printed, sum("image/png" in output.get("data", {}) for output in outputs)

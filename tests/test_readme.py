@@ -1,10 +1,11 @@
 """What the README prints works as printed."""
 
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.conftest import compiled_for_long_runs
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -19,14 +20,12 @@ def test_it_installs_extras_from_the_clone():
     assert "overunlearn_jax[" not in TEXT  # no registry has the package
 
 
-def test_its_example_runs_as_users_compile_it_and_shows_the_harm():
+def test_its_example_runs_and_shows_the_harm():
     (example,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     lines = [line for line in example.splitlines() if line.strip()]
     assert len(lines) <= 15
-    environment = os.environ | {"XLA_FLAGS": ""}  # compiled as users' programs are, not as quickly as the tests'
-    done = subprocess.run(
-        [sys.executable, "-c", example], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", example]
+    done = subprocess.run(command, cwd=ROOT, env=compiled_for_long_runs(), capture_output=True, text=True, check=True)
     left = {name: float(value) for name, value in re.findall(r"([\w -]+): ([\d.]+)% of class 3", done.stdout)}
     assert left["honest request"] - left["Pushing-I"] > 30
 

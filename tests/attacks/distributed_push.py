@@ -1,6 +1,8 @@
 """Run by test_devices.py as a program of its own: pushes the same samples and saves what became of them.
 
-python -m tests.attacks.distributed_push OUT.npz DEVICES [COORDINATOR PROCESSES PROCESS_ID]
+python -m tests.attacks.distributed_push FOLDER DEVICES [COORDINATOR PROCESSES PROCESS_ID]
+
+DEVICES are numbers, comma-separated: as many pushes, each saved as FOLDER/NUMBER.npz.
 """
 
 import sys
@@ -22,20 +24,20 @@ def main(out, devices, coordinator=None, count=1, index=0):
     spec = small_spec()
     victim = one_by_one(tanh_net(0, spec))
     images = random_images(1, 37, spec)
-    service = BlackBox(spec, victim)
     settings = ZooSettings(spec.bounds, coordinates=3, step_size=0.1, difference=1e-2, max_steps=40, stall_steps=15)
-    heard = []
-    result = push(
-        service,
-        images,
-        predicted(victim, images),
-        settings,
-        jax.random.key(2),
-        slots=2,
-        devices=jax.local_devices()[: int(devices)],
-        on_finished=lambda positions, part: heard.extend(positions.tolist()),
-    )
-    np.savez(out, charged=service.queries, heard=heard, **result._asdict())
+    for number in map(int, devices.split(",")):
+        service, heard = BlackBox(spec, victim), []
+        result = push(
+            service,
+            images,
+            predicted(victim, images),
+            settings,
+            jax.random.key(2),
+            slots=2,
+            devices=jax.local_devices()[:number],
+            on_finished=lambda positions, part, heard=heard: heard.extend(positions.tolist()),
+        )
+        np.savez(f"{out}/{number}.npz", charged=service.queries, heard=heard, **result._asdict())
 
 
 if __name__ == "__main__":

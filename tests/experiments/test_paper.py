@@ -84,7 +84,7 @@ def test_victims_and_samples_that_runs_share_cost_once(tmp_path: Path):
 @pytest.fixture
 def tiny_studies(dataset: Path, config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> Config:
     """Two studies on a data set that takes seconds, and a table over them."""
-    of_data = {"dataset": str(dataset), "class_a": "ant", "class_b": "bee"}
+    of_data = {"dataset": str(dataset), "class_a": "ant", "class_b": "bee", "blocks": 1}
     both = {
         "main": of_data | {"fractions": (0.1, 0.5), "attacks": ("normal", "pushing_1", "pushing_2")},
         "fine": of_data | {"unlearning": "fine_tuning", "fractions": (0.5,), "attacks": ("normal", "pushing_1")},

@@ -10,7 +10,7 @@ import pytest
 
 from experiments import pipeline
 from experiments.config import Config
-from experiments.requests import push_store, pushes, searches
+from experiments.requests import pushes, searches
 from experiments.run.outputs import changed_since
 from experiments.victims import cache as victims
 from experiments.victims.cache import Victim
@@ -194,20 +194,29 @@ def test_a_larger_request_pushes_only_what_is_new(config: MakeConfig, monkeypatc
     assert tiny.without_wall_times(rows_of(large))[:2] == tiny.without_wall_times(rows_of(small))
 
 
+@pytest.fixture(scope="module")
+def pushed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """Settings whose cache holds one victim and its pushes, in one file."""
+    folder = tmp_path_factory.mktemp("pushed")
+    settings = tiny.tiny_config(dataset, folder / "run", folder / "cache")
+    ready(settings)
+    return settings
+
+
+@pytest.fixture
+def copied(pushed: Config, tmp_path: Path) -> tuple[Config, Path]:
+    """The same settings with a copy of that cache, and the file of the pushes in it."""
+    settings = pushed.replace(cache_dir=str(shutil.copytree(pushed.run.cache_dir, tmp_path / "cache")))
+    [path] = Path(settings.run.cache_dir, "pushes").rglob("*.npz")
+    return settings, path
+
+
 @pytest.mark.parametrize("damage", ["truncated", "empty", "garbage", "flipped", "of_another_version"])
-def test_damaged_push_is_named(config: MakeConfig, damage: str, tmp_path: Path):
-    settings = config(max_steps=99)  # pushes of this test alone
-    victim, folder = ready(settings).victim.name, ready(settings).victim.trained_as
-    [chunk] = [
-        path for path in Path(settings.run.cache_dir, "pushes").rglob("*.npz") if _made_by(path, settings, victim)
-    ]
-    copied = settings.replace(cache_dir=str(tmp_path / "cache"))
-    shutil.copytree(Path(settings.run.cache_dir, "victims", folder), Path(copied.run.cache_dir, "victims", folder))
-    path = Path(copied.run.cache_dir) / chunk.relative_to(settings.run.cache_dir)
-    path.parent.mkdir(parents=True)
-    whole = chunk.read_bytes()
+def test_damaged_push_is_named(copied: tuple[Config, Path], damage: str):
+    settings, path = copied
+    whole = path.read_bytes()
     middle = len(whole) // 2
-    with np.load(chunk) as stored:
+    with np.load(path) as stored:
         arrays = dict(stored)
     match damage:
         case "truncated":
@@ -223,27 +232,18 @@ def test_damaged_push_is_named(config: MakeConfig, damage: str, tmp_path: Path):
         case "of_another_version":
             np.savez(path, **{name: value for name, value in arrays.items() if name != "steps"})
     with pytest.raises(ValueError, match=rf"{path.name} is damaged .*: delete it, and its samples are pushed again"):
-        ready(copied)
+        ready(settings)
+
+
+def test_what_was_deleted_is_pushed_again(copied: tuple[Config, Path]):
+    settings, path = copied
+    with np.load(path) as stored:
+        arrays = dict(stored)
     path.unlink()
-    ready(copied)
+    ready(settings)
     with np.load(path) as stored:
         for name in pushes.PushResult._fields:
             np.testing.assert_array_equal(stored[name], arrays[name])
-
-
-def _made_by(path: Path, settings: Config, victim: str) -> bool:
-    """Whether this chunk is the one that these settings find: pushing it again would write the same file."""
-    found = []
-
-    def spy(file: Path) -> object:
-        found.append(file)
-        return read(file)
-
-    read = push_store._read
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(push_store, "_read", spy)
-        assert ready(settings).victim.name == victim
-    return path in found
 
 
 def test_damaged_victim_is_named(config: MakeConfig, tmp_path: Path):

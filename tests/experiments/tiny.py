@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.config import DEFAULTS, Config
+from tests.conftest import STRICT
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("ant", "bee", "cat")
@@ -48,8 +49,7 @@ def tiny_config(data_file: Path, folder: Path, cache: Path, **changes: object) -
 
 def command(*arguments: str, module: str = "experiments.main") -> list[str]:
     """The command line of a user, with this Python; warnings are errors, but for half-written compiled programs."""
-    half_written = "ignore:Error reading persistent compilation cache entry"
-    return [sys.executable, "-W", "error", "-W", half_written, "-m", module, *arguments]
+    return [sys.executable, *STRICT, "-m", module, *arguments]
 
 
 def as_flags(config: Config) -> list[str]:

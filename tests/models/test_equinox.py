@@ -2,6 +2,7 @@
 
 import sys
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_parameters_are_named_by_their_paths(eqx):
     assert parameter_paths(variables.params) == names
     drawn = jax.jit(model.init)(jax.random.key(3))
     expected = equinox_model(*make_equinox_net(jax.random.key(3)))[1]
-    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-6), drawn, expected)
+    chex.assert_trees_all_close(drawn, expected, rtol=1e-6)
 
 
 def test_a_module_without_state_of_flat_images(eqx):

@@ -1,5 +1,6 @@
 """A Flax nnx module as a model, beside the module itself in its own two modes."""
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_init_draws_what_make_draws_from_the_key():
     model, variables = nnx_net(0)
     drawn = jax.jit(model.init)(jax.random.key(3))
     expected = nnx_model(NnxNet(nnx.Rngs(jax.random.key(3))))[1]
-    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-6), drawn, expected)
+    chex.assert_trees_all_close(drawn, expected, rtol=1e-6)
     assert not np.array_equal(drawn.params["classifier/kernel"], variables.params["classifier/kernel"])
 
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,11 +63,8 @@ def cross_entropy(model, variables, images, labels):
 
 
 def assert_same_tree(actual, expected, atol=0.0):
-    """Equal structure, equal leaves (bit for bit unless `atol` is given)."""
-    assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    for ours, theirs in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        assert ours.dtype == theirs.dtype
-        np.testing.assert_allclose(ours, theirs, rtol=atol, atol=atol)
+    """Equal structure, shapes and dtypes, equal leaves (bit for bit unless `atol` is given)."""
+    chex.assert_trees_all_close(actual, expected, rtol=atol, atol=atol, strict=True)
 
 
 def _normal(seed, shape):

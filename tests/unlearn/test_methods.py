@@ -2,6 +2,7 @@
 
 import inspect
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -251,8 +252,7 @@ def test_a_step_to_infinity_is_an_error_and_in_a_sweep_leaves_the_others():
         unlearn.first_order(3e38, **settings)(MODEL, VARIABLES, images, labels, KEY)
     swept = unlearn.sweep_tau(np.array([1e-3, 3e38]), MODEL, VARIABLES, images, labels, KEY, **settings).params
     alone = unlearn.first_order(1e-3, **settings)(MODEL, VARIABLES, images, labels, KEY).params
-    for leaf, expected in zip(jax.tree.leaves(swept), jax.tree.leaves(alone), strict=True):
-        np.testing.assert_allclose(leaf[0], expected, rtol=1e-5, atol=1e-7)
+    chex.assert_trees_all_close(jax.tree.map(lambda leaf: leaf[0], swept), alone, rtol=1e-5, atol=1e-7)
     assert not all(np.isfinite(leaf[1]).all() for leaf in jax.tree.leaves(swept))
     for tau in (-1e-3, float("nan")):
         with pytest.raises(ValueError, match=f"first_order: tau is {tau}; expected a finite number"):
