@@ -86,8 +86,9 @@ import jax
 import jax.numpy as jnp
 
 def at_the_second_request(params, request, key, retain=None, calls=[]):
-    calls.append(1)
-    return jax.tree.map(lambda leaf: leaf * jnp.nan, params) if len(calls) == 2 else params
+    calls.append(len(request.images))
+    second = len(request.images) > 1 and sum(size > 1 for size in calls) == 2  # the trial is of one sample
+    return jax.tree.map(lambda leaf: leaf * jnp.nan, params) if second else params
 """
 
 
