@@ -5,6 +5,7 @@
 One line for each seed as it ends. Killed, it goes on from the last whole epoch when the same command is started again.
 """
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -47,7 +48,7 @@ def train(config: Config, seed: int) -> str:
     victim = train_or_find(config.victim, config.service, config.run, splits, seed, seed_keys(seed).train)
     seconds = time.perf_counter() - began
     metrics = Path(config.run.cache_dir) / "victims" / victim.trained_as / "epochs" / "metrics.jsonl"
-    epochs = len(metrics.read_text().splitlines())
+    epochs = json.loads(metrics.read_bytes().splitlines()[-1])["epoch"] + 1
     validation, test = (
         evaluate(victim.service.predict, part, splits.spec.num_classes).overall
         for part in (splits.validation, splits.test)
