@@ -17,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from overunlearn_jax.digests import DIGESTS, check_digests, write_digests
+from overunlearn_jax.typed_keys import with_keys, without_keys
 from overunlearn_jax.types import PyTree
 
 _log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ class CheckpointError(RuntimeError):
 def save(path: str | Path, tree: PyTree) -> None:
     """Writes `tree` to the new directory `path`; it appears under that name only once it is complete.
 
+    Typed keys (`jax.random.key`) are stored as what they hold, beside the name of their kind.
+
     Raises OSError naming the path where the disk refuses (full, read-only); nothing else is touched.
     """
     path = Path(path).absolute()
@@ -36,7 +39,7 @@ def save(path: str | Path, tree: PyTree) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             with _checkpointer() as checkpointer:
-                checkpointer.save(Path(folder) / "tree", jax.tree.map(np.asarray, tree))
+                checkpointer.save(Path(folder) / "tree", jax.tree.map(np.asarray, without_keys(tree)))
             write_digests(Path(folder) / "tree")
             os.replace(Path(folder) / "tree", path)
     except (OSError, ValueError) as error:
@@ -47,12 +50,12 @@ def save(path: str | Path, tree: PyTree) -> None:
 
 
 def load(path: str | Path, like: PyTree) -> PyTree:
-    """Reads what `save` wrote. `like` gives the structure, shapes and dtypes expected.
+    """Reads what `save` wrote. `like` gives the structure, shapes and dtypes expected; keys are keys of its kinds.
 
     Raises CheckpointError where a file is not as it was written, or holds another structure.
     """
     path = Path(path).absolute()
-    abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
+    abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), without_keys(like))
     try:
         has_digests = check_digests(path)
         with _checkpointer() as checkpointer:
@@ -60,7 +63,7 @@ def load(path: str | Path, like: PyTree) -> PyTree:
             if differing := sorted(stored.items() ^ expected.items()):
                 name = differing[0][0]
                 raise ValueError(f"{name} is {stored.get(name)} in it, expected {expected.get(name)}")
-            tree = jax.tree.map(jnp.asarray, checkpointer.restore(path, abstract))
+            tree = with_keys(jax.tree.map(jnp.asarray, checkpointer.restore(path, abstract)), like)
         if not has_digests:
             _adopt(path)
         return tree
