@@ -20,9 +20,9 @@ MANIFEST = "manifest.json"
 PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests")
 
 
-def make_folders(config: Config) -> None:
+def make_folders(config: Config, flags: Sequence[str] = ("workdir", "cache_dir")) -> None:
     """Makes the workdir and the cache. Raises ValueError for one that cannot be made or written to."""
-    for flag in ("workdir", "cache_dir"):
+    for flag in flags:
         folder = config.flat()[flag]
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)

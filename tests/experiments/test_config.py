@@ -223,6 +223,19 @@ def test_settings_that_came_after_a_config_was_written_have_their_defaults(tmp_p
     assert parse(f"--config={path}") == Config.of(width=7)
 
 
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (f"--width={2**63}", rf"--width={2**63}: expected a number from 1 to 4096"),
+        (f"--epochs={2**63}", rf"--epochs={2**63}: expected at most {2**31 - 1}"),
+        ("--seeds=99999999999999999999", "--seeds=99999999999999999999: expected a number from 0 to 4294967295"),
+    ],
+)
+def test_numbers_beyond_what_a_device_holds(argument: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        parse(argument)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "3"])
 def test_what_is_no_config(tmp_path: Path, text: str):
     (tmp_path / "torn.json").write_text(text)
