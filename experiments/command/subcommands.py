@@ -157,6 +157,14 @@ METHODS = Subcommand(
     first=SUITE_FIRST,
     notes=("A setting that the grid of methods fixes itself is refused.", RESUMES),
 )
+VICTIMS = Subcommand(  # `python -m experiments.victims` alone
+    "victims",
+    "Trains the victims of a run and attacks nothing: a run with the same flags and --cache_dir then finds them.",
+    "experiments.victims.__main__",
+    examples=(("--flagfile=experiments/flagfiles/victims_paper.cfg --data_dir=FOLDER", "those at the paper's sizes"),),
+    first=("dataset", "data_dir", "cache_dir", "seeds", "model", "blocks", "width"),
+    notes=(RESUMES,),
+)
 SUBCOMMANDS = {each.name: each for each in (RUN, AUDIT, PAPER, METHODS)}
 
 
