@@ -157,7 +157,51 @@ METHODS = Subcommand(
     first=SUITE_FIRST,
     notes=("A setting that the grid of methods fixes itself is refused.", RESUMES),
 )
-SUBCOMMANDS = {each.name: each for each in (RUN, AUDIT, PAPER, METHODS)}
+SERVE = Subcommand(
+    "serve",
+    "Serves a model that forgets over HTTP: a reference to attack and to learn from.",
+    "experiments.serve",
+    about=(
+        "It trains or finds the victim that overunlearn run attacks with the same flags and its first seed. "
+        "Predictions are the Open Inference Protocol's, version 2 and 1; /openapi.json says how samples are deleted.",
+    ),
+    examples=(
+        ("", "scikit-learn's digits, forgotten by one gradient step"),
+        (
+            "--dataset=photos.npz --unlearning=scrub --port=0 --receipts --workdir=runs/photos",
+            "nobody deletes what is not theirs; a free port, which WORKDIR/server.json names",
+        ),
+    ),
+    first=(
+        "host",
+        "port",
+        "workdir",
+        "dataset",
+        "data_dir",
+        "unlearning",
+        "method_settings",
+        "taus",
+        "fidelity",
+        "model",
+        "trained",
+        "width",
+        "epochs",
+        "seeds",
+        "owners",
+        "receipts",
+        "open_predictions",
+        "most_body",
+        "most_pending",
+        "keep_versions",
+    ),
+    notes=(
+        "A service that was stopped or killed goes on with the same command: deletions that it had accepted are done "
+        "then, each once.",
+        "It needs pip install -e '.[server]', and listens without TLS: put a proxy or KServe in front.",
+    ),
+    stopped="stopped: deletions that were accepted are done at the next start",
+)
+SUBCOMMANDS = {each.name: each for each in (RUN, AUDIT, PAPER, METHODS, SERVE)}
 
 
 def _benchmark(name: str, does: str, arguments: str, what: str, stopped: str = "stopped") -> Subcommand:

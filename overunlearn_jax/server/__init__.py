@@ -15,12 +15,8 @@ traffic split between versions) is the work of KServe or of a platform of one's 
 one in experiments/serve_demo/mlserver_runtime.py.
 """
 
-try:
-    import orjson as _orjson
-    import prometheus_client as _prometheus_client
-    import starlette as _starlette
-    import uvicorn as _uvicorn
-except ImportError as error:
-    raise ImportError(f"{error}: in the clone pip install -e '.[server]'") from error
+import importlib.util as _import_util
 
-del _orjson, _prometheus_client, _starlette, _uvicorn
+for _name in ("starlette", "uvicorn", "orjson", "prometheus_client", "anyio"):
+    if _import_util.find_spec(_name) is None:
+        raise ImportError(f"the service needs {_name}: in the clone pip install -e '.[server]'")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("starlette", reason="needs pip install -e '.[server]'")
+pytest.importorskip("overunlearn_jax.server", exc_type=ImportError)
 
 from overunlearn_jax.server.core import answers
 from overunlearn_jax.server.receipts import Receipts, identifier_of, shared_out

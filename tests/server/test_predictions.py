@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-pytest.importorskip("starlette", reason="needs pip install -e '.[server]'")
+pytest.importorskip("overunlearn_jax.server", exc_type=ImportError)
 
 from overunlearn_jax.server.core import answers
 from overunlearn_jax.server.settings import ServerSettings
