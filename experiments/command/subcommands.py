@@ -239,5 +239,11 @@ BENCHMARKS = {
             "--data_dir=FOLDER",
             "on prepared CIFAR-10",
         ),
+        _benchmark(
+            "server_faults",
+            "Whether a service that is killed under load loses a deletion or does one twice.",
+            "--kills=100 --workdir=runs/server_faults",
+            "a kill takes about eight seconds, most of them for the start",
+        ),
     )
 }

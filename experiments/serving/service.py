@@ -69,6 +69,7 @@ def opened(
             served = ServedModel(
                 splits.spec, weights.model, weights.variables, workdir, settings, log=log, start_from=start_from
             )
+            served.warm_up()
             worker = Worker(
                 served, splits.train, forgetter_of(config, splits, victim), key=keys.unlearn, gates=gates, log=log
             )

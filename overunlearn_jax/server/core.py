@@ -73,6 +73,8 @@ class ServedModel:
         try:
             self._open(variables, folder, log, start_from)
         except BaseException:
+            if hasattr(self, "journal"):
+                self.journal.close()
             self._lock.release()
             raise
 
@@ -100,10 +102,13 @@ class ServedModel:
         assert version is not None  # one was begun
         self.served = self._read(version)
         self.files.delete_others(self.lineage.with_files())
-        again, failed = self.queue.take_up_again(self.settings.attempts)
-        log(
-            "opened", model_version=str(version.number), deletions_again=again, deletions_failed=failed, pid=os.getpid()
-        )
+        again = self.queue.take_up_again()
+        log("opened", model_version=str(version.number), deletions_again=again, pid=os.getpid())
+
+    def warm_up(self) -> None:
+        """Answers once in every size of batch, so that nobody waits for a compilation."""
+        for size in BATCHES:
+            self.predict(np.full((size, *self.spec.image_shape), self.spec.bounds.lower, np.float32))
 
     def predict(self, images: np.ndarray) -> tuple[np.ndarray, int]:
         """Probabilities (n, k), float32, of images (n, h, w, c), and the version that all of them are of."""

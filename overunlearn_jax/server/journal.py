@@ -72,8 +72,8 @@ class Journal:
     def __init__(self, path: Path):
         self._lock = threading.RLock()
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
             self._connection.row_factory = sqlite3.Row
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
@@ -82,6 +82,7 @@ class Journal:
                 raise sqlite3.DatabaseError(found)
             self._connection.executescript(_SCHEMA)
         except sqlite3.Error as error:
+            self._connection.close()
             raise JournalError(
                 f"the journal {path} cannot be used ({error}): bring it back from a copy; in a new workdir the service "
                 "begins with the model as it was trained, and knows of no deletion"

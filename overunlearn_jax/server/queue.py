@@ -128,11 +128,15 @@ class Queue:
             )
         return self.entry(deletion, owner)
 
-    def next(self) -> Task | None:
-        """Takes the deletion that waits longest; None where none waits."""
+    def next(self, patience: int) -> Task | None:
+        """Takes the deletion that waits longest; None where none waits.
+
+        One that was begun `patience` times before, and not ended, waits for all others: if it is what ends the process,
+        they are done first. None is given up.
+        """
         with self._journal.transaction() as connection:
             row = connection.execute(
-                "SELECT * FROM deletions WHERE status = ? ORDER BY number LIMIT 1", (PENDING,)
+                "SELECT * FROM deletions WHERE status = ? ORDER BY attempts >= ?, number LIMIT 1", (PENDING, patience)
             ).fetchone()
             if row is None:
                 return None
@@ -142,24 +146,12 @@ class Queue:
             )
         return Task(row["number"], row["id"], row["owner"], row["kind"], row["attempts"] + 1, _unpacked(row["payload"]))
 
-    def take_up_again(self, attempts: int) -> tuple[int, int]:
-        """After a start: what was under way waits again. Returns how many do, and how many have failed too often."""
+    def take_up_again(self) -> int:
+        """After a start: what was under way waits again. Returns how many do."""
         with self._journal.transaction() as connection:
-            failed = connection.execute(
-                "UPDATE deletions SET status = ?, payload = NULL, ended_at = ?, error = ? WHERE status = ? AND "
-                "attempts >= ?",
-                (
-                    FAILED,
-                    time.time(),
-                    f"the service ended {attempts} times while it was at this deletion",
-                    IN_PROGRESS,
-                    attempts,
-                ),
-            ).rowcount
-            again = connection.execute(
+            return connection.execute(
                 "UPDATE deletions SET status = ? WHERE status = ?", (PENDING, IN_PROGRESS)
             ).rowcount
-        return again, failed
 
     def retry(self) -> None:
         """What is under way in this process, and could not be ended, waits again."""

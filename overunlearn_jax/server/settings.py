@@ -17,7 +17,7 @@ class ServerSettings(NamedTuple):
       receipts: whether a deletion by submission has to be of samples that its sender has a receipt for.
       open_predictions: whether predictions need no token.
       keep_versions: files of earlier versions that are kept; they still know what later ones have forgotten.
-      attempts: starts of a deletion, after as many of which its process has ended, it fails.
+      patience: starts of a deletion, after as many of which the process had ended, it waits for all others.
       stop_seconds: that a deletion under way is given at a stop; one that needs more is done at the next start.
       retry_seconds: between tries of a deletion whose result cannot be written.
     """
@@ -32,6 +32,6 @@ class ServerSettings(NamedTuple):
     receipts: bool = False
     open_predictions: bool = False
     keep_versions: int = 8
-    attempts: int = 3
+    patience: int = 3
     stop_seconds: float = 20.0
     retry_seconds: float = 5.0

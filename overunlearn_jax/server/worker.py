@@ -73,7 +73,7 @@ class Worker:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                task = self._served.queue.next()
+                task = self._served.queue.next(self._served.settings.patience)
                 if task is None:
                     self._wake.wait()
                     continue
