@@ -12,7 +12,7 @@ acknowledged is done once, whatever is killed when. `overunlearn serve` starts i
 
 It is one process with one model. What a deployment has beside it (TLS, replicas, autoscaling, a registry of models,
 traffic split between versions) is the work of KServe or of a platform of one's own, in front of a runtime such as the
-one in experiments/serve_demo/mlserver_runtime.py.
+one in experiments/serving/mlserver_runtime.py.
 """
 
 import importlib.util as _import_util

@@ -97,7 +97,9 @@ class Worker:
             self._served.queue.put_back(task.id, f"its result cannot be written yet: {_told(error)}")
             self._log("deletion_put_back", deletion=task.id, error=_told(error))
             self._stopping.wait(self._served.settings.retry_seconds)
-        except (DivergedError, GateError) as error:
+        except DivergedError as error:
+            self._fail(task, f"diverged: {error}")
+        except GateError as error:
             self._fail(task, str(error))
         except (ValueError, ArithmeticError, MemoryError, TypeError, LookupError, RuntimeError) as error:
             self._fail(task, f"the method failed: {_told(error)}", traceback.format_exc())

@@ -254,7 +254,7 @@ def test_the_queue_is_bounded(tmp_path):
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (DivergedError("blew up"), "blew up"),
+        (DivergedError("blew up"), "diverged: blew up"),
         (ValueError("no such thing"), "the method failed: ValueError: no such thing"),
     ],
 )
