@@ -4,11 +4,11 @@ import json
 import re
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 
 pytest.importorskip("overunlearn_jax.server", exc_type=ImportError)
-jsonschema = pytest.importorskip("jsonschema")
 
 from overunlearn_jax.server.openapi import openapi
 from overunlearn_jax.server.settings import ServerSettings
