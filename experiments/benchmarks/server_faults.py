@@ -33,6 +33,7 @@ from experiments.config import DEFAULTS, Config
 from experiments.config import flags as config_flags
 from experiments.serving.client import Client, RefusedError, own_samples
 from experiments.serving.process import Service
+from overunlearn_jax.files import write_json
 from overunlearn_jax.server.tokens import token_of
 
 SMALL: dict[str, Any] = {"workdir": "runs/server_faults", "seeds": (0,), "width": 8, "epochs": 5, "taus": (1e-6,)}
@@ -217,8 +218,6 @@ def main(arguments: list[str]) -> int:
     row = measure(config, flags_of(config), flags.FLAGS.kills)
     print(json.dumps(row, indent=2))
     if flags.FLAGS.out:
-        from overunlearn_jax.files import write_json
-
         write_json(flags.FLAGS.out, row)
     return int(any(row[name] for name in WRONG))
 

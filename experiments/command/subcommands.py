@@ -245,5 +245,11 @@ BENCHMARKS = {
             "--kills=100 --workdir=runs/server_faults",
             "a kill takes about eight seconds, most of them for the start",
         ),
+        _benchmark(
+            "server_load",
+            "How fast the service answers, beside a deletion and beside the same model in this process.",
+            "--requests=100000 --out=FILE.json",
+            "with its memory before and after so many requests",
+        ),
     )
 }

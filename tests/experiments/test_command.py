@@ -105,7 +105,7 @@ def test_help_in_groups(values: flags.FlagValues):
         ),
         (
             ["bench", "zo"],
-            "zo: expected one of zoo, fewer_queries, request_gradients, sisa_saving, server_faults; did you mean zoo",
+            "zo: expected one of zoo, fewer_queries, request_gradients, sisa_saving, server_faults, server_load; did",
         ),
     ],
 )
