@@ -64,19 +64,30 @@ class Client:
         """One request. Raises RefusedError for every answer that is an error."""
         data = None if body is None else json.dumps(body).encode()
         own = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"} | (headers or {})
-        if self._connection is None:
-            self._connection = http.client.HTTPConnection(self._place, timeout=self._timeout)
+        kept = self._connection is not None
         try:
-            self._connection.request(method, path, data, own)
-            answer = self._connection.getresponse()
-            read = answer.read()
-        except (OSError, http.client.HTTPException):
-            self.close()
-            raise
+            answer, read = self._exchange(method, path, data, own)
+        except (http.client.RemoteDisconnected, ConnectionError):
+            if not kept:
+                raise
+            answer, read = self._exchange(method, path, data, own)  # the service has closed an idle connection
         told: dict[str, Any] = json.loads(read)
         if answer.status >= 400:
             raise RefusedError(f"{answer.status} {told['error']['code']}: {told['error']['message']}")
         return told
+
+    def _exchange(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection(self._place, timeout=self._timeout)
+        try:
+            self._connection.request(method, path, data, headers)
+            answer = self._connection.getresponse()
+            return answer, answer.read()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
 
     def close(self) -> None:
         """Closes the connection; the next request opens one."""

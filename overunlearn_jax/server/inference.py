@@ -103,7 +103,7 @@ def _tensor(served: ServedModel, inputs: Any) -> np.ndarray:
         )
     if shape[0] > served.settings.most_images:
         most = served.settings.most_images
-        raise RefusedError(413, MANY, f"{shape[0]} images at once; expected at most {most}: send several requests")
+        raise invalid(MANY, f"{shape[0]} images at once; expected at most {most}: send several requests")
     data = flat_numbers(given["data"], tuple(shape), "data")
     return in_bounds(served.spec, data, DATATYPES[given["datatype"]])
 

@@ -1,10 +1,11 @@
 """Images and labels of a request: nested numbers in [0, 1], or 8-bit ones, to the package's arrays."""
 
+import itertools
 from typing import Any
 
 import numpy as np
 
-from overunlearn_jax.server.refusals import RefusedError, invalid
+from overunlearn_jax.server.refusals import invalid
 from overunlearn_jax.services.pixels import OUTSIDE
 from overunlearn_jax.types import DatasetSpec, Split
 
@@ -14,7 +15,7 @@ UNIT, UINT8 = RANGES = ("unit", "uint8")
 def nested_images(spec: DatasetSpec, value: Any, pixels: str, most: int, most_code: str) -> np.ndarray:
     """Nested lists of shape (n, h, w, c) as float32 inside the bounds of `spec`.
 
-    Raises RefusedError 422 for another shape, for what is no number, and for pixels out of range; 413 for more than
+    Raises RefusedError 422 for another shape, for what is no number, and for pixels out of range, and for more than
     `most`.
     """
     array = _numbers(value, "images")
@@ -24,9 +25,7 @@ def nested_images(spec: DatasetSpec, value: Any, pixels: str, most: int, most_co
             "wrong_shape", f"images have shape {list(array.shape)}; expected [n, {height}, {width}, {channels}], n > 0"
         )
     if len(array) > most:
-        raise RefusedError(
-            413, most_code, f"{len(array)} images at once; expected at most {most}: send several requests"
-        )
+        raise invalid(most_code, f"{len(array)} images at once; expected at most {most}: send several requests")
     return in_bounds(spec, array, pixels)
 
 
@@ -79,9 +78,20 @@ def _numbers(value: Any, what: str) -> np.ndarray:
         raise wrong from error
     if array.size and array.dtype.kind not in "iuf":
         raise wrong
+    if any(
+        issubclass(kind, bool) for kind in _kinds(value, array.ndim)
+    ):  # which NumPy takes for 0 and 1 beside numbers
+        raise wrong
     if array.size and not np.isfinite(array).all():  # 1e999 is JSON, and infinite
         raise wrong
     return array
+
+
+def _kinds(value: Any, depth: int) -> set[type]:
+    """Types of what regular nested lists hold."""
+    for _ in range(depth - 1):
+        value = itertools.chain.from_iterable(value)
+    return set(map(type, value))
 
 
 def flat_numbers(value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:

@@ -77,7 +77,5 @@ def _identifiers(value: Any, most: int) -> list[str]:
     if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
         raise invalid("wrong_identifiers", "identifiers are no list of strings, one at least")
     if len(value) > most:
-        raise RefusedError(
-            413, MANY, f"{len(value)} identifiers at once; expected at most {most}: send several requests"
-        )
+        raise invalid(MANY, f"{len(value)} identifiers at once; expected at most {most}: send several requests")
     return value

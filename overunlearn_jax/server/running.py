@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 LAST_ANSWERS = 10  # seconds that answers under way are given at a stop
+KEEPS_ALIVE = 60  # seconds that an idle connection is kept
 CONNECTIONS = 512  # further ones are answered 503
 
 
@@ -57,6 +58,7 @@ def _server(app: ASGIApp) -> _Server:
             lifespan="on",
             ws="none",
             limit_concurrency=CONNECTIONS,
+            timeout_keep_alive=KEEPS_ALIVE,
             timeout_graceful_shutdown=LAST_ANSWERS,
             server_header=False,
         )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from overunlearn_jax.server.pictures import RANGES
+from overunlearn_jax.server.pictures import UINT8, UNIT
 from overunlearn_jax.server.queue import STATUSES
 from overunlearn_jax.server.settings import ServerSettings
 from overunlearn_jax.types import DatasetSpec
@@ -11,6 +11,7 @@ Schema = dict[str, Any]
 STRING: Schema = {"type": "string"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 VERSION: Schema = {"type": ["string", "null"], "description": "of the model that has forgotten; null before"}
+SUBMISSION: Schema = {"const": "submission"}
 _MORE: Schema = {"signature_name": {}, "parameters": {}}
 
 
@@ -35,6 +36,7 @@ def schemas(spec: DatasetSpec, settings: ServerSettings) -> Schema:
             "shape": shape | {"minItems": 4},
             "data": {
                 "type": "array",
+                "minItems": 1,
                 "description": f"n * {height} * {width} * {channels} numbers in [0, 1], or UINT8; flat or nested",
             },
         },
@@ -50,14 +52,12 @@ def schemas(spec: DatasetSpec, settings: ServerSettings) -> Schema:
         }
     )
     status = {"enum": list(STATUSES)}
-    submission = object_of(
-        {
-            "by": {"const": "submission"},
-            "images": {"type": "array", "minItems": 1, "description": f"(n, {height}, {width}, {channels}), in [0, 1]"},
-            "labels": labels,
-        },
-        {"pixels": {"enum": list(RANGES), "description": "uint8: whole numbers in 0 ... 255"}},
-    )
+    eight_bit = _images(spec, {"type": "integer", "minimum": 0, "maximum": 255}, settings.most_samples)
+    floats = unit | {"maxItems": settings.most_samples}
+    submissions = [
+        object_of({"by": SUBMISSION, "images": floats, "labels": labels}, {"pixels": {"const": UNIT}}),
+        object_of({"by": SUBMISSION, "images": eight_bit, "labels": labels, "pixels": {"const": UINT8}}),
+    ]
     identifiers = {"type": "array", "minItems": 1, "maxItems": settings.most_samples, "items": STRING}
     return {
         "Error": object_of({"error": object_of({"code": STRING, "message": STRING})}),
@@ -82,7 +82,7 @@ def schemas(spec: DatasetSpec, settings: ServerSettings) -> Schema:
         "PredictRequest": {"oneOf": [object_of({name: unit}, _MORE) for name in ("instances", "inputs")]},
         "PredictResponse": {"oneOf": [object_of({name: probabilities}) for name in ("predictions", "outputs")]},
         "DeletionRequest": {
-            "oneOf": [submission, object_of({"by": {"const": "identifier"}, "identifiers": identifiers})]
+            "oneOf": [*submissions, object_of({"by": {"const": "identifier"}, "identifiers": identifiers})]
         },
         "DeletionAccepted": object_of({"id": STRING, "status": status, "model_version": VERSION, "received": COUNT}),
         "Deletion": object_of(
