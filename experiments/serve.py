@@ -81,15 +81,15 @@ def main(arguments: list[str]) -> int:
         **{name: getattr(given, name) for name in LIMITS},
     )
     workdir = Path(config.run.workdir)
-    socket = bound(given.host, given.port)
-    with opened(config, tuple(given.owners), settings, given.model_version) as service:
+    with (
+        bound(given.host, given.port) as socket,  # before anything is trained
+        opened(config, tuple(given.owners), settings, given.model_version) as service,
+    ):
         url = url_of(socket)
 
         def tell() -> None:
             write_json(workdir / "server.json", {"url": url, "pid": os.getpid()})
-            print(
-                f"{url} serves {config.data.dataset}, version {service.version}, and forgets by {config.service.name}"
-            )
+            print(f"{url} serves {config.data.dataset}, version {service.version}; it forgets by {config.service.name}")
             print(f"tokens: {service.tokens}\nlog: {service.log}", flush=True)
 
         serve(service.app, socket, tell)

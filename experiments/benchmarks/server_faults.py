@@ -120,7 +120,7 @@ def measure(config: Config, typed: Sequence[str], kills: int, seed: int = 0) -> 
     workdir, rng = Path(config.run.workdir), np.random.default_rng([seed, 1])
     load: Load | None = None
     ready = []
-    environment = os.environ | COMPILED_ONCE | {"JAX_COMPILATION_CACHE_DIR": str(workdir / "compiled")}
+    environment = COMPILED_ONCE | {"JAX_COMPILATION_CACHE_DIR": str(workdir / "compiled")} | os.environ
     for _ in range(kills):
         service = Service(workdir, typed, environment)
         began = time.perf_counter()

@@ -8,6 +8,7 @@ class 3 that it handed in, by predictions alone, and asks for their deletion: ho
 Before each request an admin brings the model back to a snapshot. The page shows what is left of it for everybody else.
 """
 
+import contextlib
 import itertools
 import sys
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 import overunlearn_jax as ou
 from experiments.serving.client import Client, own_samples
@@ -59,27 +60,40 @@ class OverHttp:
         """POST /snapshots/ID/restore."""
         self._admin.send("POST", f"/snapshots/{self._snapshot}/restore")
 
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+        self._admin.close()
 
-def attack(workdir: Path, data: Splits, url: str, seeds: tuple[int, ...], search: ou.ZooSettings | None = None) -> Any:
-    """The attacker's walk: push, delete, look; returns the judgement and what was asked."""
+
+def attack(
+    workdir: Path,
+    data: Splits,
+    url: str,
+    seeds: tuple[int, ...] = (0, 1, 2),
+    classes: tuple[str, str] = (CLASS_A, CLASS_B),
+    search: ou.ZooSettings | None = None,
+) -> tuple[Judgement, OverHttp]:
+    """The attacker's walk: push, delete, look. `data` has the test images; those of training are not looked at."""
     tokens = workdir / "tokens.json"
-    remote = OverHttp(url, token_of(tokens, OWNERS[0]), token_of(tokens, ADMIN))
+    own_token, admin = token_of(tokens, OWNERS[0]), token_of(tokens, ADMIN)
     images, labels = own_samples(workdir, OWNERS[0])
     own = data._replace(
         train=ou.Split(images, labels, np.arange(len(labels)))
     )  # all that it knows of the training data
-    service = ou.service(spec=data.spec, predict=remote.predict, forget=remote.forget, reset=remote.reset)
-    judgement = ou.audit(
-        service,
-        own,
-        class_a=CLASS_A,
-        class_b=CLASS_B,
-        fraction=FRACTION,
-        seeds=seeds,
-        search=search,
-        name=url,
-        on_progress=lambda line: print(line, file=sys.stderr, flush=True),
-    )
+    with contextlib.closing(OverHttp(url, own_token, admin)) as remote:
+        service = ou.service(spec=data.spec, predict=remote.predict, forget=remote.forget, reset=remote.reset)
+        judgement = ou.audit(
+            service,
+            own,
+            class_a=classes[0],
+            class_b=classes[1],
+            fraction=FRACTION,
+            seeds=seeds,
+            search=search,
+            name=url,
+            on_progress=lambda line: print(line, file=sys.stderr, flush=True),
+        )
     return judgement, remote
 
 
@@ -95,11 +109,12 @@ def main(arguments: list[str]) -> None:
     """Starts the service, attacks it, writes the page."""
     if len(arguments) > 1:
         raise ValueError(f"unexpected arguments {arguments[1:]}")
+    logging.set_verbosity(logging.WARNING)  # JAX tells of every device that is not there at INFO
     workdir, began = Path(flags.FLAGS.workdir), time.perf_counter()
     typed = [*SERVICE, f"--owners={','.join(OWNERS)}", f"--cache_dir={flags.FLAGS.cache_dir}"]
     data = ou.load("digits", seed=0)
     with Service(workdir / "service", typed) as service:
-        judgement, remote = attack(workdir / "service", data, service.url(), seeds=(0, 1, 2))
+        judgement, remote = attack(workdir / "service", data, service.url())
     told = {"images sent": remote.images, "deletions": remote.deletions, "service": " ".join(typed)}
     written = page(workdir, judgement, told)
     print(judgement)

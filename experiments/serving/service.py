@@ -37,6 +37,7 @@ class Opened:
     tokens: Path
     log: Path
     served: ServedModel
+    worker: Worker
     busy: bool = False  # once closed: whether a deletion is still under way, which the next start does
 
 
@@ -74,7 +75,7 @@ def opened(
                 served, splits.train, forgetter_of(config, splits, victim), key=keys.unlearn, gates=gates, log=log
             )
             app = make_app(served, worker, receipts, Tokens(holders), log=log)
-            made = Opened(app, served.served.version.number, tokens, workdir / "server.log", served)
+            made = Opened(app, served.served.version.number, tokens, workdir / "server.log", served, worker)
             try:
                 yield made
             finally:
