@@ -18,6 +18,9 @@ my_module lies in the current folder or on PYTHONPATH. Keep the functions of --u
 change in the file of the model makes another victim, to be trained and pushed against anew. A model that is deployed
 is not trained here: --trained=my_module:load returns its weights.
 
+--service_url is a service that is deployed, asked in its own dialect (--dialect), with a token (--token_env), that
+deletes by the schema in overunlearn_jax/services/http/schema.md and is brought back by --undo.
+
 --service is a class of any framework with predict(images), forget(images, labels) and reset(); experiments/services
 has examples. It is given the training data if it takes an argument, runs in a process of its own, and is looked at
 first: answers that change by themselves, a reset that does not work and a forget that changes nothing are said before
@@ -121,6 +124,8 @@ def main(arguments: list[str]) -> int:
     rows = read_rows(report.with_name("results.jsonl"))
     judgement = judge_fn(rows)
     junit = write_junit(report.with_name("junit.xml"), judgement.claims, f"over-unlearning of {config.service.name}")
+    for sent in json.loads(report.with_name("manifest.json").read_text()).get("sent", []):
+        print(f"to the service: {sent}")
     for table in forgetting_tables(rows):
         print(f"{table}\n")
     print(f"{judgement}\nreport: {report}\njunit: {junit}")

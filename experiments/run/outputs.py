@@ -87,6 +87,13 @@ def note_seconds(config: Config, seconds: float) -> None:
     write_json(path, noted | {"seconds": noted["seconds"] + seconds})
 
 
+def note_service(config: Config, sent: str) -> None:
+    """Adds to the note what was sent to a service in this start, a line for each start."""
+    path = Path(config.run.workdir) / "manifest.json"
+    noted = json.loads(path.read_text())
+    write_json(path, noted | {"sent": [*noted.get("sent", []), sent]})
+
+
 def finished_cells(results: Path) -> set[str]:
     """Names of the cells that need not run again."""
     return {row["cell"] for row in read_rows(results)} if results.exists() else set()
@@ -103,6 +110,7 @@ def write_outputs(
     shown, pictures = figures.draw(config, rows, judgement)
     described = json.loads((workdir / "manifest.json").read_text())
     notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]
+    notes += [f"To the service: {sent}." for sent in described.get("sent", [])]
     text = summary_markdown(
         rows,
         title=title,

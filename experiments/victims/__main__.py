@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file at INFO
     try:
         config = config_flags.from_flags(flags.FLAGS)
-        if config.victim.trained or config.service.service or config.service.facts.prepares:
+        if config.victim.trained or config.service.users or config.service.facts.prepares:
             raise ValueError(
                 "this command trains single models: leave out --trained, --service, and methods that train a victim of "
                 "their own"

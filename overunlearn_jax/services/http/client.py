@@ -87,6 +87,11 @@ class HttpClient:
         weakref.finalize(self, self._client.close)  # nobody need close what is no longer used
 
     @property
+    def host(self) -> str:
+        """Of the URL."""
+        return str(self._httpx.URL(self.url).host)
+
+    @property
     def sent(self) -> Sent:
         """What has been sent so far."""
         with self._lock:

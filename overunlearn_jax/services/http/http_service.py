@@ -28,6 +28,7 @@ class HttpService(CallableService):
       client: to the service that predicts.
       dialect: in which it is asked.
       pixels: how it wants images; None: what its metadata say, or NHWC in [0, 1] where they say nothing.
+      layout, pixel_range: parts of it that are known, see `PixelFormat`; empty: what its metadata say.
       deletion: how samples are named in a deletion.
       undo: how a deletion is undone.
       deletions: client of the service that deletes; None: the one that predicts.
@@ -45,6 +46,8 @@ class HttpService(CallableService):
         dialect: Dialect,
         *,
         pixels: PixelFormat | None = None,
+        layout: str = "",
+        pixel_range: str = "",
         deletion: DeletionBody = SUBMISSION,
         undo: Undo | None = None,
         deletions: HttpClient | None = None,
@@ -67,7 +70,7 @@ class HttpService(CallableService):
             self._send,
             self._delete,
             self.reset,
-            pixels=pixels or pixels_for(spec, self.description),
+            pixels=pixels or pixels_for(spec, self.description, layout, pixel_range),
         )
 
     @property
@@ -138,26 +141,28 @@ class HttpService(CallableService):
         self._changed = self._spent  # for good, where there is no way back
 
 
-def pixels_for(spec: DatasetSpec, described: Description) -> PixelFormat:
+def pixels_for(spec: DatasetSpec, described: Description, layout: str = "", pixel_range: str = "") -> PixelFormat:
     """The pixel format that metadata ask for: layout by the input's shape, range by its data type.
+
+    What is given goes before what they say.
 
     Raises RefusedError where images of the data have no such shape.
     """
     height, width, channels = spec.image_shape
-    kind = "8bit" if described.eight_bit else "unit"
-    if described.image_shape is None:
-        return PixelFormat("NHWC", kind)
+    kind = pixel_range or ("8bit" if described.eight_bit else "unit")
+    if layout or described.image_shape is None:
+        return PixelFormat(layout or "NHWC", kind)
     shapes = {
         "NHWC": (height, width, channels),
         "NCHW": (channels, height, width),
         "flat": (height * width * channels,),
     }
-    for layout, shape in shapes.items():
+    for name, shape in shapes.items():
         fits = len(shape) == len(described.image_shape) and all(
             wanted in (-1, length) for wanted, length in zip(described.image_shape, shape, strict=True)
         )
         if fits:
-            return PixelFormat(layout, kind)
+            return PixelFormat(name, kind)
     raise RefusedError(
         f"the service takes images of shape {described.image_shape}, and the data has {spec.image_shape}: give the "
         "--dataset and --image_size that it was trained on"

@@ -21,8 +21,9 @@ Answer = tuple[int, Any, dict[str, str]]
 class Model:
     """Softmax regression on unit pixels, as in `tests.services.fakes`, that forgets in place."""
 
-    def __init__(self) -> None:
-        self.weights = np.random.default_rng(0).normal(size=(int(np.prod(IMAGE_SHAPE)), CLASSES))
+    def __init__(self, weights: np.ndarray | None = None) -> None:
+        drawn = np.random.default_rng(0).normal(size=(int(np.prod(IMAGE_SHAPE)), CLASSES))
+        self.weights = drawn if weights is None else weights.copy()
         self.deployed = self.weights.copy()
 
     def predict(self, unit: np.ndarray) -> np.ndarray:
@@ -31,7 +32,7 @@ class Model:
 
     def forget(self, unit: np.ndarray, labels: np.ndarray) -> None:
         flat = np.asarray(unit, np.float64).reshape(len(unit), -1) - 0.5
-        self.weights = self.weights + 0.1 * flat.T @ (self.predict(unit) - np.eye(CLASSES)[labels])
+        self.weights = self.weights + 0.1 * flat.T @ (self.predict(unit) - np.eye(self.weights.shape[1])[labels])
 
     def reset(self) -> None:
         self.weights = self.deployed.copy()
@@ -40,8 +41,8 @@ class Model:
 class State:
     """What the server holds; tests read `received` and set `trouble`."""
 
-    def __init__(self) -> None:
-        self.model, self.token = Model(), ""
+    def __init__(self, classes: tuple[str, ...], weights: np.ndarray | None) -> None:
+        self.model, self.token, self.classes = Model(weights), "", classes
         self.received: list[tuple[str, str, dict[str, str]]] = []  # method, path, headers
         self.images = 0
         self.trouble: list[Callable[[], Answer | None]] = []  # asked, one a request, before anything else
@@ -119,7 +120,7 @@ def _route(state: State, method: str, path: str, body: bytes, headers: Any) -> A
             pixels = np.asarray(Image.open(io.BytesIO(body)), np.float64)[None, ..., None] / 255
             scores = _predicted(state, pixels)[0]
             best = np.argsort(-scores)[:2]
-            return 200, [{"label": SPEC.class_names[at], "score": float(scores[at])} for at in best], {}
+            return 200, [{"label": state.classes[at], "score": float(scores[at])} for at in best], {}
         case "POST", ["deletions"]:
             return _delete(state, parsed, headers["Idempotency-Key"])
         case "GET", ["deletions", identity] if identity in state.deletions:
@@ -188,9 +189,11 @@ def _look(state: State, identity: str) -> dict[str, Any]:
 
 
 @contextmanager
-def served() -> Iterator[tuple[str, State]]:
+def served(
+    classes: tuple[str, ...] = SPEC.class_names, weights: np.ndarray | None = None
+) -> Iterator[tuple[str, State]]:
     """The server's URL and what it holds, for as long as the block lasts."""
-    handler = type("Handler", (_Handler,), {"state": State()})
+    handler = type("Handler", (_Handler,), {"state": State(classes, weights)})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
