@@ -28,6 +28,7 @@ from experiments.run.outputs import (
     has_manifest,
     make_folders,
     note_seconds,
+    note_service,
     open_workdir,
     write_manifest,
     write_outputs,
@@ -44,7 +45,7 @@ from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.reporting import append_row
 from overunlearn_jax.reporting.table import ReferenceRow
 from overunlearn_jax.services import recipes
-from overunlearn_jax.services.service import ONLY
+from overunlearn_jax.services.service import ONLY, CountsSent
 from overunlearn_jax.types import Splits, UnlearningRequest
 
 
@@ -95,7 +96,7 @@ def _run(
 ) -> Path:
     results, sources = Path(config.run.workdir) / "results.jsonl", {}
     if is_first():
-        sources = sources_of(config) | ({"service": f"{users.predictions} {users.forgetting}"} if users else {})
+        sources = sources_of(config) | ({users.flag: f"{users.predictions} {users.forgetting}"} if users else {})
         open_workdir(config, sources)
     barrier("workdir opened")
     report = results.parent / "report.html"
@@ -116,6 +117,8 @@ def _run(
             _submit_and_measure(config, seed, ready, cells[seed], finished, memo)
             note_seconds(config, time.perf_counter() - began)
     if is_first():
+        if users and isinstance(users.bare, CountsSent):
+            note_service(config, str(users.bare.sent))
         write_outputs(config, results, judge, reference_rows)
     barrier("report written")
     return report
@@ -154,7 +157,7 @@ def push_seed(config: Config, seed: int, users: UsersService | None = None) -> S
 
 def check_before_hours(config: Config, splits: Splits, classes: Classes) -> None:
     """Raises ValueError, before a victim is trained, for flags that this data set cannot serve."""
-    if not config.service.service:
+    if not config.service.users:
         recipes.check(choice_of(config.service), ingredients_of(config.victim, splits))
     check_search(config.attack, splits.spec)
     check_forgetting(config.measures, splits, classes.a)

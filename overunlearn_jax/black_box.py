@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from overunlearn_jax.batching import predict_in_batches
+from overunlearn_jax.decimals import rounding_of_sums
 from overunlearn_jax.pixel_edit import saving
 from overunlearn_jax.pixels import advice_on_8_bits
 from overunlearn_jax.probing import Answers, edited_answers, whole_answers
@@ -21,7 +22,7 @@ from overunlearn_jax.types import DatasetSpec, PredictFn
 
 WORTHWHILE_SAVING = 2.0  # times fewer operations: windows are less efficient than whole maps
 TRY_AGAIN = (408, 425, 429)  # HTTP: request timeout, too early, too many requests
-SUM_TOLERANCE = 1e-3  # how far from 1 a row of probabilities may sum: float16 services round
+SUM_TOLERANCE = 1e-3  # how far from 1 a row of probabilities may sum: float16 services round; decimals on top
 
 
 class QueryBudgetExceededError(RuntimeError):
@@ -202,7 +203,8 @@ def check_answer(answer: Any, count: int, num_classes: int, who: str = "the vict
     if not np.isfinite(probabilities).all():
         raise BadAnswerError(f"{who} answered numbers that are not all finite; expected floats in [0, 1]")
     sums = probabilities.sum(-1, dtype=np.float64)
-    if probabilities.min() < 0 or np.abs(sums - 1).max() > SUM_TOLERANCE:
+    off = np.abs(sums - 1).max()
+    if probabilities.min() < 0 or (off > SUM_TOLERANCE and off > rounding_of_sums(probabilities) + SUM_TOLERANCE):
         raise BadAnswerError(
             f"{who} answered rows that sum to between {sums.min():.4g} and {sums.max():.4g}, with values from "
             f"{probabilities.min():.4g}; expected probabilities that sum to 1: if these are logits, put a softmax "

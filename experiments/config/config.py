@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.config.attack import AttackConfig
+from experiments.config.connection import ConnectionConfig
 from experiments.config.data import DataConfig
 from experiments.config.fields import as_typed
 from experiments.config.measures import MeasuresConfig
@@ -28,21 +29,26 @@ class Config:
     victim: VictimConfig = field(default_factory=VictimConfig)
     attack: AttackConfig = field(default_factory=AttackConfig)
     service: ServiceConfig = field(default_factory=ServiceConfig)
+    connection: ConnectionConfig = field(default_factory=ConnectionConfig)
     measures: MeasuresConfig = field(default_factory=MeasuresConfig)
 
     def __post_init__(self) -> None:
-        trained, service = self.victim.trained, self.service.service
+        trained, service, flag = self.victim.trained, self.service.users, self.service.users_flag
         if service and self.victim != VictimConfig():
             changed = next(name for name, value in vars(self.victim).items() if value != DEFAULTS[name])
             raise ValueError(
-                f"--service={service} answers with a model of its own, and --{changed} would be ignored: leave out one "
-                "of the two"
+                f"{flag} answers with a model of its own, and --{changed} would be ignored: leave out one of the two"
             )
         if service and self.measures.shadows:
             raise ValueError(
-                f"--service={service} with --shadows: how its model was trained is not known, so none is trained "
+                f"{flag} with --shadows: how its model was trained is not known, so none is trained "
                 "beside it: leave out --shadows"
             )
+        if self.connection != ConnectionConfig() and not self.service.service_url:
+            changed = next(name for name, value in vars(self.connection).items() if value != DEFAULTS[name])
+            raise ValueError(f"--{changed} is of a service behind a URL, and would be ignored: give --service_url, too")
+        if self.service.service_url and self.connection.dialect in ("v1", "v2") and not self.connection.model_name:
+            raise ValueError(f"--dialect={self.connection.dialect} needs the model's name on the server: --model_name")
         if trained and (self.measures.shadows or self.service.facts.trains):
             flag = (
                 f"--shadows={self.measures.shadows}"

@@ -22,6 +22,8 @@ from overunlearn_jax.types import DatasetSpec, Key, Split, Splits
 
 START_IMAGES = 500  # that the search by labels asks about, to begin with those that are predicted as their class
 
+LATER = ("blind_steps", "resolution")  # settings that are newer than pushes which are kept
+
 OnFinished = Callable[[np.ndarray, PushResult], None]
 
 
@@ -94,8 +96,17 @@ def _zoo(config: AttackConfig, splits: Splits, target: int | None) -> Search:
             on_finished=on_finished,
         )
 
-    described = {**settings._asdict(), "block_sizes": config.block_sizes, "slots": slots, "target": target}
+    described = {**_described(settings), "block_sizes": config.block_sizes, "slots": slots, "target": target}
     return Search("zoo", described, run_fn)
+
+
+def _described(settings: ZooSettings) -> dict[str, Any]:
+    """All settings but later ones at their defaults, with which pushes are those of before."""
+    return {
+        name: value
+        for name, value in settings._asdict().items()
+        if name not in LATER or value != ZooSettings._field_defaults[name]
+    }
 
 
 def _by_labels(config: AttackConfig, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:

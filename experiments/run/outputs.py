@@ -105,6 +105,13 @@ def note_seconds(config: Config, seconds: float) -> None:
     write_bytes(path, sealed_text(noted | {"seconds": noted["seconds"] + seconds}).encode())
 
 
+def note_service(config: Config, sent: str) -> None:
+    """Adds to the note what was sent to a service in this start, a line for each start."""
+    path = Path(config.run.workdir) / MANIFEST
+    noted = read_manifest(path.parent)
+    write_bytes(path, sealed_text(noted | {"sent": [*noted.get("sent", []), sent]}).encode())
+
+
 def finished_cells(results: Path) -> set[str]:
     """Names of the cells that need not run again."""
     return {row["cell"] for row in read_rows(results)} if results.exists() else set()
@@ -121,6 +128,7 @@ def write_outputs(
     shown, pictures = figures.draw(config, rows, judgement)
     described = read_manifest(workdir)
     notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]
+    notes += [f"To the service: {sent}." for sent in described.get("sent", [])]
     text = summary_markdown(
         rows,
         title=title,

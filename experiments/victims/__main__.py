@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise ValueError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
     config = config_flags.from_flags(flags.FLAGS)
-    if config.victim.trained or config.service.service or config.service.facts.prepares:
+    if config.victim.trained or config.service.users or config.service.facts.prepares:
         raise ValueError(
             "this command trains single models: leave out --trained, --service, and methods that train a victim of "
             "their own"

@@ -74,6 +74,7 @@ class Row(Required, total=False):
     class_b_test_images: Images  # that the test accuracy of class B is of
     lpips_mean: float | None  # against the original images
     same_side_in_8_bits: Fraction  # of the submitted images that are predicted alike after rounding to 8 bits
+    saw_nothing: Samples  # among the failed: no probe around them was answered otherwise than they themselves
     weights_changed: bool | None  # whether unlearning changed any weight; null where the service offers none
     diverged: bool  # true where unlearning blew up, missing elsewhere; what is measured after it is null beside it
     diverged_because: str  # beside it: what the method says of that

@@ -111,7 +111,7 @@ class CallableService:
         self._changed = True
         try:
             for images, labels in sent:
-                own = self.pixels.to_service(images, self.spec.bounds)
+                own = self._to_forget(images)
                 began = time.perf_counter()
                 try:
                     self._forget_one(own, labels)
@@ -127,6 +127,10 @@ class CallableService:
         finally:
             entered = False
             self._bring_back()
+
+    def _to_forget(self, images: np.ndarray) -> np.ndarray:
+        """The package's images as `forget` takes them."""
+        return self.pixels.to_service(images, self.spec.bounds)
 
     def _forget_one(self, images: np.ndarray, labels: np.ndarray) -> None:
         with running(f"{self._name}forget", "forget(images, labels)"):
