@@ -252,6 +252,12 @@ BENCHMARKS = {
             "on prepared CIFAR-10",
         ),
         _benchmark(
+            "training",
+            "How fast victims are trained and asked, beside the same network in PyTorch.",
+            "--out=FILE.json",
+            "on random images; needs PyTorch",
+        ),
+        _benchmark(
             "server_faults",
             "Whether a service that is killed under load loses a deletion or does one twice.",
             "--kills=100 --workdir=runs/server_faults",
