@@ -32,7 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "dataset": "cifar10",
     "class_a": "airplane",
     "class_b": "cat",
-    "fractions": (0.1, 0.2),  # the second for the request of twice as many
+    "fractions": (0.1,),
     "blending_ratio": 0.3,
     "width": 16,
     "batch_norm_momentum": 0.99,
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> None:
 def add_rows(config: Config, seed: int, path: Path) -> None:
     """The rows of one victim, method by method, those that are there left out."""
     from experiments.pipeline import push_seed, request_settings  # after the flags: wrong ones are told at once
-    from experiments.victims.cache import ingredients_of
+    from experiments.victims.cache import describe_model, ingredients_of
     from overunlearn_jax.auditing.crafting import Crafter
     from overunlearn_jax.batching import predict_in_batches
     from overunlearn_jax.data import request_size
@@ -100,7 +100,6 @@ def add_rows(config: Config, seed: int, path: Path) -> None:
     count = request_size(splits.train, classes.a, min(config.attack.fractions))
     requests = every_request(
         crafter,
-        ready.chosen,
         splits.train,
         classes.a,
         seed,
@@ -140,6 +139,7 @@ def add_rows(config: Config, seed: int, path: Path) -> None:
         shared = {
             "seed": seed,
             "victim": ready.victim.name,
+            "model": describe_model(config.victim),
             "method": name,
             "reading": setting,
             "rate": rate,

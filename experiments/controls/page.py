@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from experiments.controls import question
 from experiments.controls.measure import HONEST
 from experiments.controls.requests import NAMES
 from overunlearn_jax.attack_names import attack_name
@@ -48,11 +49,29 @@ def write(folder: Path) -> Path:
 
 def markdown(rows: Sequence[Row]) -> str:
     """Finding first, tables behind."""
-    parts = ["# What a push does that a longer honest step does not", "", finding(rows), ""]
-    for method, reading in dict.fromkeys((row["method"], row["reading"]) for row in rows):
-        own = [row for row in rows if (row["method"], row["reading"]) == (method, reading)]
-        parts += [f"## {method}, {reading}", "", table(own), ""]
+    parts = ["# What a push does that a longer honest step does not", ""]
+    models = {
+        model: [row for row in rows if row["model"] == model] for model in dict.fromkeys(r["model"] for r in rows)
+    }
+    for model, of_model in models.items():
+        parts += [f"**{model}**", "", finding(of_model), ""]
+    found = question.answers(rows)
+    if found:
+        parts += ["## Is width the reason?", "", *map(_answered, found), ""]
+    for model, of_model in models.items():
+        for method, reading in dict.fromkeys((row["method"], row["reading"]) for row in of_model):
+            own = [row for row in of_model if (row["method"], row["reading"]) == (method, reading)]
+            parts += [f"## {model}: {method}, {reading}", "", table(own), ""]
     return "\n".join(parts)
+
+
+def _answered(answer: question.Answer) -> str:
+    return (
+        f"* **{answer.verdict}** under {answer.reading}: a push costs class A {_points(answer.harm)} points beyond an "
+        f"honest request, {answer.harm.count} victims; an honest request of five times as many samples costs "
+        f"{PER_CENT * answer.five_times:.1f} points. What decides was written down before: "
+        "[question.toml](question.toml)."
+    )
 
 
 def finding(rows: Sequence[Row]) -> str:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.controls import page
+from experiments.controls import page, question
 from experiments.controls.measure import as_row, measure
 from experiments.controls.rates import CostError, rate_at_cost
 from experiments.controls.requests import _lowest_margins
@@ -74,7 +74,14 @@ def test_an_honest_request_that_moves_nothing_is_an_error():
 
 
 def row(seed: int, request: str, **values: float | None) -> dict:
-    shared = {"seed": seed, "method": "first_order", "reading": "corrected", "rate": 1e-4, "class_a_before": 0.9}
+    shared = {
+        "seed": seed,
+        "model": "VGG-3 width 16",
+        "method": "first_order",
+        "reading": "corrected",
+        "rate": 1e-4,
+        "class_a_before": 0.9,
+    }
     own = {"times_honest": 1.0, "cosine": 1.0, "class_a": 0.8, "class_a_of_longer_honest": 0.8}
     return {**shared, **own, "class_a_shortened": 0.8, "overall": 0.7, "request": request, **values}
 
@@ -113,3 +120,29 @@ def test_half_a_line_of_a_kill_is_removed(tmp_path: Path):
     path.write_text("")
     with pytest.raises(ValueError, match="has no row"):
         page.write(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("harms", "five_times", "verdict"),
+    [
+        ((0.55, 0.56, 0.57), 0.15, "confirmed"),
+        ((0.55, 0.56, 0.57), 0.25, "undecided"),  # of an honest request that costs too much
+        ((0.49, 0.56, 0.57), 0.15, "undecided"),  # the interval reaches below
+        ((0.30, 0.31, 0.32), 0.15, "refuted"),
+        ((0.55, 0.56), 0.15, "undecided"),  # of two victims
+    ],
+)
+def test_a_question_asked_beforehand(harms: tuple[float, ...], five_times: float, verdict: str):
+    rows = []
+    for seed, harm in enumerate(harms):
+        own = [
+            row(seed, "normal"),
+            row(seed, "pushing_1", class_a=0.8 - harm),
+            row(seed, "five_times", class_a=0.9 - five_times),
+        ]
+        rows += [each | {"model": "VGG-3 width 128"} for each in own]
+    [answer] = question.answers([*rows, *ROWS])
+    assert (answer.verdict, answer.harm.count) == (verdict, len(harms))
+    assert answer.five_times == pytest.approx(five_times)
+    assert f"* **{verdict}** under corrected" in page.markdown(rows)
+    assert question.answers(ROWS) == []  # of another network
