@@ -6,6 +6,7 @@ digests then, with a warning in the log (`logging`, the standard error): nothing
 """
 
 import contextlib
+import errno
 import logging
 import os
 import tempfile
@@ -19,6 +20,8 @@ import orbax.checkpoint as ocp
 from overunlearn_jax.digests import DIGESTS, check_digests, write_digests
 from overunlearn_jax.typed_keys import with_keys, without_keys
 from overunlearn_jax.types import PyTree
+
+OVERHEAD = 2**16  # bytes, of Orbax's own files
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +41,10 @@ def save(path: str | Path, tree: PyTree) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            plain = jax.tree.map(np.asarray, without_keys(tree))
+            _check_room(Path(folder), sum(leaf.nbytes for leaf in jax.tree.leaves(plain)))
             with _checkpointer() as checkpointer:
-                checkpointer.save(Path(folder) / "tree", jax.tree.map(np.asarray, without_keys(tree)))
+                checkpointer.save(Path(folder) / "tree", plain)
             write_digests(Path(folder) / "tree")
             os.replace(Path(folder) / "tree", path)
     except (OSError, ValueError) as error:
@@ -73,6 +78,19 @@ def load(path: str | Path, like: PyTree) -> PyTree:
             f"cannot read the checkpoint {path}: {reason}. It is damaged or belongs to another model; delete that "
             "folder and start the same command again: it is made anew"
         ) from error
+
+
+def _check_room(folder: Path, size: int) -> None:
+    """Raises OSError where the disk has no room for `size` bytes: Orbax tells of that from many threads at once."""
+    path = folder / "room"
+    with open(path, "wb") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size + OVERHEAD)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+    path.unlink()  # on a disk that cannot reserve room, Orbax finds out
 
 
 def _adopt(path: Path) -> None:
