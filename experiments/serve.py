@@ -51,8 +51,10 @@ def define_flags() -> None:
     flags.DEFINE_list("owners", ["alice", "bob"], "who hands in training samples: the first every first one, and so on")
     flags.DEFINE_bool("receipts", False, "a deletion has to be of samples that its sender handed in")
     flags.DEFINE_bool("open_predictions", False, "predictions need no token")
-    flags.DEFINE_string("served_name", "model", "of the model, in the paths of predictions")
-    flags.DEFINE_integer("go_on_from", None, "an earlier version to go on from: what later ones forgot is known again")
+    flags.DEFINE_string("served_name", "model", "in the paths of predictions")
+    flags.DEFINE_integer(
+        "from_version", None, "an earlier version to go on from: what later ones forgot is known again"
+    )
     for name, (default, text) in LIMITS.items():
         flags.DEFINE_integer(name, default, text, lower_bound=0 if name == "keep_versions" else 1)
     config_flags.define_flags()
@@ -81,7 +83,7 @@ def main(arguments: list[str]) -> int:
     workdir = Path(config.run.workdir)
     with (
         bound(given.host, given.port) as socket,  # before anything is trained
-        opened(config, tuple(given.owners), settings, given.go_on_from) as service,
+        opened(config, tuple(given.owners), settings, given.from_version) as service,
     ):
         url = url_of(socket)
 

@@ -5,7 +5,7 @@ app = make_app(served, worker, receipts, Tokens(holders), log=JsonLines(sys.stde
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import anyio
@@ -66,7 +66,7 @@ class _Routes:
         self._served, self._worker, self._receipts, self._tokens = served, worker, receipts, tokens
         self._log, self.metrics, self.ready = log, Metrics(), False
         self._predicting = anyio.CapacityLimiter(PREDICTING)
-        self._waiting = 0  # predictions that are computed or wait for that
+        self._waiting = 0  # requests whose bodies are in memory
         self._schema = orjson.dumps(openapi(served.spec, served.settings))
 
     def table(self) -> list[Route]:
@@ -119,23 +119,19 @@ class _Routes:
         if not settings.open_predictions:
             self._holder(request)
         self._check_version(request)
-        if self._waiting >= settings.most_predicting:
-            raise RefusedError(503, "overloaded", "too many predictions wait: send it again", {"Retry-After": "1"})
-        self._waiting += 1
-        try:
+        with self._room():
             body = await read_body(request, settings.most_body, settings.body_seconds)
             answered = await in_thread(call, body, limiter=self._predicting)
-        finally:
-            self._waiting -= 1
         request.scope["noted"] |= {"images": answered.images, "model_version": str(answered.version)}
         self.metrics.images.inc(answered.images)
         return Response(answered.body, 200, {"model-version": str(answered.version)}, "application/json")
 
     async def _delete(self, request: Request) -> Response:
         holder, settings = self._holder(request), self._served.settings
-        body = await read_body(request, settings.most_body, settings.body_seconds)
-        key = request.headers.get("idempotency-key")
-        entry: Entry = await in_thread(receive, self._served, self._receipts, holder, key, body)
+        with self._room():
+            body = await read_body(request, settings.most_body, settings.body_seconds)
+            key = request.headers.get("idempotency-key")
+            entry: Entry = await in_thread(receive, self._served, self._receipts, holder, key, body)
         self._worker.wake()
         request.scope["noted"]["deletion"] = entry.id
         version = None if entry.model_version is None else str(entry.model_version)
@@ -192,6 +188,17 @@ class _Routes:
         if role and holder.role != role:
             raise RefusedError(403, "forbidden", f"this takes a token of the role {role}")
         return holder
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        """Around a request with a body: as many as may are read and worked on at once, which bounds their memory."""
+        if self._waiting >= self._served.settings.most_bodies:
+            raise RefusedError(503, "overloaded", "too many requests wait: send it again later", {"Retry-After": "1"})
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
     def _check_version(self, request: Request) -> None:
         asked = request.path_params.get("version")

@@ -97,7 +97,7 @@ class ServedModel:
                 self.lineage.go_back(self.lineage.version(start_from), f"started from version {start_from}")
             except UnknownVersionError as error:
                 kept = ", ".join(map(str, sorted(self.lineage.with_files())))
-                raise ValueError(f"--go_on_from={start_from}: expected one whose file is kept: {kept}") from error
+                raise ValueError(f"--from_version={start_from}: expected one whose file is kept: {kept}") from error
         version = self.lineage.current()
         assert version is not None  # one was begun
         self.served = self._read(version)

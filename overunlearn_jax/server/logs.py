@@ -1,5 +1,6 @@
 """What happens, as JSON lines. A line never holds a token, a header, a query string or a body."""
 
+import contextlib
 import datetime
 import json
 import threading
@@ -28,6 +29,6 @@ class JsonLines:
         """See `Log`."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": now, "event": event, **fields}, default=str)
-        with self._lock:
+        with self._lock, contextlib.suppress(ValueError):  # closed: the process is about to end
             self._stream.write(f"{line}\n")
             self._stream.flush()

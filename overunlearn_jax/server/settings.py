@@ -12,7 +12,7 @@ class ServerSettings(NamedTuple):
       most_images: images in one prediction.
       most_samples: samples in one deletion.
       most_pending: deletions that wait; further ones are answered 429.
-      most_predicting: predictions that are computed or wait for that; further ones are answered 503.
+      most_bodies: requests with a body that are read and worked on at once; further ones are answered 503.
       body_seconds: in which a body has to have come.
       receipts: whether a deletion by submission has to be of samples that its sender has a receipt for.
       open_predictions: whether predictions need no token.
@@ -27,7 +27,7 @@ class ServerSettings(NamedTuple):
     most_images: int = 1024
     most_samples: int = 4096
     most_pending: int = 256
-    most_predicting: int = 64
+    most_bodies: int = 64
     body_seconds: float = 60.0
     receipts: bool = False
     open_predictions: bool = False

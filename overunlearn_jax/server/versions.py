@@ -78,6 +78,6 @@ class VersionFiles:
 
 
 _REMEDY = (
-    "bring the file back from a copy, or start with --go_on_from=NUMBER to go on from another version, whose model "
+    "bring the file back from a copy, or start with --from_version=NUMBER to go on from another version, whose model "
     "knows again what later ones had forgotten"
 )

@@ -14,12 +14,16 @@ import jax
 import numpy as np
 
 from overunlearn_jax.server.core import Served, ServedModel
-from overunlearn_jax.server.forgetter import Forgetter
+from overunlearn_jax.server.forgetter import Forgetter, Forgotten
 from overunlearn_jax.server.gates import Gate, GateError, View, accepted_by_all, decide, for_journal, told
 from overunlearn_jax.server.lineage import Outcome, OvertakenError
 from overunlearn_jax.server.logs import Log, no_log
 from overunlearn_jax.server.queue import Task
 from overunlearn_jax.types import DivergedError, Key, Request, Split
+
+
+class _MethodFailedError(RuntimeError):
+    """The unlearning method raised something else than it may."""
 
 
 class Worker:
@@ -101,8 +105,8 @@ class Worker:
             self._fail(task, f"diverged: {error}")
         except GateError as error:
             self._fail(task, str(error))
-        except (ValueError, ArithmeticError, MemoryError, TypeError, LookupError, RuntimeError) as error:
-            self._fail(task, f"the method failed: {_told(error)}", traceback.format_exc())
+        except _MethodFailedError as error:
+            self._fail(task, f"the method failed: {error}", traceback.format_exc())
 
     def _attempt(self, task: Task, base: Served) -> None:
         request, ids = self._request(task, base)
@@ -120,7 +124,7 @@ class Worker:
             return
         request = Request(np.asarray(request.images)[accepted], np.asarray(request.labels)[accepted])
         key = jax.random.fold_in(self._key, task.number)
-        forgotten = self._forget(base.variables, base.version.forgotten, request, key)
+        forgotten = self._forgotten(base, request, key)
         gone = forgotten.ids if ids is None else frozenset(map(int, ids[accepted]))
         outcome = Outcome(task.id, None if gone is None else len(gone), forgotten.seconds, refused or None)
         new = self._served.commit(base, forgotten.variables, gone or frozenset(), outcome)
@@ -131,6 +135,14 @@ class Worker:
             matched=outcome.matched,
             seconds=forgotten.seconds,
         )
+
+    def _forgotten(self, base: Served, request: Request, key: Key) -> Forgotten:
+        try:
+            return self._forget(base.variables, base.version.forgotten, request, key)
+        except (OSError, DivergedError):
+            raise
+        except Exception as error:  # of a method, perhaps a user's: this deletion alone fails, with its words
+            raise _MethodFailedError(_told(error)) from error
 
     def _request(self, task: Task, base: Served) -> tuple[Request, np.ndarray | None]:
         """What is to be forgotten, and the ids of the samples where it names some."""

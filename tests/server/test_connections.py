@@ -121,3 +121,31 @@ def test_a_stop_waits_for_what_ends_soon(tmp_path):
     with running(tmp_path, forget=forget) as again:
         assert again.client.wait(name)["model_version"] == "2"
         assert forget.calls == 1
+
+
+def test_bodies_that_are_read_are_bounded(tmp_path):
+    with running(tmp_path, ServerSettings(most_bodies=1, body_seconds=5)) as made:
+        with connected(made) as slow:
+            slow.sendall(f"POST /deletions {HEAD}Content-Length: 1000\r\n\r\n{{".encode())
+            for _ in range(500):
+                got = made.client.infer(SPLITS.test.images[:1])
+                if got.status != 200:
+                    break
+                time.sleep(0.01)
+            assert (got.status, got.code, got.headers["Retry-After"]) == (503, "overloaded", "1")
+        eventually_refused(made, "incomplete_body")
+        assert made.client.infer(SPLITS.test.images[:1]).status == 200
+
+
+def test_answers_are_sent_at_once(service: Running):
+    """Not after the 40 ms that a socket waits for an acknowledgement of its last packet."""
+    with connected(service) as connection:
+        seconds = []
+        for _ in range(9):
+            began = time.perf_counter()
+            connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            got = b""
+            while b'{"live":true}' not in got:
+                got += connection.recv(1 << 16)
+            seconds.append(time.perf_counter() - began)
+    assert sorted(seconds)[2] < 0.03

@@ -255,6 +255,7 @@ def test_the_queue_is_bounded(tmp_path):
     ("error", "told"),
     [
         (DivergedError("blew up"), "diverged: blew up"),
+        (AssertionError("never"), "the method failed: AssertionError: never"),
         (ValueError("no such thing"), "the method failed: ValueError: no such thing"),
     ],
 )

@@ -162,12 +162,12 @@ def test_a_damaged_version_is_found(tmp_path):
         with pytest.raises(DamagedVersionError, match=r"00000002\.npz"):
             opened(tmp_path).close()
     path.write_bytes(b"")
-    with pytest.raises(DamagedVersionError, match="--go_on_from=NUMBER"):
+    with pytest.raises(DamagedVersionError, match="--from_version=NUMBER"):
         opened(tmp_path)
     again = opened(tmp_path, start_from=1)
     assert weights_digest(again.served.variables) == weights_digest(TRAINED)
     again.close()
-    with pytest.raises(ValueError, match="--go_on_from=7: expected one whose file is kept"):
+    with pytest.raises(ValueError, match="--from_version=7: expected one whose file is kept"):
         opened(tmp_path, start_from=7)
 
 

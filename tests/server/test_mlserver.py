@@ -25,7 +25,6 @@ from overunlearn_jax.services.fingerprint import weights_digest
 from tests.experiments import tiny
 
 PYTHON = os.environ.get("MLSERVER_PYTHON") or (sys.executable if importlib.util.find_spec("mlserver") else "")
-pytestmark = pytest.mark.skipif(not PYTHON, reason="needs pip install mlserver, or MLSERVER_PYTHON")
 START = "from mlserver.cli import main; main()"
 
 
@@ -55,6 +54,7 @@ def infer(port: int, images: np.ndarray) -> tuple[np.ndarray, str]:
     return np.array(output["data"], np.float32).reshape(output["shape"]), answer["model_version"]
 
 
+@pytest.mark.skipif(not PYTHON, reason="needs pip install mlserver, or MLSERVER_PYTHON")
 def test_it_serves_and_forgets(tmp_path: Path):
     data = tiny.write_data(tmp_path / "tiny.npz")
     config = tiny.tiny_config(data, tmp_path / "work", tmp_path / "cache")
