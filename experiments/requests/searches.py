@@ -22,7 +22,12 @@ from overunlearn_jax.types import DatasetSpec, Key, Split, Splits
 
 START_IMAGES = 500  # that the search by labels asks about, to begin with those that are predicted as their class
 
-LATER = ("blind_steps", "resolution")  # settings that are newer than pushes which are kept
+LATER = (
+    "blind_steps",
+    "resolution",
+    "smallest_probability",
+    "levels",
+)  # settings that are newer than pushes which are kept
 
 OnFinished = Callable[[np.ndarray, PushResult], None]
 
@@ -100,12 +105,12 @@ def _zoo(config: AttackConfig, splits: Splits, target: int | None) -> Search:
     return Search("zoo", described, run_fn)
 
 
-def _described(settings: ZooSettings) -> dict[str, Any]:
+def _described(settings: ZooSettings | LabelOnlySettings) -> dict[str, Any]:
     """All settings but later ones at their defaults, with which pushes are those of before."""
     return {
         name: value
         for name, value in settings._asdict().items()
-        if name not in LATER or value != ZooSettings._field_defaults[name]
+        if name not in LATER or value != settings._field_defaults[name]
     }
 
 
@@ -141,4 +146,6 @@ def _by_labels(config: AttackConfig, splits: Splits, class_b: int, target: int |
             on_finished=on_finished,
         )
 
-    return Search("labels", {**settings._asdict(), "start_class": start_class, "target": target, "seed": seed}, run_fn)
+    return Search(
+        "labels", {**_described(settings), "start_class": start_class, "target": target, "seed": seed}, run_fn
+    )

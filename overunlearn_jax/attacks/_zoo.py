@@ -49,6 +49,8 @@ def zoo(settings: ZooSettings) -> Zoo:
     """
     check_settings(settings)
     space = _named("space", {"tanh": spaces.tanh_space, "box": spaces.box_space}, settings.space)(settings.bounds)
+    if settings.levels:
+        space = spaces.lattice_space(settings.bounds, settings.levels)
     solvers: dict[str, Callable[..., Any]] = {
         "adam": coordinate.adam,
         "newton": coordinate.newton,
@@ -86,7 +88,7 @@ def zoo(settings: ZooSettings) -> Zoo:
     def ask_fn(state: ZooState) -> Probes:
         image = space.to_image(state.variable)
         corners = choose_blocks(state, jnp.abs(image - state.original), settings)
-        variables = blocks_at(state.variable, corners, block)
+        variables = blocks_at(space.around(state.variable, image), corners, block)
         offsets = difference.offsets(blocks_at(image, corners, block))
         return Probes(image, corners, space.to_image(variables[:, None] + offsets[..., None, None]))
 

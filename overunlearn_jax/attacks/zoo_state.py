@@ -57,6 +57,7 @@ class ZooSettings(NamedTuple):
         10  # from this step on, a sample is given up where fewer than `FEWEST_TELLING` of all probes told
     )
     resolution: float = 0.0  # probabilities that differ by no more are the same answer; 0: bit for bit
+    levels: int = 0  # 255: all images are exact 8-bit ones, in the space "box"; 0: any pixels
 
     @property
     def queries_per_step(self) -> int:
@@ -133,6 +134,13 @@ def check_settings(settings: ZooSettings) -> None:
     )
     for name in ("margin_weight", "kappa", "resolution"):
         _check_number(name, getattr(settings, name), "a finite number, 0 or more", getattr(settings, name) >= 0)
+    levels = settings.levels
+    check_count("levels", levels, 0)
+    if levels and (settings.space != "box" or settings.difference < 0.999 * (upper - lower) / levels):
+        raise ValueError(
+            f"levels is {levels} with space={settings.space!r} and difference={settings.difference:g}: on a lattice "
+            f"the space is 'box', and a probe changes a pixel by {(upper - lower) / levels:.4g} or more"
+        )
     for name in ("max_l2", "stall_ratio"):
         check_limit(name, getattr(settings, name))
     if settings.solver == "newton" and settings.one_sided:
