@@ -83,6 +83,7 @@ def add_rows(config: Config, seed: int, path: Path) -> None:
     from overunlearn_jax.models import predict_fn
     from overunlearn_jax.services.service import HasWeights
     from overunlearn_jax.unlearn import along_step
+    from overunlearn_jax.unlearn.facts import facts_of
 
     done = {(row["seed"], row["method"], row["reading"]) for row in page.read(path)}
     wanted = [("first_order", reading) for reading in methods.READINGS]
@@ -117,7 +118,7 @@ def add_rows(config: Config, seed: int, path: Path) -> None:
     baseline = evaluate(service.predict, splits.test, splits.spec.num_classes)
     for name, setting in left:
         rate = None
-        if name == "first_order":
+        if facts_of(name).has_rates:
             units = methods.first_order_unit_steps(setting, model, before, requests, splits.spec.bounds, key)
 
             def cost_at(rate: float, honest: Any = units[HONEST]) -> float:
