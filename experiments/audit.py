@@ -18,6 +18,9 @@ my_module lies in the current folder or on PYTHONPATH. Keep the functions of --u
 change in the file of the model makes another victim, to be trained and pushed against anew. A model that is deployed
 is not trained here: --trained=my_module:load returns its weights.
 
+--service_url is a service that is deployed, asked in its own dialect (--dialect), with a token (--token_env), that
+deletes by the schema in overunlearn_jax/services/http/schema.md and is brought back by --undo.
+
 --service is a class of any framework with predict(images), forget(images, labels) and reset(); experiments/services
 has examples. It is given the training data if it takes an argument, runs in a process of its own, and is looked at
 first: answers that change by themselves, a reset that does not work and a forget that changes nothing are said before
@@ -107,6 +110,7 @@ def main(arguments: list[str]) -> int:
     processes.join(flags.FLAGS)
     check_devices()
     from experiments.pipeline import run
+    from experiments.run.outputs import read_manifest
     from overunlearn_jax.auditing.judging import (  # after the flags: --help and wrong flags answer at once
         forgetting_tables,
         judge,
@@ -121,6 +125,8 @@ def main(arguments: list[str]) -> int:
     rows = read_rows(report.with_name("results.jsonl"))
     judgement = judge_fn(rows)
     junit = write_junit(report.with_name("junit.xml"), judgement.claims, f"over-unlearning of {config.service.name}")
+    for sent in read_manifest(report.parent).get("sent", []):
+        print(f"to the service: {sent}")
     for table in forgetting_tables(rows):
         print(f"{table}\n")
     print(f"{judgement}\nreport: {report}\njunit: {junit}")

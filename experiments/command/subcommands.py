@@ -82,11 +82,15 @@ AUDIT = Subcommand(
         (
             "--unlearning=my_service:forget --model=my_models:make --trained=my_models:load --dataset=photos.npz "
             "--class_a=cat --class_b=dog --max_over_unlearning=0.05 --seeds=0-4",
-            "your own JAX model and method; the modules lie in the current folder or on PYTHONPATH",
+            "your own JAX model and method, in modules here or on PYTHONPATH",
         ),
         (
             "--service=my_service:MyService --dataset=photos.npz --class_a=cat --class_b=dog --seeds=0-4",
             "a service of any framework: predict, forget and reset",
+        ),
+        (
+            "--service_url=https://models.example --dialect=v2 --model_name=digits --token_env=MODEL_TOKEN",
+            "a service that is deployed, with deletion and snapshots over HTTP",
         ),
         ("--unlearning=sisa", "a method that is here, on scikit-learn's digits"),
     ),
@@ -94,6 +98,7 @@ AUDIT = Subcommand(
         "max_over_unlearning",
         "max_honest_cost",
         "service",
+        "service_url",
         "unlearning",
         "method_settings",
         "model",
@@ -106,7 +111,6 @@ AUDIT = Subcommand(
         "attacks",
         "fractions",
         "search",
-        "max_steps",
         "forgetting",
         "seeds",
         "workdir",
@@ -156,6 +160,14 @@ METHODS = Subcommand(
     takes="[METHOD ...]",
     first=SUITE_FIRST,
     notes=("A setting that the grid of methods fixes itself is refused.", RESUMES),
+)
+VICTIMS = Subcommand(  # `python -m experiments.victims` alone
+    "victims",
+    "Trains the victims of a run and attacks nothing: a run with the same flags and --cache_dir then finds them.",
+    "experiments.victims.__main__",
+    examples=(("--flagfile=experiments/flagfiles/victims_paper.cfg --data_dir=FOLDER", "those at the paper's sizes"),),
+    first=("dataset", "data_dir", "cache_dir", "seeds", "model", "blocks", "width"),
+    notes=(RESUMES,),
 )
 SERVE = Subcommand(
     "serve",
@@ -238,6 +250,12 @@ BENCHMARKS = {
             "How much time SISA saves beside training every shard anew.",
             "--data_dir=FOLDER",
             "on prepared CIFAR-10",
+        ),
+        _benchmark(
+            "training",
+            "How fast victims are trained and asked, beside the same network in PyTorch.",
+            "--out=FILE.json",
+            "on random images; needs PyTorch",
         ),
         _benchmark(
             "server_faults",

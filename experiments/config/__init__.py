@@ -2,6 +2,7 @@
 
 from experiments.config.attack import ATTACKS, AttackConfig
 from experiments.config.config import DEFAULTS, PART_OF, PARTS, SETTINGS, Config
+from experiments.config.connection import ConnectionConfig
 from experiments.config.data import DataConfig
 from experiments.config.flags import define_flags, from_flags, given
 from experiments.config.measures import MeasuresConfig
@@ -19,6 +20,7 @@ __all__ = [
     "SETTINGS",
     "AttackConfig",
     "Config",
+    "ConnectionConfig",
     "DataConfig",
     "MeasuresConfig",
     "RunConfig",

@@ -1,12 +1,12 @@
 """Every setting of a run: one frozen dataclass a room, and all of them together."""
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from experiments.config.attack import AttackConfig
+from experiments.config.connection import ConnectionConfig
 from experiments.config.data import DataConfig
 from experiments.config.fields import as_typed
 from experiments.config.measures import MeasuresConfig
@@ -14,6 +14,7 @@ from experiments.config.run import RunConfig
 from experiments.config.seeds import seeds_as_typed
 from experiments.config.service import ServiceConfig
 from experiments.config.victim import VictimConfig
+from overunlearn_jax.digests import DIGEST, read_sealed, sealed_text
 
 
 @dataclass(frozen=True)
@@ -28,21 +29,26 @@ class Config:
     victim: VictimConfig = field(default_factory=VictimConfig)
     attack: AttackConfig = field(default_factory=AttackConfig)
     service: ServiceConfig = field(default_factory=ServiceConfig)
+    connection: ConnectionConfig = field(default_factory=ConnectionConfig)
     measures: MeasuresConfig = field(default_factory=MeasuresConfig)
 
     def __post_init__(self) -> None:
-        trained, service = self.victim.trained, self.service.service
+        trained, service, flag = self.victim.trained, self.service.users, self.service.users_flag
         if service and self.victim != VictimConfig():
             changed = next(name for name, value in vars(self.victim).items() if value != DEFAULTS[name])
             raise ValueError(
-                f"--service={service} answers with a model of its own, and --{changed} would be ignored: leave out one "
-                "of the two"
+                f"{flag} answers with a model of its own, and --{changed} would be ignored: leave out one of the two"
             )
         if service and self.measures.shadows:
             raise ValueError(
-                f"--service={service} with --shadows: how its model was trained is not known, so none is trained "
+                f"{flag} with --shadows: how its model was trained is not known, so none is trained "
                 "beside it: leave out --shadows"
             )
+        if self.connection != ConnectionConfig() and not self.service.service_url:
+            changed = next(name for name, value in vars(self.connection).items() if value != DEFAULTS[name])
+            raise ValueError(f"--{changed} is of a service behind a URL, and would be ignored: give --service_url, too")
+        if self.service.service_url and self.connection.dialect in ("v1", "v2") and not self.connection.model_name:
+            raise ValueError(f"--dialect={self.connection.dialect} needs the model's name on the server: --model_name")
         if trained and (self.measures.shadows or self.service.facts.trains):
             flag = (
                 f"--shadows={self.measures.shadows}"
@@ -82,19 +88,21 @@ class Config:
         }
 
     def to_json(self) -> str:
-        """The settings as JSON, one a line; `from_json` reads it back."""
-        return json.dumps(self.flat(), indent=2) + "\n"
+        """The settings as JSON, one a line, with a digest; `from_json` reads it back."""
+        return sealed_text(self.flat())
 
     @staticmethod
     def from_json(path: str | Path) -> "Config":
-        """Reads config.json; unknown settings are a ValueError that names them.
+        """Reads config.json; unknown settings, and a file that is not as it was written, are a ValueError.
 
-        A file of an older version lacks the settings that came later: their defaults are what it ran with.
+        A file of an older version lacks the settings that came later: their defaults are what it ran with. One without
+        a digest is taken as it is.
         """
-        try:
-            given = dict(json.loads(Path(path).read_text()))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{path} is no config.json: {error}") from error
+        given = read_sealed(
+            path,
+            f'if it was changed on purpose, delete its line "{DIGEST}"; else give the flags that it was made of, and '
+            "another --workdir or --force",
+        )
         if given.keys() - SETTINGS.keys():
             raise ValueError(
                 f"{path} is of another version: unknown settings {sorted(given.keys() - SETTINGS.keys())}; make it "

@@ -19,7 +19,13 @@ class ServiceConfig:
         "",
         "my_module:MyService, what is audited in place of a model and a method of ours: a class with predict(images), "
         "forget(images, labels) and reset(), in any framework; it is given the training data if it takes an argument, "
-        "and runs in a process of its own",
+        "and runs in a process of its own; forget gets images as they are submitted, changed and in floats: it finds "
+        "those that it was trained on by their distance, not by equality",
+    )
+    service_url: str = setting(
+        "",
+        "http://HOST:PORT or https://HOST of a deployed service, audited in place of a model and a method of ours: the "
+        "flags of the connection say how it is asked, how it deletes and how a deletion is undone",
     )
     service_timeout: float = setting(
         600.0,
@@ -50,10 +56,17 @@ class ServiceConfig:
         check_fields(self)
         if self.service and ":" not in self.service:
             raise ValueError(f"--service={self.service}: expected my_module:MyService")
-        ours = [name for name in ("unlearning", "method_settings", "scope") if getattr(self, name) != _default(name)]
-        if self.service and ours:
+        if self.service_url and not self.service_url.startswith(("http://", "https://")):
+            raise ValueError(f"--service_url={self.service_url}: expected http://HOST:PORT or https://HOST")
+        if self.service and self.service_url:
             raise ValueError(
-                f"--service={self.service} forgets in its own way, and --{ours[0]}={getattr(self, ours[0])} would be "
+                f"--service={self.service} and --service_url={self.service_url}: one service is audited, give one of "
+                "the two"
+            )
+        ours = [name for name in ("unlearning", "method_settings", "scope") if getattr(self, name) != _default(name)]
+        if self.users and ours:
+            raise ValueError(
+                f"{self.users_flag} forgets in its own way, and --{ours[0]}={getattr(self, ours[0])} would be "
                 "ignored: leave out one of the two"
             )
         if self.unlearning not in METHODS and ":" not in self.unlearning:
@@ -74,12 +87,22 @@ class ServiceConfig:
     @property
     def facts(self) -> MethodFacts:
         """What is true of the method, or of a user's service."""
-        return facts_of(self.service or self.unlearning)
+        return facts_of(self.users or self.unlearning)
 
     @property
     def name(self) -> str:
         """What rows call it."""
-        return self.service or self.unlearning
+        return self.users or self.unlearning
+
+    @property
+    def users(self) -> str:
+        """The user's own service, by its name or URL; empty where a model and a method of ours are the service."""
+        return self.service or self.service_url
+
+    @property
+    def users_flag(self) -> str:
+        """The flag that names it, as typed."""
+        return f"--service={self.service}" if self.service else f"--service_url={self.service_url}"
 
 
 def _default(name: str) -> object:

@@ -21,7 +21,7 @@ def meter_of(config: Config, victim: Victim, splits: Splits, classes: Classes, k
         forgetting = ForgettingMeter(
             config.measures, config.victim, config.run.cache_dir, victim, splits, classes.a, key, memo
         )
-    users = config.service.service
+    users = config.service.users
     labels = ServiceLabels(
         victim=victim.name,
         model=users or describe_model(config.victim),

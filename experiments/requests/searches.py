@@ -22,6 +22,13 @@ from overunlearn_jax.types import DatasetSpec, Key, Split, Splits
 
 START_IMAGES = 500  # that the search by labels asks about, to begin with those that are predicted as their class
 
+LATER = (
+    "blind_steps",
+    "resolution",
+    "smallest_probability",
+    "levels",
+)  # settings that are newer than pushes which are kept
+
 OnFinished = Callable[[np.ndarray, PushResult], None]
 
 
@@ -94,8 +101,17 @@ def _zoo(config: AttackConfig, splits: Splits, target: int | None) -> Search:
             on_finished=on_finished,
         )
 
-    described = {**settings._asdict(), "block_sizes": config.block_sizes, "slots": slots, "target": target}
+    described = {**_described(settings), "block_sizes": config.block_sizes, "slots": slots, "target": target}
     return Search("zoo", described, run_fn)
+
+
+def _described(settings: ZooSettings | LabelOnlySettings) -> dict[str, Any]:
+    """All settings but later ones at their defaults, with which pushes are those of before."""
+    return {
+        name: value
+        for name, value in settings._asdict().items()
+        if name not in LATER or value != settings._field_defaults[name]
+    }
 
 
 def _by_labels(config: AttackConfig, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
@@ -130,4 +146,6 @@ def _by_labels(config: AttackConfig, splits: Splits, class_b: int, target: int |
             on_finished=on_finished,
         )
 
-    return Search("labels", {**settings._asdict(), "start_class": start_class, "target": target, "seed": seed}, run_fn)
+    return Search(
+        "labels", {**_described(settings), "start_class": start_class, "target": target, "seed": seed}, run_fn
+    )

@@ -20,6 +20,6 @@ def classes_of(config: DataConfig, attack: AttackConfig, spec: DatasetSpec) -> C
 
 def load_splits(config: Config, seed: int) -> Splits:
     """The data set, split by the seed; for a user's own service always alike: it was trained on one training part."""
-    split_seed = 0 if config.service.service else seed
+    split_seed = 0 if config.service.users else seed
     own = config.data
     return data.load(own.dataset, data_dir=own.data_dir or None, seed=split_seed, image_size=own.image_size or None)

@@ -19,7 +19,14 @@ import numpy as np
 
 from overunlearn_jax.attacks import coordinate, criteria, differences, spaces
 from overunlearn_jax.attacks.blocks import blocks_at, choose_blocks, flat_index, spread_over_blocks
-from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, ZooState, check_blocks, check_settings
+from overunlearn_jax.attacks.zoo_state import (
+    FEWEST_TELLING,
+    Status,
+    ZooSettings,
+    ZooState,
+    check_blocks,
+    check_settings,
+)
 from overunlearn_jax.probing import Probes
 from overunlearn_jax.types import Array, Images, Key, Labels
 
@@ -42,6 +49,8 @@ def zoo(settings: ZooSettings) -> Zoo:
     """
     check_settings(settings)
     space = _named("space", {"tanh": spaces.tanh_space, "box": spaces.box_space}, settings.space)(settings.bounds)
+    if settings.levels:
+        space = spaces.lattice_space(settings.bounds, settings.levels)
     solvers: dict[str, Callable[..., Any]] = {
         "adam": coordinate.adam,
         "newton": coordinate.newton,
@@ -72,13 +81,14 @@ def zoo(settings: ZooSettings) -> Zoo:
             step=jnp.int32(0),
             last_step=jnp.int32(settings.max_steps),
             queries=jnp.int32(0),
+            told=jnp.int32(0),
             status=jnp.int32(Status.RUNNING),
         )
 
     def ask_fn(state: ZooState) -> Probes:
         image = space.to_image(state.variable)
         corners = choose_blocks(state, jnp.abs(image - state.original), settings)
-        variables = blocks_at(state.variable, corners, block)
+        variables = blocks_at(space.around(state.variable, image), corners, block)
         offsets = difference.offsets(blocks_at(image, corners, block))
         return Probes(image, corners, space.to_image(variables[:, None] + offsets[..., None, None]))
 
@@ -98,6 +108,9 @@ def zoo(settings: ZooSettings) -> Zoo:
         moves, solver_state = solver.update(state.solver, coordinates, first, second)
         variable = space.project(state.variable + spread_over_blocks(moves, state.original.shape, block))
 
+        differ = jnp.any(jnp.abs(probabilities[1:] - probabilities[0]) > settings.resolution, axis=-1)
+        told, steps = state.told + differ.sum(dtype=jnp.int32), state.step + 1 - (state.last_step - settings.max_steps)
+        blind = (steps >= settings.blind_steps) & (told < FEWEST_TELLING * steps * len(differ))
         look = state.step % settings.stall_steps == 0
         stalled = look & (loss >= settings.stall_ratio * state.reference_loss)
         is_label = jnp.argmax(probabilities[0]) == state.label
@@ -105,6 +118,7 @@ def zoo(settings: ZooSettings) -> Zoo:
         status = jnp.int32(Status.RUNNING)
         status = jnp.where(state.step + 1 >= state.last_step, Status.OUT_OF_STEPS, status)
         status = jnp.where(stalled, Status.STALLED, status)
+        status = jnp.where(blind, Status.SAW_NOTHING, status)
         status = jnp.where(crossed, jnp.where(l2 > settings.max_l2, Status.TOO_FAR, Status.CROSSED), status)
         status = jnp.where((state.step == 0) & ~is_label, Status.SKIPPED, status)
         return state._replace(
@@ -118,12 +132,14 @@ def zoo(settings: ZooSettings) -> Zoo:
             reference_loss=jnp.where(look, loss, state.reference_loss),
             step=state.step + 1,
             queries=state.queries + settings.queries_per_step,
+            told=told,
             status=status.astype(jnp.int32),
         )
 
     def restart_fn(state: ZooState) -> ZooState:
         size = state.original.size // block**2
-        return state._replace(solver=solver.init(size), reference_loss=jnp.float32(jnp.inf))
+        unknown = jnp.float32(jnp.inf)
+        return state._replace(solver=solver.init(size), reference_loss=unknown, told=jnp.zeros_like(state.told))
 
     return Zoo(settings, init_fn, ask_fn, tell_fn, restart_fn)
 

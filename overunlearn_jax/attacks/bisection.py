@@ -3,6 +3,7 @@
 import numpy as np
 
 from overunlearn_jax.attacks.pushing import PushResult
+from overunlearn_jax.attacks.spaces import on_lattice
 from overunlearn_jax.attacks.zoo_state import Status
 from overunlearn_jax.black_box import BlackBox
 
@@ -14,6 +15,7 @@ def bisect(
     result: PushResult,
     *,
     steps: int,
+    levels: int = 0,
     targets: np.ndarray | None = None,
 ) -> PushResult:
     """Moves both images of every crossed sample towards each other, half of the way in each step.
@@ -28,6 +30,8 @@ def bisect(
       labels: shape (n,), the classes that they left.
       result: what `push` returned for them.
       steps: halvings, 0 or more.
+      levels: of the lattice that images lie on, see `ZooSettings`; a sample whose middle
+        is one of its ends is halved no more.
       targets: shape (n,), the classes that they were pushed to; None for an untargeted push.
 
     Returns:
@@ -44,7 +48,13 @@ def bisect(
     for _ in range(steps):
         if len(rows) == 0:
             break
-        middle = (result.inside[rows] + result.outside[rows]) / 2
+        inside, outside = result.inside[rows], result.outside[rows]
+        middle = on_lattice((inside + outside) / 2, black_box.spec.bounds, levels)
+        if levels:
+            between = (middle != inside).any((1, 2, 3)) & (middle != outside).any((1, 2, 3))
+            rows, middle = rows[between], middle[between]
+            if len(rows) == 0:
+                break
         probabilities = black_box.query(middle)
         result.queries[rows] += 1
         predicted = probabilities.argmax(-1)

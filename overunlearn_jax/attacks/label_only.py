@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from overunlearn_jax.attacks.pushing import PushResult, check_ids
+from overunlearn_jax.attacks.spaces import on_lattice
 from overunlearn_jax.attacks.zoo_state import Status, check_count, check_limit
 from overunlearn_jax.black_box import BlackBox, check_images
 from overunlearn_jax.labels import check_labels
@@ -29,6 +30,7 @@ class LabelOnlySettings(NamedTuple):
     directions: int = 100  # random neighbours asked in each iteration
     halvings: int = 12  # of the line from the original to an image across, in each projection
     max_l2: float = 20.0  # a sample that ends farther away is TOO_FAR
+    levels: int = 0  # 255: all images are exact 8-bit ones; 0: any pixels
     group: int = 64  # samples searched side by side: sets the memory, changes no result
 
 
@@ -65,7 +67,7 @@ def push_by_labels(
       ValueError: arrays that do not fit the victim or each other, or settings with which no search can be run.
       QueryBudgetExceededError: the budget ends before the search does.
     """
-    for name, least in (("iterations", 0), ("directions", 1), ("halvings", 0), ("group", 1)):
+    for name, least in (("iterations", 0), ("directions", 1), ("halvings", 0), ("levels", 0), ("group", 1)):
         check_count(name, getattr(settings, name), least)
     check_limit("max_l2", settings.max_l2)
     spec = black_box.spec
@@ -102,7 +104,7 @@ class _Search:
         count, classes = len(images), black_box.spec.num_classes
         self._black_box, self._settings = black_box, settings
         self._images, self._labels, self._targets = images, labels, targets
-        self._inside, self._outside = images.copy(), starts.copy()
+        self._inside, self._outside = images.copy(), self._allowed(starts)
         self._probabilities = [np.zeros((count, classes), np.float32) for _ in range(3)]  # first, inside, outside
         self._queries, self._steps = np.zeros(count, np.int32), np.zeros(count, np.int32)
 
@@ -135,6 +137,10 @@ class _Search:
             self._queries,
         )
 
+    def _allowed(self, images: np.ndarray) -> np.ndarray:
+        """The nearest images on the lattice, a copy."""
+        return on_lattice(images.copy(), self._settings.bounds, self._settings.levels)
+
     def _ask(self, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
         """Answers, shape (r, ..., k), to images (r, ..., h, w, c) of the samples `rows`."""
         inner = images.shape[1:-3]
@@ -158,7 +164,7 @@ class _Search:
         low, high, known = self._images[rows].copy(), across.copy(), self._images[rows].copy()
         known_answers, high_answers = self._probabilities[0][rows].copy(), self._probabilities[2][rows].copy()
         for _ in range(self._settings.halvings):
-            middle = (low + high) / 2
+            middle = self._allowed((low + high) / 2)
             answers = self._ask(rows, middle)
             beyond = self._across(rows, answers)
             within = answers.argmax(-1) == self._labels[rows]
@@ -176,10 +182,12 @@ class _Search:
         """Unit directions (r, h, w, c) away from the label, from the labels of random neighbours (equations 9, 16)."""
         bounds, pixels = self._settings.bounds, self._images[0].size
         radius = np.full(len(rows), 0.1 * (bounds.upper - bounds.lower)) if iteration == 0 else distances / pixels
-        radius = np.maximum(radius, 1e-4).astype(np.float32)[:, None, None, None, None]
+        levels = self._settings.levels
+        least = np.sqrt(pixels) * (bounds.upper - bounds.lower) / levels if levels else 1e-4  # a level in most pixels
+        radius = np.maximum(radius, least).astype(np.float32)[:, None, None, None, None]
         shape = (self._settings.directions, *self._images.shape[1:])
         here = self._outside[rows][:, None]
-        probes = np.clip(here + radius * np.asarray(_directions(keys[rows], iteration, shape)), *bounds)
+        probes = self._allowed(np.clip(here + radius * np.asarray(_directions(keys[rows], iteration, shape)), *bounds))
         signs = np.where(self._across(rows, self._ask(rows, probes)), 1.0, -1.0).astype(np.float32)
         mean = signs.mean(1, keepdims=True)
         weights = np.where(np.abs(mean) == 1, signs, signs - mean)  # all alike: their mean direction, as it is
@@ -192,7 +200,8 @@ class _Search:
         reached, todo = self._outside[rows].copy(), np.arange(len(rows))
         lengths = lengths.astype(np.float32)[:, None, None, None]
         for _ in range(STEP_HALVINGS):
-            candidates = np.clip(self._outside[rows[todo]] + lengths[todo] * directions[todo], *self._settings.bounds)
+            moved = np.clip(self._outside[rows[todo]] + lengths[todo] * directions[todo], *self._settings.bounds)
+            candidates = self._allowed(moved)
             across = self._across(rows[todo], self._ask(rows[todo], candidates))
             reached[todo[across]] = candidates[across]
             todo = todo[~across]

@@ -107,7 +107,7 @@ def _filled(
 @partial(jax.jit, static_argnames=("engine",))
 def _refined(engine: Zoo, state: ZooState, max_steps: int) -> ZooState:
     """Unfinished samples go on from where they are, on a grid of their own; the others stay finished."""
-    unfinished = (state.status == Status.STALLED) | (state.status == Status.OUT_OF_STEPS)
+    unfinished = jnp.isin(state.status, jnp.array([Status.STALLED, Status.OUT_OF_STEPS, Status.SAW_NOTHING]))
     again = jax.vmap(engine.restart)(state)
     status = jnp.where(unfinished, Status.RUNNING, state.status).astype(state.status.dtype)
     return again._replace(status=status, last_step=state.step + max_steps)

@@ -16,8 +16,8 @@ from overunlearn_jax.auditing.rows import ServiceLabels
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.reporting import Judgement, Row
-from overunlearn_jax.services.inspection import inspect_service
-from overunlearn_jax.services.service import Service, variants_of
+from overunlearn_jax.services.inspection import check_undo, inspect_service
+from overunlearn_jax.services.service import CountsSent, Service, variants_of
 from overunlearn_jax.types import Bounds, DatasetSpec, Key, Split, Splits
 
 ATTACKS = ("normal", "noise", "blending", "pushing_1", "pushing_2")
@@ -97,6 +97,7 @@ def audit(
     spec = data.spec
     settings = RequestSettings(tuple(attacks), (fraction,))
     _check(service.spec, spec, settings, seeds)
+    check_undo(service)
     tell = on_progress or (lambda line: None)
     a = Classes.of(spec, str(class_a), _other(spec, class_a)).a  # checked before the service is asked anything
     b = most_confused(service, data.test, a) if class_b is None else Classes.of(spec, str(class_a), str(class_b)).b
@@ -122,6 +123,8 @@ def audit(
         for row in request_rows(cells, service, crafter, chosen, meter, data.train, classes, keys.forget):
             rows.append(row)
             tell(f"{name}, seed {seed}: {row['attack']} submitted and measured")
+    if isinstance(service, CountsSent):
+        tell(f"{name}: {service.sent}")
     judgement = judge(rows, most=max_over_unlearning, most_honest=max_honest_cost)
     return dataclasses.replace(judgement, warnings=[*inspected.warnings, *judgement.warnings])
 

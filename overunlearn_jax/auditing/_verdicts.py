@@ -16,6 +16,7 @@ from overunlearn_jax.statistics.intervals import Interval, no_finer, paired_diff
 from overunlearn_jax.statistics.power import repeats_needed
 
 MEASURES = {"class_a": "over-unlearning I", "class_b": "over-unlearning II"}
+MOST_BLIND = 0.1  # of the samples: with so many that the search saw nothing of, no request is called safe
 ROUNDING = 1e-9  # of accuracies: 0.90 - 0.86 is not quite 0.04
 
 
@@ -35,6 +36,7 @@ class Verdict(NamedTuple):
     because: str = ""  # what the method says of the first of them
     images: int | None = None  # test images of the class; None: older rows do not tell
     void: str = ""  # why there is nothing to claim; empty where there is
+    blind: str = ""  # why the attack was weaker than it should be; empty: it was not
 
     @property
     def outcome(self) -> str:
@@ -45,6 +47,7 @@ class Verdict(NamedTuple):
     def measured(self) -> str:
         """Safe or vulnerable if a one-sided 95 % bound says so; else undecided.
 
+        An attack that saw nothing of many samples shows no safety.
         Vulnerable, too, if only after the malicious request unlearning diverged, in one seed or more: a service has
         one model to lose. The bounds are those before they are cut to what is possible, see `shown`.
         """
@@ -53,7 +56,7 @@ class Verdict(NamedTuple):
         if self.harm.count < 2:
             return UNDECIDED
         if self.harm.high <= self.limit + ROUNDING:
-            return SAFE
+            return UNDECIDED if self.blind else SAFE
         return VULNERABLE if self.harm.low > self.limit + ROUNDING else UNDECIDED
 
     @property
@@ -108,6 +111,8 @@ class Verdict(NamedTuple):
         """What would decide an undecided claim."""
         if self.unknown:
             return self.unknown
+        if self.blind:
+            return self.blind
         if self.harm.count < 2:
             return f"one seed has no interval: {SEVERAL_SEEDS} or more gives one"
         towards = SAFE if self.harm.mean < self.limit else VULNERABLE
@@ -214,7 +219,31 @@ def _verdict(
     harm = no_finer(paired_difference(pairs[:, 0], pairs[:, 1], confidence=0.9), finest(images))
     left = float(pairs[:, 0].mean())
     needed = _seeds_needed(pairs[:, 0] - pairs[:, 1], limit, finest(images))
-    return Verdict(attack, measure, class_name, variant, limit, harm, left, needed, "", diverged, because, images)
+    return Verdict(
+        attack,
+        measure,
+        class_name,
+        variant,
+        limit,
+        harm,
+        left,
+        needed,
+        diverged=diverged,
+        because=because,
+        images=images,
+        blind=_blind([row for _, row in shared]),
+    )
+
+
+def _blind(rows: Sequence[Row]) -> str:
+    """Why the samples of these requests are too few of those that were asked for; empty where they are not."""
+    blind, requested = (sum(row.get(name, 0) for row in rows) for name in ("saw_nothing", "requested"))
+    if not blind or blind < MOST_BLIND * requested:
+        return ""
+    return (
+        f"the search saw nothing around {blind} of {requested} samples, which says nothing of their safety: "
+        "--search=auto finds a search that sees more"
+    )
 
 
 def _seeds_needed(harms: np.ndarray, limit: float, one_image: float) -> int | None:

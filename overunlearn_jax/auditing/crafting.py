@@ -6,11 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from overunlearn_jax.attacks import PushResult, bisect, blend, noise_of_length
+from overunlearn_jax.attacks import PushResult, Status, bisect, blend, noise_of_length
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import candidates, class_index, request_size, take
 from overunlearn_jax.types import DatasetSpec, Key, Split, Splits, UnlearningRequest
 
+SEE_MORE = (
+    "around {count} of them probes were answered as the images that they change, so the search saw nothing: the "
+    "service rounds its pixels or its answers to more than probes change, which does not make it safe. Let the search "
+    "find out what the service shows (--search=auto; search='auto' in Python), probe with larger changes "
+    "(--solver=sega --space=box --difference=0.01 or more), or go by labels alone (--search=labels)"
+)
 NEED_PUSHES = {"noise", "pushing_1", "pushing_2"}  # attacks; the noise control is as long as the pushes
 
 
@@ -45,6 +51,10 @@ class RequestSettings(NamedTuple):
 
 
 Pusher = Callable[[BlackBox, Split], tuple[PushResult, float]]  # what became of the samples, and the seconds it took
+
+
+class BlindSearchError(ValueError):
+    """No sample crossed since the search saw nothing of the service: there is no request, and no verdict."""
 
 
 class AttackerSamples(NamedTuple):
@@ -109,6 +119,11 @@ def _left_for_pushing(settings: RequestSettings, black_box: BlackBox, splits: Sp
     return max(0, black_box.left - sum(sizes) * asking - max(sizes) * settings.bisection_steps)
 
 
+def saw_nothing(pushed: PushResult, count: int) -> int:
+    """How many of the first `count` samples were given up since no probe told anything."""
+    return int((pushed.status[:count] == Status.SAW_NOTHING).sum())
+
+
 class Crafter:
     """Makes one request after another from one seed's samples."""
 
@@ -168,6 +183,10 @@ class Crafter:
         """Which of the first `count` samples every request of this size submits: those that crossed."""
         pushed = self._chosen.pushed
         kept = np.arange(count) if pushed is None else np.flatnonzero(pushed.crossed[:count])
+        if len(kept) == 0 and pushed is not None and (blind := saw_nothing(pushed, count)) > count / 2:
+            raise BlindSearchError(
+                f"none of {count} samples crossed the decision boundary: {SEE_MORE.format(count=blind)}"
+            )
         if len(kept) == 0:
             raise ValueError(
                 f"none of {count} samples crossed the decision boundary: raise --max_steps, --max_l2 or "

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from overunlearn_jax.attacks import PushResult
-from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, RequestSettings
+from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, RequestSettings, saw_nothing
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.services.service import Variant
 from overunlearn_jax.stealth.pixels import SSIM_WINDOW, from_8_bits, l2_distances, label_agreement, ssim, to_8_bits
@@ -94,6 +94,7 @@ def describe_request(
         "submitted": len(request.labels),
         "skipped": int(chosen.skipped[count - 1]),
         "failed": count - len(request.labels),
+        "saw_nothing": 0 if chosen.pushed is None else saw_nothing(chosen.pushed, count),
         "queries": queries,
         "steps_median": steps,
         "label_agreement": label_agreement(request.labels, deployed),

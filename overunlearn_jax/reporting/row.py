@@ -62,7 +62,10 @@ class Required(Setting):
 
 
 class Row(Required, total=False):
-    """A row with what is also written, and missing in rows of older runs or of services that do not offer it."""
+    """A row with what is also written, and missing in rows of older runs or of services that do not offer it.
+
+    In the file there is one key more, `digest`: see `overunlearn_jax.digests`.
+    """
 
     blending_ratio: Fraction
     victim: str  # the name of the service's predictions
@@ -71,6 +74,7 @@ class Row(Required, total=False):
     class_b_test_images: Images  # that the test accuracy of class B is of
     lpips_mean: float | None  # against the original images
     same_side_in_8_bits: Fraction  # of the submitted images that are predicted alike after rounding to 8 bits
+    saw_nothing: Samples  # among the failed: no probe around them was answered otherwise than they themselves
     weights_changed: bool | None  # whether unlearning changed any weight; null where the service offers none
     diverged: bool  # true where unlearning blew up, missing elsewhere; what is measured after it is null beside it
     diverged_because: str  # beside it: what the method says of that
@@ -91,6 +95,7 @@ class Row(Required, total=False):
 
 SETTING_KEYS = tuple(get_type_hints(Setting))
 REQUIRED_KEYS = tuple(get_type_hints(Required))
+WALL_TIMES = ("seconds_attack", "seconds_unlearn")  # what differs where the same cell is run again
 # Test accuracies: fractions in [0, 1], or null.
 ACCURACY_KEYS = ("overall_before", "class_a_before", "class_b_before", "overall", "class_a", "class_b")
 

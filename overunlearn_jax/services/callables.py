@@ -40,8 +40,9 @@ class CallableService:
     Args:
       spec: the images and classes of the data; the functions get images of it in the format `pixels`.
       predict: images to probabilities, shape (n, k), any float dtype, rows that sum to 1.
-      forget: of images and their labels, shape (n,), dtype int64: changes the service in place, returns None. May raise
-        `DivergedError` where nothing is left to ask.
+      forget: of images and their labels, shape (n,), dtype int64: changes the service in place, returns None. The
+        images are as submitted, changed and in floats: those that it was trained on are found by their distance, as
+        `unlearn.match_samples` does, not by equality. May raise `DivergedError` where nothing is left to ask.
       reset: brings back all that forget changes. It is called after every deletion, one that failed included.
       pixels: how the functions want their images.
       name: for errors; empty: none.
@@ -110,7 +111,7 @@ class CallableService:
         self._changed = True
         try:
             for images, labels in sent:
-                own = self.pixels.to_service(images, self.spec.bounds)
+                own = self._to_forget(images)
                 began = time.perf_counter()
                 try:
                     self._forget_one(own, labels)
@@ -126,6 +127,10 @@ class CallableService:
         finally:
             entered = False
             self._bring_back()
+
+    def _to_forget(self, images: np.ndarray) -> np.ndarray:
+        """The package's images as `forget` takes them."""
+        return self.pixels.to_service(images, self.spec.bounds)
 
     def _forget_one(self, images: np.ndarray, labels: np.ndarray) -> None:
         with running(f"{self._name}forget", "forget(images, labels)"):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from overunlearn_jax.data import candidates
 from overunlearn_jax.services.fingerprint import SAME_START, Answers, ask, asked_images, distance, same
-from overunlearn_jax.services.service import Service, Variant, after_each
+from overunlearn_jax.services.service import MayLackUndo, Service, Variant, after_each
 from overunlearn_jax.types import Key, Request, Splits
 
 
@@ -35,10 +35,12 @@ def inspect_service(
     reset, and one deletion. `before` is what the service has answered already.
 
     Raises:
-      ServiceError: the reset does not bring the answers back.
+      ServiceError: the service has no way to undo a deletion, and nothing is sent; or the reset does not bring the
+        answers back.
       ValueError: the service raised, or answered something else than probabilities; see `UserCodeError` and
         `BadAnswerError`.
     """
+    check_undo(service)
     images = asked_images(splits.test)
     before = before or ask(service.predict, images)
     first = candidates(splits.train, class_a, 0)[:1]
@@ -61,6 +63,12 @@ def inspect_service(
         )
     found = Inspection(before, after, seconds, [])
     return found._replace(warnings=[*_warnings(found), *(f"forgetting one sample diverged: {why}" for why in diverged)])
+
+
+def check_undo(service: Service) -> None:
+    """Raises ServiceError, saying what cannot be compared, for a service with no way back after a deletion."""
+    if isinstance(service, MayLackUndo) and service.no_undo:
+        raise ServiceError(service.no_undo)
 
 
 def _warnings(found: Inspection) -> list[str]:

@@ -83,6 +83,24 @@ class HasWeights(Protocol):
         """As deployed."""
 
 
+@runtime_checkable
+class MayLackUndo(Protocol):
+    """A service that may have no way back after a deletion."""
+
+    @property
+    def no_undo(self) -> str:
+        """Why requests cannot be compared; empty where they can."""
+
+
+@runtime_checkable
+class CountsSent(Protocol):
+    """A service that counts what was sent to it, what was sent again included."""
+
+    @property
+    def sent(self) -> object:
+        """So far; its text says it in a line."""
+
+
 def variants_of(service: Service) -> tuple[Variant, ...]:
     """The ways in which a service forgets."""
     return service.variants if isinstance(service, Sweep) else (ONLY,)

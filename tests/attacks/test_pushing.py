@@ -90,15 +90,18 @@ def test_a_target_that_is_predicted_already_is_skipped_as_well():
 
 def test_a_flat_victim_is_never_crossed():
     result, _ = _push(labels=np.zeros(6, int), predict=flat(SPEC), space="box")
-    assert set(result.status) <= {Status.STALLED, Status.OUT_OF_STEPS}
+    assert (result.status == Status.SAW_NOTHING).all()
     assert not result.outside_probabilities.any()
     np.testing.assert_array_equal(result.outside, IMAGES)
 
 
-def test_a_victim_sure_beyond_float32_stalls():
+def test_a_victim_sure_beyond_float32_shows_nothing():
     certain = linear_softmax(0, SPEC, scale=1e4)  # 1.0 and 0.0 exactly, wherever it is probed
     labels = predicted(certain, IMAGES)
     result, _ = _push(labels=labels, predict=certain, step_size=1e-4)
+    assert (result.status == Status.SAW_NOTHING).any()
+    assert set(result.steps[result.status == Status.SAW_NOTHING]) == {10}
+    result, _ = _push(labels=labels, predict=certain, step_size=1e-4, blind_steps=1000)
     assert (result.status == Status.STALLED).any()
     assert set(result.steps[result.status == Status.STALLED]) == {101}  # the first look back, after 100 steps
 

@@ -105,7 +105,8 @@ def test_help_in_groups(values: flags.FlagValues):
         ),
         (
             ["bench", "zo"],
-            "zo: expected one of zoo, fewer_queries, request_gradients, sisa_saving, server_faults, server_load; did",
+            "zo: expected one of zoo, fewer_queries, request_gradients, sisa_saving, training, server_faults, "
+            "server_load; did",
         ),
     ],
 )

@@ -1,0 +1,286 @@
+"""Requests to a service: one connection pool, a token, a rate limit, time-outs, and what may be tried again."""
+
+import json
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple, TypeVar
+
+from overunlearn_jax.services.http.errors import ADVICE, RefusedError, UnavailableError, shortened
+from overunlearn_jax.services.http.packages import import_http
+from overunlearn_jax.services.http.secret import Secret
+
+AGAIN = (429, 502, 503, 504)  # statuses that pass: too many requests, and what stands before a service that restarts
+LONGEST_WAIT = 60.0  # seconds that back-off grows to
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class ClientSettings(NamedTuple):
+    """How a service is talked to."""
+
+    timeout: float = 60.0  # seconds that one request may take to be answered
+    connect_timeout: float = 10.0  # seconds to a connection
+    retries: int = 5  # times that a request is sent again, after 429, 502, 503, 504 or a broken connection
+    wait: float = 1.0  # seconds before the first of them, twice as long each time; Retry-After goes before
+    longest_retry_after: float = 300.0  # seconds; a service that wants more is not waited for
+    rate: float = 0.0  # requests a second, at most; 0: no limit
+    in_flight: int = 4  # requests under way at a time
+    batch_size: int = 32  # images in a request
+
+
+DEFAULTS = ClientSettings()
+
+
+class Sent(NamedTuple):
+    """What has been sent so far; requests that are sent again count again, and so do their images."""
+
+    images: int = 0
+    images_again: int = 0  # of these, those sent again
+    requests: int = 0
+    requests_again: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.images:,} images in {self.requests:,} requests sent, {self.images_again:,} images and "
+            f"{self.requests_again:,} requests of them again"
+        )
+
+
+class HttpClient:
+    """A connection pool to one service. Safe to use from several threads.
+
+    Args:
+      url: of the service, such as "https://models.example/v2-gateway"; what dialects ask for is put behind it.
+      token: sent as `Authorization: Bearer TOKEN`, to this host alone: redirects are not followed.
+      settings: time-outs, retries, rate, requests in flight.
+      transport: an httpx transport in place of the network, for tests.
+
+    Raises:
+      ImportError: httpx or tenacity is not installed.
+      ValueError: a URL that is none, or that holds a password or a query: it would stand in logs and manifests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: Secret | None = None,
+        settings: ClientSettings = DEFAULTS,
+        transport: Any = None,
+    ):
+        self._httpx, self._tenacity = import_http()
+        self.url, self.settings = checked_url(url), _checked(settings)
+        self._token, self._transport = token, transport
+        self._lock, self._next_start, self._sent = threading.Lock(), 0.0, Sent()
+        headers = {"Authorization": f"Bearer {token.reveal()}"} if token else {}
+        self._client = self._httpx.Client(
+            timeout=self._httpx.Timeout(settings.timeout, connect=settings.connect_timeout),
+            limits=self._httpx.Limits(max_connections=settings.in_flight, max_keepalive_connections=settings.in_flight),
+            headers=headers,
+            transport=transport,
+        )
+        weakref.finalize(self, self._client.close)  # nobody need close what is no longer used
+
+    @property
+    def host(self) -> str:
+        """Of the URL."""
+        return str(self._httpx.URL(self.url).host)
+
+    @property
+    def sent(self) -> Sent:
+        """What has been sent so far."""
+        with self._lock:
+            return self._sent
+
+    def at(self, url: str) -> "HttpClient":
+        """A client of the same token and settings for another address, such as a replica's; it counts for itself."""
+        return HttpClient(url, token=self._token, settings=self.settings, transport=self._transport)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        images: int = 0,
+    ) -> bytes:
+        """The body of what the service answers.
+
+        Args:
+          method: of HTTP.
+          path: behind the client's URL, with a leading slash.
+          content: body of the request; JSON unless `headers` say otherwise.
+          headers: beside the token.
+          images: how many the body holds, for the counter.
+
+        Raises:
+          RefusedError: a status of 300 or more that does not pass by waiting.
+          UnavailableError: no answer, or one that asks to wait, however often it was tried.
+        """
+        attempts = self.settings.retries + 1
+        try:
+            for attempt in self._tenacity.Retrying(
+                stop=self._tenacity.stop_after_attempt(attempts),
+                retry=self._tenacity.retry_if_exception_type(_PassingError),
+                wait=self._wait,
+                sleep=time.sleep,
+                reraise=True,
+            ):
+                with attempt:
+                    number = attempt.retry_state.attempt_number
+                    return self._once(method, path, content, headers or {}, images, again=number > 1)
+        except _PassingError as last:  # what httpx raises holds the request, and that the token: from None
+            raise UnavailableError(
+                f"{method} {self.url}{path}: no answer after {attempts} attempts ({last}): see whether the service "
+                "runs, raise --service_retries or --request_timeout, or lower --request_rate or --requests_in_flight"
+            ) from None
+        raise AssertionError("tenacity returns or raises")
+
+    def get_json(self, path: str) -> Any:
+        """What GET answers, parsed. Raises RefusedError where it is no JSON."""
+        return self.parsed(path, self.call("GET", path))
+
+    def post_json(self, path: str, body: Any, *, headers: Mapping[str, str] | None = None, images: int = 0) -> Any:
+        """What POST of a JSON body answers, parsed. Raises RefusedError where it is no JSON."""
+        content = json.dumps(body, separators=(",", ":")).encode()
+        return self.parsed(path, self.call("POST", path, content=content, headers=headers, images=images))
+
+    def parsed(self, path: str, body: bytes) -> Any:
+        """A body as JSON; empty: None. Raises RefusedError where it is none."""
+        try:
+            return json.loads(body) if body.strip() else None
+        except ValueError as error:
+            text = self._redacted(shortened(body.decode(errors="replace")))
+            raise RefusedError(f"{self.url}{path} answered what is no JSON: {text!r}") from error
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """`function` of every item, `in_flight` at a time; the first error ends what has not begun."""
+        if len(items) == 1 or self.settings.in_flight == 1:
+            return [function(item) for item in items]
+        with ThreadPoolExecutor(self.settings.in_flight) as pool:
+            futures = [pool.submit(function, item) for item in items]
+            try:
+                return [future.result() for future in futures]
+            finally:
+                for future in futures:
+                    future.cancel()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def _once(
+        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str], images: int, *, again: bool
+    ) -> bytes:
+        kind = {"Content-Type": "application/json"} if content is not None else {}
+        self._wait_for_turn()
+        with self._lock:
+            more = Sent(images, images * again, 1, int(again))
+            self._sent = Sent(*(one + other for one, other in zip(self._sent, more, strict=True)))
+        try:
+            answer = self._client.request(method, self.url + path, content=content, headers={**kind, **headers})
+        except self._httpx.TransportError as error:
+            raise _PassingError(self._redacted(f"{type(error).__name__}: {error}")) from None
+        status: int = answer.status_code
+        if status < 300:
+            body: bytes = answer.content
+            return body
+        words = self._redacted(_message(answer.text))
+        if status in AGAIN:
+            after = _seconds(answer.headers.get("Retry-After"))
+            if after is not None and after > self.settings.longest_retry_after:
+                raise UnavailableError(
+                    f"{method} {self.url}{path}: status {status}, and it asks to come back in {after:,.0f} s: try "
+                    "again later, or lower --request_rate or --requests_in_flight"
+                )
+            raise _PassingError(f"status {status} {words}", after)
+        advice = ADVICE.get(status, "the service failed, or something before it did: see its log")
+        raise RefusedError(f"{method} {self.url}{path}: status {status} {words}: {advice}", status)
+
+    def _wait(self, state: Any) -> float:
+        """Seconds until the next attempt: what the service asks for, else longer each time, and never all at once."""
+        error: _PassingError = state.outcome.exception()
+        if error.after is not None:
+            return error.after
+        return min(LONGEST_WAIT, self.settings.wait * 2 ** (state.attempt_number - 1)) * random.uniform(0.5, 1.0)
+
+    def _wait_for_turn(self) -> None:
+        if not self.settings.rate:
+            return
+        with self._lock:
+            now = time.monotonic()
+            start = max(now, self._next_start)
+            self._next_start = start + 1 / self.settings.rate
+        time.sleep(max(0.0, start - now))
+
+    def _redacted(self, text: str) -> str:
+        return self._token.redact(text) if self._token else text
+
+
+class _PassingError(Exception):
+    """It may work the next time; `after`: seconds that the service wants to be left alone."""
+
+    def __init__(self, message: str, after: float | None = None):
+        super().__init__(message)
+        self.after = after
+
+
+def checked_url(url: str) -> str:
+    """The URL without a slash at its end. Raises ValueError for one that is none, or that holds a secret."""
+    httpx = import_http()[0]
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError, ValueError):
+        parsed = httpx.URL("")
+    if parsed.userinfo or parsed.query:
+        raise ValueError(
+            "the service's URL holds a password or a query, which would stand in logs and manifests: leave them out "
+            "and give a token by --token_env or --token_file"
+        )
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError(f"the service's URL is {url!r}; expected http://HOST:PORT or https://HOST, and a path")
+    return str(parsed).rstrip("/")
+
+
+def _checked(settings: ClientSettings) -> ClientSettings:
+    for name, least in (("retries", 0), ("in_flight", 1), ("batch_size", 1)):
+        value = getattr(settings, name)
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} is {value}; expected a whole number, at least {least}")
+    for name in ("timeout", "connect_timeout", "wait", "longest_retry_after", "rate"):
+        value = getattr(settings, name)
+        if not 0 <= value < float("inf") or (name.endswith("timeout") and value == 0):
+            raise ValueError(f"{name} is {value}; expected seconds, or requests a second, of 0 or more")
+    return settings
+
+
+def _message(text: str) -> str:
+    """What an error's body says: `error.message`, or `error`, or `detail`, or all of it."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return f"({shortened(text)})" if text.strip() else ""
+    if isinstance(body, dict):
+        error = body.get("error", body.get("detail", body.get("message", body)))
+        body = error.get("message", error) if isinstance(error, dict) else error
+    return f"({shortened(body if isinstance(body, str) else json.dumps(body))})"
+
+
+def _seconds(header: str | None) -> float | None:
+    """Retry-After: seconds, or a date (RFC 9110, section 10.2.3); None for what is neither."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return None
