@@ -129,17 +129,18 @@ def measure(config: Config, typed: Sequence[str], kills: int, seed: int = 0) -> 
     ready = []
     environment = COMPILED_ONCE | {"JAX_COMPILATION_CACHE_DIR": str(workdir / "compiled")} | os.environ
     for _ in range(kills):
-        service = Service(workdir, typed, environment)
-        began = time.perf_counter()
-        url = service.url()
-        ready.append(time.perf_counter() - began)
-        load = load or Load(workdir, seed)
-        load.send_again(url)
-        stop = threading.Event()
-        threads = load.run(url, stop)
-        time.sleep(rng.uniform(0, BUSY))
-        service.kill()
-        stop.set()
+        service, stop, threads = Service(workdir, typed, environment), threading.Event(), []
+        try:
+            began = time.perf_counter()
+            url = service.url()
+            ready.append(time.perf_counter() - began)
+            load = load or Load(workdir, seed)
+            load.send_again(url)
+            threads = load.run(url, stop)
+            time.sleep(rng.uniform(0, BUSY))
+        finally:
+            service.kill()
+            stop.set()
         for thread in threads:
             thread.join()
     assert load is not None  # a kill at least
