@@ -106,9 +106,10 @@ def _config() -> Config:
         typed = config_flags.given(flags.FLAGS)
         own = {"experiment": DEFAULTS["experiment"], "workdir": DEFAULTS["workdir"], "seeds": (0,)}
         config = config.replace(**{name: value for name, value in own.items() if name not in typed})
-    if config.service.service:
-        raise ValueError(
-            f"--service={config.service.service} has no weights to keep versions of: give --model and --unlearning, or "
-            "serve it yourself and audit its URL"
-        )
+    for flag, given in (("service", config.service.service), ("service_url", config.service.service_url)):
+        if given:
+            raise ValueError(
+                f"--{flag}={given} has no weights to keep versions of: serve a --model with --unlearning; overunlearn "
+                "audit takes services that are there already"
+            )
     return config

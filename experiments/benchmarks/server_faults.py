@@ -46,7 +46,8 @@ COMPILED_ONCE = {  # a start finds what earlier ones have compiled, so that kill
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
-REACHED = (OSError, http.client.HTTPException, RefusedError)
+FULL = 0.2  # seconds until a client asks a full queue again
+GONE = (OSError, http.client.HTTPException)  # what a client meets when the service is killed
 
 
 class Submitted(NamedTuple):
@@ -79,7 +80,11 @@ class Load:
         """What was not acknowledged, with the keys that it was sent with."""
         with Client(url, self.token) as client:
             while self.unanswered:
-                self._submit(client, self.unanswered[0])
+                try:
+                    self._submit(client, self.unanswered[0])
+                except RefusedError:  # as many wait as may, and it is not among them
+                    time.sleep(FULL)
+                    continue
                 self.unanswered.pop(0)
                 self.sent_again += 1
 
@@ -91,7 +96,9 @@ class Load:
                 one = Submitted(f"key {self.submitted}", rows)
                 try:
                     self._submit(client, one)
-                except REACHED:
+                except RefusedError:  # as many wait as may: it was not accepted, and is not sent again
+                    stop.wait(FULL)
+                except GONE:
                     self.unanswered.append(one)
                     stop.wait(0.01)
 
@@ -102,7 +109,7 @@ class Load:
     def _ask(self, url: str, stop: threading.Event) -> None:
         with Client(url, self.token) as client:
             while not stop.is_set():
-                with contextlib.suppress(*REACHED):
+                with contextlib.suppress(*GONE):
                     answer = client.predict(self.images[:PROBES])
                     self.answers.setdefault(client.version, set()).add(answer.tobytes())
                     self.asked += 1
@@ -122,17 +129,18 @@ def measure(config: Config, typed: Sequence[str], kills: int, seed: int = 0) -> 
     ready = []
     environment = COMPILED_ONCE | {"JAX_COMPILATION_CACHE_DIR": str(workdir / "compiled")} | os.environ
     for _ in range(kills):
-        service = Service(workdir, typed, environment)
-        began = time.perf_counter()
-        url = service.url()
-        ready.append(time.perf_counter() - began)
-        load = load or Load(workdir, seed)
-        load.send_again(url)
-        stop = threading.Event()
-        threads = load.run(url, stop)
-        time.sleep(rng.uniform(0, BUSY))
-        service.kill()
-        stop.set()
+        service, stop, threads = Service(workdir, typed, environment), threading.Event(), []
+        try:
+            began = time.perf_counter()
+            url = service.url()
+            ready.append(time.perf_counter() - began)
+            load = load or Load(workdir, seed)
+            load.send_again(url)
+            threads = load.run(url, stop)
+            time.sleep(rng.uniform(0, BUSY))
+        finally:
+            service.kill()
+            stop.set()
         for thread in threads:
             thread.join()
     assert load is not None  # a kill at least

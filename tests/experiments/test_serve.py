@@ -55,6 +55,7 @@ def test_limits_are_those_of_the_service():
         (["--owners=admin"], "--owners=admin: expected names"),
         (["--owners=../x"], "--owners=../x: expected names"),
         (["--service=a:b"], "--service=a:b has no weights"),
+        (["--service_url=http://localhost:1", "--model_name=m"], "--service_url=http://localhost:1 has no weights"),
         (["more"], "unexpected arguments ['more']"),
         (["--port=70000"], "flag --port=70000"),
         (["--host=nowhere.invalid"], "expected an address of this machine"),

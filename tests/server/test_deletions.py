@@ -312,3 +312,17 @@ def test_a_restore_overtakes_a_deletion_under_way(tmp_path):
         ids = set(map(int, TRAIN.ids[[ALICES[0], ALICES[2]]]))
         assert made.served.served.version.forgotten == ids, "it began anew from the snapshot"
         assert forget.calls == 4
+
+
+def test_every_answer_under_deletions_is_of_the_version_that_it_names(tmp_path):
+    seen: dict[str, set[bytes]] = {}
+    with running(tmp_path, ServerSettings(keep_versions=100)) as made:
+        names = [made.client.delete(by_identifier([row]), f"{row}").body["id"] for row in ALICES[:12]]
+        while made.served.queue.counts()["completed"] < len(names):
+            probabilities, version = made.client.probabilities(TEST)
+            seen.setdefault(version, set()).add(probabilities.tobytes())
+        for version, found in seen.items():
+            kept = made.served.lineage.version(int(version))
+            variables = made.served.files.read(kept.number, kept.digest)
+            assert found == {answers(served_predict(variables), TEST).tobytes()}
+    assert len(seen) > 1
