@@ -127,6 +127,21 @@ AUDIT = Subcommand(
     interrupted=NO_VERDICT,
     stopped=STOPPED.replace("stopped", "stopped, and there is no verdict"),
 )
+PROBE = Subcommand(
+    "probe",
+    "Says what a deployed service reveals, and what an audit of it would cost.",
+    "experiments.probe",
+    about=(
+        "Asks a few hundred queries and names the search that fits. URL is http://HOST:PORT or https://HOST. Nothing is "
+        "deleted, and nothing is written.",
+    ),
+    examples=(
+        ("https://models.example --model_name=digits --token_env=MODEL_TOKEN", "a service that speaks the v2 protocol"),
+        ("http://localhost:5000 --dialect=mlflow --service_layout=flat", "MLflow's server"),
+    ),
+    takes="URL",
+    first=("dialect", "model_name", "output_name", "token_env", "dataset", "data_dir", "class_a", "fractions"),
+)
 OF_THE_SCALE = "Networks, epochs, seeds and the workdir (runs/{}_cpu) are those of --scale, unless they are given."
 SUITE_FIRST = ("scale", "dry_run", "data_dir", "workdir", "cache_dir", "seeds", "force")
 PAPER = Subcommand(
@@ -161,7 +176,7 @@ METHODS = Subcommand(
     first=SUITE_FIRST,
     notes=("A setting that the grid of methods fixes itself is refused.", RESUMES),
 )
-SUBCOMMANDS = {each.name: each for each in (RUN, AUDIT, PAPER, METHODS)}
+SUBCOMMANDS = {each.name: each for each in (RUN, AUDIT, PROBE, PAPER, METHODS)}
 
 
 def _benchmark(name: str, does: str, arguments: str, what: str, stopped: str = "stopped") -> Subcommand:

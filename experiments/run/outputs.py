@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 
 from experiments.config import Config
+from experiments.requests.revealed import revealed_lines
 from experiments.run import figures
 from overunlearn_jax.files import write_bytes, write_json
 from overunlearn_jax.reporting import Judgement, Row, manifest, read_rows, summary_markdown, write_report
@@ -109,8 +110,11 @@ def write_outputs(
     title = judgement.service if judgement else config.run.experiment
     shown, pictures = figures.draw(config, rows, judgement)
     described = json.loads((workdir / "manifest.json").read_text())
+    if revealed := revealed_lines(workdir):
+        described["revealed"] = revealed
     notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]
     notes += [f"To the service: {sent}." for sent in described.get("sent", [])]
+    notes += [f"What the service reveals: {line}." for line in revealed_lines(workdir)]
     text = summary_markdown(
         rows,
         title=title,

@@ -97,11 +97,11 @@ def test_help_in_groups(values: flags.FlagValues):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "error: overunlearn: expected one of run, audit, paper, methods, bench\n"),
+        ([], "error: overunlearn: expected one of run, audit, probe, paper, methods, bench\n"),
         (["adit"], "did you mean audit?"),
         (
             ["--seeds=0", "run"],
-            "overunlearn --seeds=0: expected one of run, audit, paper, methods, bench before the flags",
+            "overunlearn --seeds=0: expected one of run, audit, probe, paper, methods, bench before the flags",
         ),
         (
             ["bench", "zo"],
