@@ -132,8 +132,8 @@ PROBE = Subcommand(
     "Says what a deployed service reveals, and what an audit of it would cost.",
     "experiments.probe",
     about=(
-        "Asks a few hundred queries and names the search that fits. URL is http://HOST:PORT or https://HOST. Nothing is "
-        "deleted, and nothing is written.",
+        "Asks a few hundred queries and names the search that fits. URL is http://HOST:PORT or https://HOST. Nothing "
+        "is deleted, and nothing is written.",
     ),
     examples=(
         ("https://models.example --model_name=digits --token_env=MODEL_TOKEN", "a service that speaks the v2 protocol"),
