@@ -202,6 +202,14 @@ BENCHMARKS = {
             STOPPED,
         ),
         _benchmark(
+            "revealed",
+            "What the attack does to services that round, leave out, add noise or answer labels.",
+            "--flagfile=experiments/flagfiles/cifar10_cpu_seeds.cfg --workdir=runs/revealed --fidelity=corrected "
+            "--taus=1e-4 --data_dir=FOLDER",
+            "each cell is a line of a file, and found again",
+            STOPPED,
+        ),
+        _benchmark(
             "request_gradients",
             "What a request's step is made of: gradients of honest images, of pushed ones and of noise.",
             "--config=runs/paper_cpu/cifar10/config.json",

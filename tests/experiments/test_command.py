@@ -105,7 +105,7 @@ def test_help_in_groups(values: flags.FlagValues):
         ),
         (
             ["bench", "zo"],
-            "overunlearn bench zo: expected one of zoo, fewer_queries, request_gradients, sisa_saving; did",
+            "overunlearn bench zo: expected one of zoo, fewer_queries, revealed, request_gradients, sisa_saving; did",
         ),
     ],
 )
