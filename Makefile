@@ -1,12 +1,16 @@
-# Two commands on a bare machine: `make demo` shows the attack, `make test` runs every check.
+# Two commands on a bare machine: `make demo` shows the attack, `make test` runs every check; `make serve-demo` shows the
+# attack on a service behind HTTP.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo serve-demo test lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.main --flagfile=experiments/flagfiles/quickstart.cfg
+
+serve-demo: $(VENV)/.installed_server
+	$(BIN)/python -m experiments.serving.demo
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -24,9 +28,13 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
+$(VENV)/.installed_server: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[server]'
+	touch $(VENV)/.installed $@
+
 $(VENV)/.installed_dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	touch $(VENV)/.installed $@
+	touch $(VENV)/.installed $(VENV)/.installed_server $@
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

@@ -112,6 +112,7 @@ def main(arguments: list[str]) -> int:
     check_devices()
     from experiments.pipeline import run
     from experiments.requests.revealed import revealed_lines
+    from experiments.run.outputs import read_manifest
     from overunlearn_jax.auditing.judging import (  # after the flags: --help and wrong flags answer at once
         forgetting_tables,
         judge,
@@ -128,7 +129,7 @@ def main(arguments: list[str]) -> int:
     junit = write_junit(report.with_name("junit.xml"), judgement.claims, f"over-unlearning of {config.service.name}")
     for line in revealed_lines(report.parent):
         print(f"what the service reveals: {line}")
-    for sent in json.loads(report.with_name("manifest.json").read_text()).get("sent", []):
+    for sent in read_manifest(report.parent).get("sent", []):
         print(f"to the service: {sent}")
     for table in forgetting_tables(rows):
         print(f"{table}\n")

@@ -6,7 +6,7 @@ An honest request goes the same way as a malicious one; only who crafted it diff
 
 import contextlib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,12 +20,13 @@ from experiments.requests.request_files import request_file, save_request
 from experiments.requests.revealed import revealed_by
 from experiments.requests.searches import check_search, search_of
 from experiments.requests.settings import classes_of, load_splits, request_settings
-from experiments.run.figures import keep_pictures
+from experiments.run.figures import has_pictures, keep_pictures
 from experiments.run.keys import SeedKeys, seed_keys
 from experiments.run.locks import alone_in
 from experiments.run.outputs import (
     Judge,
     finished_cells,
+    has_manifest,
     make_folders,
     note_seconds,
     note_service,
@@ -104,14 +105,11 @@ def _run(
     barrier(f"finished cells: {sorted(finished)}, settings: {config.to_json()}")
     variants = (ONLY,) if users else recipes.variants(choice_of(config.service))
     cells = {seed: cells_of(request_settings(config.attack), seed, variants) for seed in config.run.seeds}
-    unfinished = [
-        seed
-        for seed in config.run.seeds
-        if any(cell.name not in finished or not _is_saved(config, cell) for cell in cells[seed])
-    ]
+    unfinished = _unfinished(config, cells, finished, lambda cell: _is_saved(config, cell))
     if not unfinished and has_report:
         return report
-    if unfinished and is_first():
+    unfinished = _unfinished(config, cells, finished, lambda cell: _is_saved(config, cell) and _is_shown(config, cell))
+    if is_first() and (unfinished or not has_manifest(results.parent)):
         write_manifest(config, sources)
     for seed in unfinished:
         began = time.perf_counter()
@@ -125,6 +123,17 @@ def _run(
         write_outputs(config, results, judge, reference_rows)
     barrier("report written")
     return report
+
+
+def _unfinished(
+    config: Config, cells: dict[int, list[Cell]], finished: Collection[str], has_files: Callable[[Cell], bool]
+) -> list[int]:
+    """The seeds of which a row is missing, or a file."""
+    return [
+        seed
+        for seed in config.run.seeds
+        if any(cell.name not in finished or not has_files(cell) for cell in cells[seed])
+    ]
 
 
 def push_seed(config: Config, seed: int, users: UsersService | None = None) -> SeedRun:
@@ -170,7 +179,7 @@ def _submit_and_measure(
     def on_crafted(cell: Cell, request: UnlearningRequest, submitted: bool) -> None:
         if not _is_saved(config, cell):
             save_request(workdir, cell.request, request, splits.spec)
-        if submitted:
+        if submitted or not _is_shown(config, cell):
             keep_pictures(config, seed, cell.fraction, request)
 
     walk = (ready.victim.service, crafter, ready.chosen, meter, splits.train, classes, key)
@@ -181,3 +190,8 @@ def _submit_and_measure(
 def _is_saved(config: Config, cell: Cell) -> bool:
     """Whether the files of a cell's request are there, or not asked for."""
     return not config.run.save_requests or request_file(Path(config.run.workdir), cell.request).exists()
+
+
+def _is_shown(config: Config, cell: Cell) -> bool:
+    """Whether the pictures of a cell's request are there, or the report has none."""
+    return has_pictures(config, cell.seed, cell.fraction, cell.attack)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from overunlearn_jax.typed_keys import without_keys
 from overunlearn_jax.types import Array, Images, PredictFn
 
 apply_predict = jax.jit(lambda predict, images: predict(images))
@@ -57,7 +58,7 @@ def predict_all_in_batches(predicts: Sequence[PredictFn], images: Images, batch_
     if any(structure != jax.tree.structure(each) for each in predicts):
         raise ValueError("expected versions of one model: these have different functions or parameter trees")
     versions = list(zip(*map(jax.tree.leaves, predicts), strict=True))
-    differ = tuple(any(not np.array_equal(leaf, leaves[0]) for leaf in leaves[1:]) for leaves in versions)
+    differ = tuple(any(not _equal(leaf, leaves[0]) for leaf in leaves[1:]) for leaves in versions)
     if any(apart and np.ndim(leaves[0]) > 2 for apart, leaves in zip(differ, versions, strict=True)):
         return np.stack([predict_in_batches(each, images, batch_size) for each in predicts])
     stacked = [jnp.stack(leaves) if apart else leaves[0] for apart, leaves in zip(differ, versions, strict=True)]
@@ -65,6 +66,10 @@ def predict_all_in_batches(predicts: Sequence[PredictFn], images: Images, batch_
         return np.stack([predict_in_batches(predicts[0], images, batch_size)] * len(predicts))
     answers = in_batches(partial(_apply_all, structure, differ, stacked), np.asarray(images), batch_size)
     return answers.swapaxes(0, 1)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return all(map(np.array_equal, *(jax.tree.leaves(without_keys(leaf)) for leaf in (one, other))))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -21,6 +21,7 @@ from overunlearn_jax.probing import Answers, edited_answers, whole_answers
 from overunlearn_jax.types import DatasetSpec, PredictFn
 
 WORTHWHILE_SAVING = 2.0  # times fewer operations: windows are less efficient than whole maps
+TRY_AGAIN = (408, 425, 429)  # HTTP: request timeout, too early, too many requests
 SUM_TOLERANCE = 1e-3  # how far from 1 a row of probabilities may sum: float16 services round; decimals on top
 
 
@@ -47,12 +48,14 @@ class BlackBox:
     image: the same numbers up to rounding, several times faster for convolutional networks; None: where that saves
     half of the operations or more.
 
-    A callable that raises an OSError (refused or broken connections and time-outs are some) is called again, up to
-    `retries` times, after `wait` seconds and then twice as long each time. Every attempt is counted: the images were
-    sent.
+    A callable that raises one of `retry_on` is called again, up to `retries` times, after `wait` seconds and then twice
+    as long each time. OSError has refused and broken connections and time-outs among it, and all of `requests`; a
+    client with errors of its own has to be named, `retry_on=(OSError, httpx.TransportError)`. One that carries an HTTP
+    status of 400 ... 499 is not asked again, but for 408, 425 and 429: the same question would be refused again. Every
+    attempt is counted: the images were sent.
 
-    Raises ValueError for a budget, a batch size or retries that are no whole numbers or too small, and for a `wait`
-    that is negative or not finite.
+    Raises ValueError for a budget, a batch size or retries that are no whole numbers or too small, for a `wait`
+    that is negative or not finite, and for a `retry_on` that holds anything but kinds of exceptions.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class BlackBox:
         pixel_edits: bool | None = None,
         retries: int = 0,
         wait: float = 1.0,
+        retry_on: tuple[type[Exception], ...] = (OSError,),
     ):
         if budget is not None and not _is_count(budget, 0):
             raise ValueError(f"budget is {budget}; expected a whole number of images that may be sent, or None")
@@ -74,12 +78,16 @@ class BlackBox:
             raise ValueError(f"retries is {retries}; expected a whole number, 0 or more")
         if not 0 <= wait < math.inf:  # true for NaN, too
             raise ValueError(f"wait is {wait}; expected seconds, 0 or more")
+        kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+        if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
+            raise ValueError(f"retry_on is {retry_on}; expected a tuple of kinds of exceptions, such as (OSError,)")
         self.spec = spec
         self.budget = budget
         self.batch_size = batch_size
         self.pixel_edits = pixel_edits
         self.retries = retries
         self.wait = wait
+        self.retry_on = kinds
         self.queries = 0
         self.predict = predict
 
@@ -131,7 +139,12 @@ class BlackBox:
             self.charge(len(batch))  # sent, whatever comes back
             try:
                 return np.array(self.predict(batch.copy()))
-            except OSError as error:
+            except self.retry_on as error:
+                if refused := _refusal(error):
+                    raise VictimUnavailableError(
+                        f"the victim refused {len(batch)} images with HTTP status {refused} ({error}) and was not "
+                        "asked again: see the address, the credentials and what it accepts"
+                    ) from error
                 last = error
                 if attempt < self.retries:
                     time.sleep(self.wait * 2**attempt)
@@ -198,6 +211,15 @@ def check_answer(answer: Any, count: int, num_classes: int, who: str = "the vict
             "behind them"
         )
     return probabilities.astype(np.float32, copy=False)
+
+
+def _refusal(error: Exception) -> int:
+    """The HTTP status of an error of urllib, requests or httpx, where asking again is no use; 0 otherwise."""
+    for each in filter(None, (error, error.__cause__)):  # the latter: of a user's function, whose errors are wrapped
+        status = getattr(each, "code", None) or getattr(getattr(each, "response", None), "status_code", None)
+        if isinstance(status, int) and 400 <= status < 500 and status not in TRY_AGAIN:
+            return status
+    return 0
 
 
 def _is_count(value: Any, least: int) -> bool:

@@ -1,10 +1,12 @@
-"""Writing a whole file or nothing, and turning NumPy values into JSON."""
+"""Writing a whole file or nothing, reading it only as it was written, and turning NumPy values into JSON."""
 
 import hashlib
 import io
 import json
 import os
 import uuid
+import zipfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,31 @@ def write_npz(path: str | os.PathLike[str], **arrays: Any) -> Path:
     return write_bytes(path, buffer.getvalue())
 
 
+def read_npz(path: str | os.PathLike[str], names: Collection[str], remedy: str) -> dict[str, np.ndarray]:
+    """Reads the arrays `names` that `write_npz` wrote, each with all of its bytes and the right CRC-32.
+
+    `numpy.load` reads as many bytes as an array's header asks for, and checks no CRC where they are too few.
+
+    Raises:
+      ValueError: naming the file and `remedy`, if it is damaged or holds other arrays.
+      OSError: if the file cannot be read.
+    """
+    content = Path(path).read_bytes()
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.infolist():
+                file = io.BytesIO(archive.read(member))
+                arrays[member.filename.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
+                if file.read(1):
+                    raise ValueError(f"{member.filename} is longer than its header says")
+        if arrays.keys() != set(names):
+            raise ValueError(f"it holds {', '.join(sorted(arrays))}; expected {', '.join(sorted(names))}")
+    except Exception as error:  # zipfile and NumPy raise more than ten kinds for a damaged file
+        raise ValueError(f"{os.fspath(path)} is damaged ({error}): {remedy}") from error
+    return arrays
+
+
 def json_text(value: Any, *, indent: int | None = None) -> str:
     """Returns strict JSON text of `value`; NumPy numbers and arrays and paths are written as plain JSON.
 
@@ -75,6 +102,6 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"JSON cannot hold a {type(value).__name__}: {value!r}.")
 
 
-def settings_hash(settings: dict[str, object]) -> str:
+def settings_hash(settings: Mapping[str, object]) -> str:
     """16 hexadecimal digits that change with any setting."""
-    return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(json.dumps(dict(settings), sort_keys=True).encode(), digest_size=8).hexdigest()

@@ -17,7 +17,8 @@ import optax
 
 from overunlearn_jax import checkpoint
 from overunlearn_jax.compiling import training_options
-from overunlearn_jax.files import write_bytes
+from overunlearn_jax.digests import DIGEST, unsealed
+from overunlearn_jax.files import settings_hash, write_bytes
 from overunlearn_jax.labels import check_labels
 from overunlearn_jax.models import Model
 from overunlearn_jax.pixels import check_pixels
@@ -198,18 +199,31 @@ class _EpochLog:
         """The epoch to start with and the state to start from."""
         if not self.directory or not self._checkpoints():
             return 0, like
+        self._metrics()
         epoch, path = self._checkpoints()[-1]
         return epoch + 1, checkpoint.load(path, like)
+
+    def _metrics(self) -> list[dict[str, float]]:
+        """The lines of metrics.jsonl, one an epoch. Raises CheckpointError for one that is not as it was written."""
+        assert self.directory is not None
+        path = self.directory / "metrics.jsonl"
+        try:
+            return [unsealed(json.loads(line)) for line in path.read_bytes().splitlines()] if path.exists() else []
+        except (ValueError, AttributeError) as error:  # the latter: JSON, and no object
+            raise checkpoint.CheckpointError(
+                f"{path} is damaged ({error}): delete that file and start the same command again; nothing is computed "
+                "with it, and it begins anew"
+            ) from error
 
     def write(self, epoch: int, tree: PyTree, metrics: tuple[float, float, float]) -> None:
         """Metrics first, checkpoint second, old checkpoints last: a kill in between repeats the epoch."""
         if not self.directory:
             return
-        path = self.directory / "metrics.jsonl"
-        lines = path.read_text().splitlines()[:epoch] if path.exists() else []
+        lines = [each for each in self._metrics() if each["epoch"] < epoch]
         names = ("train_loss", "validation_loss", "validation_accuracy")
-        lines.append(json.dumps({"epoch": epoch, **dict(zip(names, metrics, strict=True))}))
-        write_bytes(path, ("\n".join(lines) + "\n").encode())
+        lines.append({"epoch": epoch, **dict(zip(names, metrics, strict=True))})
+        text = "".join(f"{json.dumps({**line, DIGEST: settings_hash(line)})}\n" for line in lines)
+        write_bytes(self.directory / "metrics.jsonl", text.encode())
         checkpoint.save(self.directory / f"epoch_{epoch}", tree)
         for old, old_path in self._checkpoints():
             if old < epoch:

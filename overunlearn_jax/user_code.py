@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from overunlearn_jax.typed_keys import without_keys
 from overunlearn_jax.types import DivergedError, PyTree
 
 
@@ -59,6 +60,7 @@ def check_form(name: str, returned: PyTree, like: PyTree, advice: str) -> None:
 
     `like` may hold arrays or `jax.ShapeDtypeStruct`s.
     """
+    like, returned = without_keys(like), without_keys(returned)
     form: Any = jax.tree.structure(like)
     if form != jax.tree.structure(returned):
         raise ValueError(f"{name} returned {_outline(returned)}; expected {_outline(like)}: {advice}")
@@ -73,7 +75,8 @@ def check_form(name: str, returned: PyTree, like: PyTree, advice: str) -> None:
 
 def not_finite(tree: PyTree) -> str:
     """The path of an array that holds NaN or infinity; empty where all are finite."""
-    wrong = (path for path, leaf in jax.tree.leaves_with_path(tree) if not np.isfinite(np.asarray(leaf)).all())
+    leaves = jax.tree.leaves_with_path(without_keys(tree))
+    wrong = (path for path, leaf in leaves if not np.isfinite(np.asarray(leaf)).all())
     return next(map(_joined, wrong), "")
 
 

@@ -1,5 +1,9 @@
 """The wall: what passes, what it costs, and what is turned away."""
 
+import email.message
+import urllib.error
+from typing import NamedTuple
+
 import jax
 import numpy as np
 import pytest
@@ -251,3 +255,44 @@ def test_a_mistake_of_the_callable_is_not_repeated():
     with pytest.raises(KeyError, match="bug"):
         BlackBox(SPEC, victim, retries=5).query(IMAGES)
     assert victim.calls == 1
+
+
+class _TransportError(Exception):
+    """As an HTTP client's own that is no OSError."""
+
+
+class _Response(NamedTuple):
+    status_code: int
+
+
+class _StatusError(OSError):
+    """As one of requests."""
+
+    def __init__(self, status):
+        super().__init__(f"status {status}")
+        self.response = _Response(status)
+
+
+def test_a_client_s_own_errors_are_retried_where_they_are_named(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with pytest.raises(_TransportError):
+        BlackBox(SPEC, _Unreliable({1}, _TransportError()), retries=1).query(IMAGES)
+    service = BlackBox(SPEC, _Unreliable({1}, _TransportError()), retries=1, retry_on=(OSError, _TransportError))
+    np.testing.assert_allclose(service.query(IMAGES), LINEAR(IMAGES), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"retry_on is .*; expected a tuple of kinds of exceptions"):
+        BlackBox(SPEC, LINEAR, retry_on=("TimeoutError",))
+
+
+def _http_error(status):
+    return urllib.error.HTTPError("http://service", status, "told", email.message.Message(), None)
+
+
+@pytest.mark.parametrize("make", [_http_error, _StatusError])
+@pytest.mark.parametrize(("status", "calls"), [(401, 1), (403, 1), (404, 1), (408, 3), (429, 3), (500, 3), (503, 3)])
+def test_a_refusal_is_not_retried_and_a_failure_is(monkeypatch, make, status, calls):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    victim = _Unreliable({1, 2, 3}, make(status))
+    message = f"refused 7 images with HTTP status {status}" if calls == 1 else "7 images in 3 attempts"
+    with pytest.raises(VictimUnavailableError, match=message):
+        BlackBox(SPEC, victim, retries=2).query(IMAGES)
+    assert victim.calls == calls

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from overunlearn_jax import checkpoint
+from overunlearn_jax.typed_keys import without_keys
 from overunlearn_jax.types import Variables
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +65,59 @@ def test_a_relative_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoint.save("tree", _tree())
     _assert_same(checkpoint.load(tmp_path / "tree", _tree()), _tree())
+
+
+@pytest.mark.parametrize("kind", ["threefry2x32", "rbg"])
+def test_typed_keys_come_back_as_keys_of_their_kind(tmp_path, kind):
+    key = jax.random.key(3, impl=kind)
+    tree = {"weights": jnp.ones(3), "rngs": (key, jax.random.split(key, 4)), "old": jax.random.PRNGKey(2)}
+    checkpoint.save(tmp_path / "tree", tree)
+    for like in (tree, jax.eval_shape(lambda: tree)):
+        loaded = checkpoint.load(tmp_path / "tree", like)
+        assert [leaf.dtype for leaf in jax.tree.leaves(loaded)] == [leaf.dtype for leaf in jax.tree.leaves(tree)]
+        _assert_same(without_keys(loaded), without_keys(tree))
+    other = "rbg" if kind == "threefry2x32" else "threefry2x32"
+    for another in (jax.random.key(3, impl=other), jnp.ones(2, jnp.uint32)):
+        with pytest.raises(checkpoint.CheckpointError, match="another model"):
+            checkpoint.load(tmp_path / "tree", tree | {"rngs": (another, tree["rngs"][1])})
+
+
+def _load_error(path):
+    """What the error says; empty where the tree comes back as it was."""
+    try:
+        _assert_same(checkpoint.load(path, _tree()), _tree())
+    except checkpoint.CheckpointError as error:
+        return str(error)
+    return ""
+
+
+def test_a_flipped_bit_is_found_in_every_file(tmp_path):
+    path, rng = tmp_path / "tree", np.random.default_rng(0)
+    checkpoint.save(path, _tree())
+    files = [each for each in path.rglob("*") if each.is_file()]
+    assert len(files) > 5
+    for file in files:
+        whole = file.read_bytes()
+        for _ in range(20):
+            damaged, position = bytearray(whole), int(rng.integers(len(whole)))
+            damaged[position] ^= 1 << int(rng.integers(8))
+            file.write_bytes(damaged)
+            told = _load_error(path)
+            assert told or file.name == "digests.json"  # where a space is no part of the JSON
+            assert not told or (f"{path}: " in told and file.name in told and "delete that folder" in told)
+        file.write_bytes(whole)
+    _assert_same(checkpoint.load(path, _tree()), _tree())
+
+
+def test_one_without_digests_is_taken_and_gets_them(tmp_path, caplog):
+    checkpoint.save(tmp_path / "tree", _tree())
+    (tmp_path / "tree" / "digests.json").unlink()
+    for _ in range(2):
+        _assert_same(checkpoint.load(tmp_path / "tree", _tree()), _tree())
+    [told] = caplog.messages
+    assert told.startswith(f"{tmp_path / 'tree'} is of an older version, without digests: taken as it is")
+    with pytest.raises(checkpoint.CheckpointError, match="another model"):
+        checkpoint.load(tmp_path / "tree", OTHERS["another shape"](_tree()))
 
 
 # In a process of its own: reading a damaged file leaves threads behind that complain at a moment of their choosing.

@@ -213,7 +213,9 @@ def test_metrics_and_one_checkpoint_are_kept(undisturbed):
     assert sorted(path.name for path in directory.iterdir()) == ["epoch_7", "metrics.jsonl"]
     lines = _metrics(directory)
     assert [line["epoch"] for line in lines] == list(range(8))
-    assert all(set(line) == {"epoch", "train_loss", "validation_loss", "validation_accuracy"} for line in lines)
+    assert all(
+        set(line) == {"epoch", "train_loss", "validation_loss", "validation_accuracy", "digest"} for line in lines
+    )
     assert lines[-1]["train_loss"] < lines[0]["train_loss"]
 
 

@@ -3,6 +3,8 @@
 All else is imported where Ctrl-C already is one line.
 """
 
+import atexit
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ def start(name: str, program: str) -> NoReturn:
 
 @contextmanager
 def _told_in_a_line(name: list[str]) -> Iterator[None]:
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the first one in is called last: Python's own end
     try:
         with interruptible(NO_VERDICT if name == ["audit"] else INTERRUPTED, lambda: STOPPED), unbreakable_streams():
             yield

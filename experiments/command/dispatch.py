@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from experiments.command.launch import launch
-from experiments.command.subcommands import BENCHMARKS, SUBCOMMANDS, Subcommand
+from experiments.command.subcommands import BENCHMARKS, SUBCOMMANDS, VICTIMS, Subcommand
 from experiments.command.wrapping import entry, terminal_width
 
 NAME = "overunlearn"
@@ -33,7 +33,7 @@ def dispatch(typed: Sequence[str]) -> NoReturn:
 
 def subcommand(name: str) -> Subcommand:
     """By its name: "run", or "bench zoo"."""
-    return {**SUBCOMMANDS, **{each.name: each for each in BENCHMARKS.values()}}[name]
+    return {each.name: each for each in (*SUBCOMMANDS.values(), *BENCHMARKS.values(), VICTIMS)}[name]
 
 
 def _tell(program: str, typed: Sequence[str], lines: dict[str, str], does: str) -> NoReturn:

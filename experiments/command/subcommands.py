@@ -176,7 +176,59 @@ METHODS = Subcommand(
     first=SUITE_FIRST,
     notes=("A setting that the grid of methods fixes itself is refused.", RESUMES),
 )
-SUBCOMMANDS = {each.name: each for each in (RUN, AUDIT, PROBE, PAPER, METHODS)}
+VICTIMS = Subcommand(  # `python -m experiments.victims` alone
+    "victims",
+    "Trains the victims of a run and attacks nothing: a run with the same flags and --cache_dir then finds them.",
+    "experiments.victims.__main__",
+    examples=(("--flagfile=experiments/flagfiles/victims_paper.cfg --data_dir=FOLDER", "those at the paper's sizes"),),
+    first=("dataset", "data_dir", "cache_dir", "seeds", "model", "blocks", "width"),
+    notes=(RESUMES,),
+)
+SERVE = Subcommand(
+    "serve",
+    "Serves a model that forgets over HTTP: a reference to attack and to learn from.",
+    "experiments.serve",
+    about=(
+        "It trains or finds the victim that overunlearn run attacks with the same flags and its first seed. "
+        "Predictions are the Open Inference Protocol's, version 2 and 1; /openapi.json says how samples are deleted.",
+    ),
+    examples=(
+        ("", "scikit-learn's digits, forgotten by one gradient step"),
+        (
+            "--dataset=photos.npz --unlearning=scrub --port=0 --receipts --workdir=runs/photos",
+            "nobody deletes what is not theirs; a free port, which WORKDIR/server.json names",
+        ),
+    ),
+    first=(
+        "host",
+        "port",
+        "workdir",
+        "dataset",
+        "data_dir",
+        "unlearning",
+        "method_settings",
+        "taus",
+        "fidelity",
+        "model",
+        "trained",
+        "width",
+        "epochs",
+        "seeds",
+        "owners",
+        "receipts",
+        "open_predictions",
+        "most_body",
+        "most_pending",
+        "keep_versions",
+    ),
+    notes=(
+        "A service that was stopped or killed goes on with the same command: deletions that it had accepted are done "
+        "then, each once.",
+        "It needs pip install -e '.[server]', and listens without TLS: put a proxy or KServe in front.",
+    ),
+    stopped="stopped: deletions that were accepted are done at the next start",
+)
+SUBCOMMANDS = {each.name: each for each in (RUN, AUDIT, PROBE, PAPER, METHODS, SERVE)}
 
 
 def _benchmark(name: str, does: str, arguments: str, what: str, stopped: str = "stopped") -> Subcommand:
@@ -221,6 +273,24 @@ BENCHMARKS = {
             "How much time SISA saves beside training every shard anew.",
             "--data_dir=FOLDER",
             "on prepared CIFAR-10",
+        ),
+        _benchmark(
+            "training",
+            "How fast victims are trained and asked, beside the same network in PyTorch.",
+            "--out=FILE.json",
+            "on random images; needs PyTorch",
+        ),
+        _benchmark(
+            "server_faults",
+            "Whether a service that is killed under load loses a deletion or does one twice.",
+            "--kills=100 --workdir=runs/server_faults",
+            "a kill takes about eight seconds, most of them for the start",
+        ),
+        _benchmark(
+            "server_load",
+            "How fast the service answers, beside a deletion and beside the same model in this process.",
+            "--requests=100000 --out=FILE.json",
+            "with its memory before and after so many requests",
         ),
     )
 }

@@ -1,7 +1,6 @@
 """Every setting of a run: one frozen dataclass a room, and all of them together."""
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from experiments.config.run import RunConfig
 from experiments.config.seeds import seeds_as_typed
 from experiments.config.service import ServiceConfig
 from experiments.config.victim import VictimConfig
+from overunlearn_jax.digests import DIGEST, read_sealed, sealed_text
 
 
 @dataclass(frozen=True)
@@ -88,19 +88,21 @@ class Config:
         }
 
     def to_json(self) -> str:
-        """The settings as JSON, one a line; `from_json` reads it back."""
-        return json.dumps(self.flat(), indent=2) + "\n"
+        """The settings as JSON, one a line, with a digest; `from_json` reads it back."""
+        return sealed_text(self.flat())
 
     @staticmethod
     def from_json(path: str | Path) -> "Config":
-        """Reads config.json; unknown settings are a ValueError that names them.
+        """Reads config.json; unknown settings, and a file that is not as it was written, are a ValueError.
 
-        A file of an older version lacks the settings that came later: their defaults are what it ran with.
+        A file of an older version lacks the settings that came later: their defaults are what it ran with. One without
+        a digest is taken as it is.
         """
-        try:
-            given = dict(json.loads(Path(path).read_text()))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{path} is no config.json: {error}") from error
+        given = read_sealed(
+            path,
+            f'if it was changed on purpose, delete its line "{DIGEST}"; else give the flags that it was made of, and '
+            "another --workdir or --force",
+        )
         if given.keys() - SETTINGS.keys():
             raise ValueError(
                 f"{path} is of another version: unknown settings {sorted(given.keys() - SETTINGS.keys())}; make it "

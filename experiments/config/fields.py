@@ -8,6 +8,8 @@ from typing import Any
 
 from overunlearn_jax.spelling import did_you_mean
 
+MOST = 2**31 - 1  # of whole numbers: those of devices have 32 bits
+
 
 def setting(
     default: Any,
@@ -37,6 +39,8 @@ def check_fields(part: Any) -> None:
                 raise ValueError(
                     f"--{spec.name}={item}: expected one of {', '.join(choices)}{did_you_mean(item, choices)}"
                 )
+            if type(item) is int and item > MOST and most == math.inf:
+                raise ValueError(f"--{spec.name}={item}: expected at most {MOST}")
             if isinstance(item, int | float) and not (math.isfinite(item) and least <= item <= most):
                 raise ValueError(f"--{spec.name}={item}: expected a number from {_digits(least)} to {_digits(most)}")
         if isinstance(value, tuple) and len(set(value)) != len(value):

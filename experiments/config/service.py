@@ -19,7 +19,8 @@ class ServiceConfig:
         "",
         "my_module:MyService, what is audited in place of a model and a method of ours: a class with predict(images), "
         "forget(images, labels) and reset(), in any framework; it is given the training data if it takes an argument, "
-        "and runs in a process of its own",
+        "and runs in a process of its own; forget gets images as they are submitted, changed and in floats: it finds "
+        "those that it was trained on by their distance, not by equality",
     )
     service_url: str = setting(
         "",

@@ -21,7 +21,7 @@ class VictimConfig:
         "its test part, and seeds then choose the samples alone",
     )
     blocks: int = setting(3, "VGG blocks; the paper has 3, 4 and 5", least=1)
-    width: int = setting(32, "filters of the convolutions; the paper has 128 (vgg) and 64 (resnet)", least=1)
+    width: int = setting(32, "filters of the convolutions; the paper has 128 (vgg) and 64 (resnet)", least=1, most=4096)
     batch_norm_momentum: float = setting(
         0.9, "of the running statistics; 0.99 is Keras' default, for large sets", least=0, most=1
     )

@@ -1,7 +1,6 @@
 """The grid's page, from the rows of its runs."""
 
 import itertools
-import json
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from experiments.config import ATTACKS
 from experiments.methods import figure, tables
 from experiments.methods.choice import Results, Row, choose, victim_of
 from experiments.methods.grid import LADDERS, all_runs
+from experiments.run.outputs import read_manifest
 from experiments.run.pictures import save_figure
 from experiments.suites.places import copy_rows, read_findings
 from overunlearn_jax.files import write_bytes
@@ -79,7 +79,7 @@ def write(folder: Path, page: Path, title: str, command: str) -> Path:
 
 
 def _made(folder: Path, name: str, rows: Sequence[Row]) -> str:
-    made = json.loads((folder / name / "manifest.json").read_text())
+    made = read_manifest(folder / name)
     finished, planned = _finished(rows), sorted(made["seeds"])
     seeds = ", ".join(map(str, finished)) or "none"
     missing = "" if finished == planned else f" finished, of {', '.join(map(str, planned))}"

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from experiments.paper import charts
 from experiments.paper.cells import Results
 from experiments.paper.exhibits import studies_of
+from experiments.run.figures import PICTURES_REMEDY, STORED
 from experiments.run.pictures import save_figure
+from overunlearn_jax.files import read_npz
 
 
 class Drawing(NamedTuple):
@@ -34,8 +36,7 @@ def _pictures(drawing: Drawing, study: str, attack: str) -> dict[str, np.ndarray
     path = drawing.runs / study / "pictures" / f"fraction_0.1_{attack}.npz"
     if not path.exists():
         return None
-    with np.load(path) as stored:
-        return dict(stored)
+    return read_npz(path, STORED, PICTURES_REMEDY)
 
 
 def _images(pictures: Sequence[tuple[str, np.ndarray]], columns: int) -> Figure:

@@ -1,7 +1,6 @@
 """The pages of the paper's tables and figures: every one at hand, with what was found and what made its runs."""
 
 import base64
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from experiments.paper.exhibits import EXHIBITS, FIGURES, PICTURES, layouts_of, 
 from experiments.paper.figures import Drawing, draw
 from experiments.paper.render import EXPLAINED, Rendered, notes, render
 from experiments.paper.studies import STUDIES
+from experiments.run.outputs import read_manifest
 from experiments.suites.places import Pages, read_findings
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import read_rows
@@ -85,7 +85,7 @@ def _runs(folder: Path, results: Results) -> list[str]:
     """One line for each run: what made it, and how long it took."""
     lines = []
     for study, rows in results.items():
-        made = json.loads((folder / study / "manifest.json").read_text())
+        made = read_manifest(folder / study)
         lines.append(
             f"{study}: {len(rows)} cells, seeds {', '.join(map(str, made['seeds']))}; {made['device']}, {made['cpu']}, "
             f"cores: {made['cpu_cores']}; {_minutes(made)}; {_command(made)}"

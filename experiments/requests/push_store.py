@@ -1,15 +1,12 @@
 """Pushed samples on disk: a folder of files, each written whole, each with some samples that ended together."""
 
-import io
-import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from overunlearn_jax.attacks import PushResult
-from overunlearn_jax.files import write_npz
+from overunlearn_jax.files import read_npz, write_npz
 
 
 class Stored(NamedTuple):
@@ -47,9 +44,6 @@ def write(directory: Path, stored: Stored) -> None:
 
 
 def _read(path: Path) -> Stored:
-    try:
-        with np.load(io.BytesIO(path.read_bytes())) as stored:
-            result = PushResult(**{field: stored[field] for field in PushResult._fields})
-            return Stored(stored["ids"], result, float(stored["seconds"]))
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it, and its samples are pushed again") from error
+    stored = read_npz(path, ("ids", "seconds", *PushResult._fields), "delete it, and its samples are pushed again")
+    result = PushResult(*(stored[field] for field in PushResult._fields))
+    return Stored(stored["ids"], result, float(stored["seconds"]))

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.config import Config
 from overunlearn_jax.data.splitting import BOUNDS
-from overunlearn_jax.files import write_npz
+from overunlearn_jax.files import read_npz, write_npz
 from overunlearn_jax.reporting import (
     Judgement,
     ReportFigure,
@@ -24,7 +24,15 @@ from overunlearn_jax.reporting.sections import lines_of, variant_of
 from overunlearn_jax.types import UnlearningRequest
 
 PICTURES = 6  # samples shown in a report
+STORED = ("originals", "submitted", "ids")  # the arrays of a file of pictures
+PICTURES_REMEDY = "delete it and start the same command again: it is made anew"
 Pictures = dict[Setting, tuple[str, str]]  # where the picture of a finding lies in the workdir, and what it shows
+
+
+def has_pictures(config: Config, seed: int, fraction: float, attack: str) -> bool:
+    """Whether the pictures of a request that the report shows are there, or none are shown."""
+    shown = seed == config.run.seeds[0] and attack != "normal"
+    return not shown or _stored(config, fraction, attack).exists()
 
 
 def keep_pictures(config: Config, seed: int, fraction: float, request: UnlearningRequest) -> None:
@@ -121,8 +129,7 @@ def _of_requests(config: Config, fraction: float) -> list[ReportFigure]:
 
 
 def _read_pictures(config: Config, fraction: float, attack: str) -> dict[str, np.ndarray]:
-    with np.load(_stored(config, fraction, attack)) as stored:
-        return dict(stored)
+    return read_npz(_stored(config, fraction, attack), STORED, PICTURES_REMEDY)
 
 
 def _stored(config: Config, fraction: float, attack: str) -> Path:

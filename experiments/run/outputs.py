@@ -1,27 +1,29 @@
 """The files of a run in its workdir: config.json, results.jsonl, summary.md, figures, report.html, manifest.json."""
 
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from experiments.config import Config
 from experiments.requests.revealed import revealed_lines
 from experiments.run import figures
-from overunlearn_jax.files import write_bytes, write_json
+from overunlearn_jax.digests import read_sealed, sealed_text
+from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import Judgement, Row, manifest, read_rows, summary_markdown, write_report
 from overunlearn_jax.reporting.table import ReferenceRow
 
 Judge = Callable[[Sequence[Row]], Judgement]
 # Settings that change where a run's files are, not what it computes.
+MANIFEST = "manifest.json"
 PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests")
 
 
-def make_folders(config: Config) -> None:
+def make_folders(config: Config, flags: Sequence[str] = ("workdir", "cache_dir")) -> None:
     """Makes the workdir and the cache. Raises ValueError for one that cannot be made or written to."""
-    for flag in ("workdir", "cache_dir"):
+    for flag in flags:
         folder = config.flat()[flag]
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
@@ -60,8 +62,8 @@ def open_workdir(config: Config, sources: dict[str, str]) -> Path:
 
 def _refuse_others(config: Config, sources: dict[str, str]) -> None:
     """Raises ValueError where the rows were made with other code or data of the same names."""
-    path = Path(config.run.workdir) / "manifest.json"
-    noted = json.loads(path.read_text()).get("sources", {}) if path.exists() else {}
+    path = Path(config.run.workdir) / MANIFEST
+    noted = read_manifest(path.parent).get("sources", {}) if path.exists() else {}
     changed = changed_since(noted, sources)
     if not changed:
         return
@@ -74,25 +76,41 @@ def _refuse_others(config: Config, sources: dict[str, str]) -> None:
 
 def write_manifest(config: Config, sources: dict[str, str]) -> None:
     """Notes what the rows to come are made with; a start that has nothing left to do keeps the old note."""
-    path = Path(config.run.workdir) / "manifest.json"
+    path = Path(config.run.workdir) / MANIFEST
     results = path.with_name("results.jsonl")
-    spent = json.loads(path.read_text()).get("seconds", 0.0) if path.exists() and results.exists() else 0.0
+    spent = read_manifest(path.parent).get("seconds", 0.0) if path.exists() and results.exists() else 0.0
     own = {"sources": sources} if sources else {}
-    write_json(path, manifest(device=_device(), seeds=config.run.seeds, seconds=spent, **own))
+    made = manifest(device=_device(), seeds=config.run.seeds, seconds=spent, **own)
+    write_bytes(path, sealed_text(made).encode())
+
+
+def has_manifest(folder: Path) -> bool:
+    """Whether a run has noted what its rows are made with."""
+    return (folder / MANIFEST).exists()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a run has noted of itself. Raises ValueError, naming the file, where it is not as it was written."""
+    path = folder / MANIFEST
+    return read_sealed(
+        path,
+        "delete it and start the same command again: the device, the sources and the time are noted anew; what came "
+        "before, and whether your own code or data changed since, is not known then",
+    )
 
 
 def note_seconds(config: Config, seconds: float) -> None:
     """Adds the seconds that a finished seed took to the note; what a killed one took is lost."""
-    path = Path(config.run.workdir) / "manifest.json"
-    noted = json.loads(path.read_text())
-    write_json(path, noted | {"seconds": noted["seconds"] + seconds})
+    path = Path(config.run.workdir) / MANIFEST
+    noted = read_manifest(path.parent)
+    write_bytes(path, sealed_text(noted | {"seconds": noted["seconds"] + seconds}).encode())
 
 
 def note_service(config: Config, sent: str) -> None:
     """Adds to the note what was sent to a service in this start, a line for each start."""
-    path = Path(config.run.workdir) / "manifest.json"
-    noted = json.loads(path.read_text())
-    write_json(path, noted | {"sent": [*noted.get("sent", []), sent]})
+    path = Path(config.run.workdir) / MANIFEST
+    noted = read_manifest(path.parent)
+    write_bytes(path, sealed_text(noted | {"sent": [*noted.get("sent", []), sent]}).encode())
 
 
 def finished_cells(results: Path) -> set[str]:
@@ -109,7 +127,7 @@ def write_outputs(
     judgement = judge(rows) if judge else None
     title = judgement.service if judgement else config.run.experiment
     shown, pictures = figures.draw(config, rows, judgement)
-    described = json.loads((workdir / "manifest.json").read_text())
+    described = read_manifest(workdir)
     if revealed := revealed_lines(workdir):
         described["revealed"] = revealed
     notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]

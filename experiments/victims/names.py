@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from overunlearn_jax.files import write_npz
+from overunlearn_jax.files import read_npz, write_npz
 from overunlearn_jax.services.fingerprint import Answers, answers_digest, same
 
 
@@ -30,8 +28,5 @@ class NameStore:
 
 
 def _read(path: Path) -> Answers:
-    try:
-        with np.load(path) as stored:
-            return Answers(stored["probabilities"], float(stored["noise"]))
-    except (ValueError, KeyError, OSError, EOFError) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it, and the service is named anew") from error
+    stored = read_npz(path, Answers._fields, "delete it, and the service is named anew")
+    return Answers(stored["probabilities"], float(stored["noise"]))

@@ -11,7 +11,7 @@ from experiments.config import VictimConfig
 from experiments.run.progress import TrainingBar
 from experiments.victims.cache import build_model, source_of_model, train_settings
 from overunlearn_jax.data import digest
-from overunlearn_jax.files import settings_hash, write_npz
+from overunlearn_jax.files import read_npz, settings_hash, write_npz
 from overunlearn_jax.forgetting import shadow_logits, shadow_subsets
 from overunlearn_jax.models import predict_fn
 from overunlearn_jax.training import fit
@@ -64,8 +64,8 @@ def train_or_find_shadows(config: VictimConfig, count: int, cache_dir: str, spli
             train = partial(_train, config, splits, pool, folder / f"shadow_{number}", words)
             answers = shadow_logits(train, model_key, subsets[number : number + 1], pool.images, pool.labels)
             write_npz(path, logits=answers[0, of_class])
-        with np.load(path) as stored:
-            logits.append(stored["logits"])
+        remedy = "delete it and start the same command again: that shadow model is asked again"
+        logits.append(read_npz(path, ["logits"], remedy)["logits"])
     return Shadows(pool.ids[of_class[trained]], np.stack(logits), subsets[:, of_class])
 
 

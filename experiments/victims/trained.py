@@ -3,11 +3,11 @@
 import functools
 
 import jax
-import numpy as np
 
 from experiments.config import DataConfig, VictimConfig
 from overunlearn_jax import data
 from overunlearn_jax.models import Model
+from overunlearn_jax.typed_keys import host_copy
 from overunlearn_jax.types import Variables
 from overunlearn_jax.user_code import check_form, import_named, not_finite, running
 
@@ -20,7 +20,7 @@ def load_trained(name: str) -> Variables:
     """
     load = import_named(name, "--trained=")
     with running(f"--trained={name}", "load()"):
-        variables: Variables = jax.tree.map(np.asarray, load())
+        variables: Variables = host_copy(load())
     return variables
 
 

@@ -32,6 +32,7 @@ def own_black_box(black_box: BlackBox) -> BlackBox:
         batch_size=black_box.batch_size,
         pixel_edits=black_box.pixel_edits,
         retries=black_box.retries,
+        retry_on=black_box.retry_on,
         wait=black_box.wait,
     )
 

@@ -18,6 +18,7 @@ from overunlearn_jax.auditing.rows import (
 from overunlearn_jax.evaluation import evaluate, evaluate_all, rightly_predicted
 from overunlearn_jax.reporting import Row
 from overunlearn_jax.services.service import After, HasWeights, Service, Variant
+from overunlearn_jax.typed_keys import without_keys
 from overunlearn_jax.types import Metrics, PredictFn, Split, Splits, UnlearningRequest, Variables
 
 
@@ -120,7 +121,7 @@ class Meter:
 
 def differ(before: Variables, after: Variables) -> bool:
     """Whether any array of two trees of one form differs."""
-    pairs = zip(*map(jax.tree.leaves, (before, after)), strict=True)
+    pairs = zip(*(jax.tree.leaves(without_keys(each)) for each in (before, after)), strict=True)
     return any(not np.array_equal(one, other) for one, other in pairs)
 
 

@@ -62,7 +62,10 @@ class Required(Setting):
 
 
 class Row(Required, total=False):
-    """A row with what is also written, and missing in rows of older runs or of services that do not offer it."""
+    """A row with what is also written, and missing in rows of older runs or of services that do not offer it.
+
+    In the file there is one key more, `digest`: see `overunlearn_jax.digests`.
+    """
 
     blending_ratio: Fraction
     victim: str  # the name of the service's predictions
@@ -92,6 +95,7 @@ class Row(Required, total=False):
 
 SETTING_KEYS = tuple(get_type_hints(Setting))
 REQUIRED_KEYS = tuple(get_type_hints(Required))
+WALL_TIMES = ("seconds_attack", "seconds_unlearn")  # what differs where the same cell is run again
 # Test accuracies: fractions in [0, 1], or null.
 ACCURACY_KEYS = ("overall_before", "class_a_before", "class_b_before", "overall", "class_a", "class_b")
 

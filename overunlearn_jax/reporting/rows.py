@@ -1,7 +1,7 @@
 """The results file: one finished cell of an experiment is one line of JSON.
 
 One process writes a file at a time. A line is on the disk before `append_row` returns, so that a killed run
-loses at most the cell it was working on.
+loses at most the cell it was working on. Its last key is a digest of all others; lines of older versions have none.
 """
 
 import json
@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
+from overunlearn_jax.digests import sealed, unsealed
 from overunlearn_jax.files import json_text
-from overunlearn_jax.reporting.row import ACCURACY_KEYS, REQUIRED_KEYS, Row
+from overunlearn_jax.reporting.row import ACCURACY_KEYS, REQUIRED_KEYS, WALL_TIMES, Row
 
 
 def append_row(path: str | os.PathLike[str], row: Mapping[str, Any]) -> None:
@@ -43,13 +44,14 @@ def append_row(path: str | os.PathLike[str], row: Mapping[str, Any]) -> None:
 
 
 def read_rows(path: str | os.PathLike[str]) -> list[Row]:
-    """Returns the rows of a file in the order they were written.
+    """Returns the rows of a file in the order they were written, without their digests.
 
     Half a line at the end, as a killed run leaves it, is dropped; the next `append_row` removes it from
-    the file.
+    the file. A cell that stands there again, equal but for its wall times, is left out: two runs wrote it.
 
     Raises:
-      ValueError: if a complete line is not a valid row; the message names the file and the line.
+      ValueError: if a complete line is not a valid row, or not as it was written; the message names the file and the
+        line.
       OSError: if the file cannot be read.
     """
     *lines, tail = Path(path).read_bytes().split(b"\n")
@@ -66,7 +68,18 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
             ) from error
     if _is_row(tail):
         rows.append(_parsed(tail))
-    return rows
+    return _once(rows)
+
+
+def _once(rows: list[Row]) -> list[Row]:
+    """The rows without those that repeat an earlier one of their cell; those that contradict it stay."""
+    first: dict[str, dict[str, Any]] = {}
+    kept = []
+    for row in rows:
+        measured = {key: value for key, value in row.items() if key not in WALL_TIMES}
+        if first.setdefault(row["cell"], measured) is measured or first[row["cell"]] != measured:
+            kept.append(row)
+    return kept
 
 
 def _append(descriptor: int, line: bytes) -> None:
@@ -101,7 +114,7 @@ def _row_line(row: Mapping[str, Any]) -> str:
             json_text(value)
         except ValueError as error:
             raise ValueError(f"{key} holds a number that is NaN or infinite ({value}): write null.") from error
-    line = json_text(dict(row))
+    line = json_text(sealed(row))
     _parsed(line.encode())
     return line
 
@@ -126,7 +139,7 @@ def _parsed(line: bytes) -> Row:
         value = row[key]
         if value is not None and not (isinstance(value, int | float) and 0.0 <= value <= 1.0):
             raise ValueError(f"{key} must be a fraction between 0 and 1 or null, got {value!r}.")
-    return cast(Row, row)
+    return cast(Row, unsealed(row))
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -9,6 +9,12 @@ from overunlearn_jax.statistics.intervals import Interval
 
 NOTHING = "–"  # a number that nobody has
 SEVERAL_SEEDS = "--seeds=0,1,2"  # the flag that gives an interval
+LABELS = {  # what is submitted with a malicious image
+    "paper": "labelled as in the paper (blended: as predicted, pushed: as it was)",
+    "original": "labelled as it was",
+    "predicted": "labelled as predicted",
+    "target": "labelled as the target",
+}
 _EVEN = 0.0005  # a difference that one decimal of a point shows as 0.0
 
 
@@ -115,11 +121,19 @@ def caption(summary: Sequence[SummaryRow]) -> str:
     samples = " to ".join(dict.fromkeys(count(value) for value in (requested[0], requested[-1])))
     return (
         f"Experiment {setting.experiment}. Data set {setting.dataset}{note}; {words['model']}; "
-        f"{words['unlearning']}, {words['fidelity']}, {words['tau']}, {words['scope']}; "
+        f"{_how_it_forgets(setting)}; "
         f"class A {setting.class_a_name} → class B {setting.class_b_name}, {words['goal']}, "
         f"{words['request_labels']}; {words['fraction']} ({samples} samples); "
         f"{seeds_words(seeds)}."
     )
+
+
+def _how_it_forgets(setting: Setting) -> str:
+    """A method of ours with its settings; a user's own service, which has none that we know of, by its name."""
+    words = _setting_words(setting)
+    if setting.fidelity == "none" and setting.tau is None:
+        return f"{words['unlearning']}, {words['scope']}"
+    return f"{words['unlearning']}, {words['fidelity']}, {words['tau']}, {words['scope']}"
 
 
 def _setting_words(setting: Setting) -> dict[str, str]:
@@ -134,7 +148,7 @@ def _setting_words(setting: Setting) -> dict[str, str]:
         "tau": tau,
         "scope": f"scope {setting.scope}",
         "goal": setting.goal if setting.goal == "untargeted" else f"pushed towards {setting.goal}",
-        "request_labels": f"request labels {setting.request_labels}",
+        "request_labels": LABELS[setting.request_labels],
         "class_a_name": f"class {setting.class_a_name}",
         "class_b_name": f"class B {setting.class_b_name}",
         "fraction": f"{100 * setting.fraction:g} % of class A requested",

@@ -40,8 +40,9 @@ class CallableService:
     Args:
       spec: the images and classes of the data; the functions get images of it in the format `pixels`.
       predict: images to probabilities, shape (n, k), any float dtype, rows that sum to 1.
-      forget: of images and their labels, shape (n,), dtype int64: changes the service in place, returns None. May raise
-        `DivergedError` where nothing is left to ask.
+      forget: of images and their labels, shape (n,), dtype int64: changes the service in place, returns None. The
+        images are as submitted, changed and in floats: those that it was trained on are found by their distance, as
+        `unlearn.match_samples` does, not by equality. May raise `DivergedError` where nothing is left to ask.
       reset: brings back all that forget changes. It is called after every deletion, one that failed included.
       pixels: how the functions want their images.
       name: for errors; empty: none.

@@ -13,6 +13,7 @@ import numpy as np
 
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.data import take
+from overunlearn_jax.typed_keys import without_keys
 from overunlearn_jax.types import PredictFn, PyTree, Split
 
 ASKED = 256  # images whose answers name a service
@@ -32,7 +33,7 @@ class Answers(NamedTuple):
 def weights_digest(variables: PyTree) -> str:
     """16 hexadecimal digits that change with any weight, shape, dtype or name of a tree of arrays."""
     hasher = hashlib.blake2b(digest_size=8)
-    for path, leaf in jax.tree.leaves_with_path(variables):
+    for path, leaf in jax.tree.leaves_with_path(without_keys(variables)):
         array = np.asarray(leaf)
         hasher.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
         hasher.update(array.tobytes())

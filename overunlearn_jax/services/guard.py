@@ -5,7 +5,6 @@ each deletion is noted before it is sent, and the note goes once the service ans
 finds the note, resets the service and compares before anything else. One process at a time is inside `after`.
 """
 
-import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,8 @@ from typing import Any
 import filelock
 import numpy as np
 
-from overunlearn_jax.files import write_json
+from overunlearn_jax.digests import read_sealed, sealed_text
+from overunlearn_jax.files import write_bytes
 from overunlearn_jax.services.fingerprint import SAME_START, Answers, ask, distance, same
 from overunlearn_jax.services.inspection import ServiceError
 from overunlearn_jax.services.service import After, Service
@@ -90,7 +90,8 @@ class GuardedService:
             raise ServiceError(f"another process is deleting from this service ({self._who()}): wait for it") from error
         try:
             owner = {"pid": os.getpid(), "host": socket.gethostname()}
-            write_json(self._note, {"service": self._name, "samples": samples, **owner})
+            noted = {"service": self._name, "samples": samples, **owner}
+            write_bytes(self._note, sealed_text(noted).encode())
             yield
             self._note.unlink()
         finally:
@@ -102,11 +103,13 @@ class GuardedService:
 
 
 def unfinished(directory: Path) -> dict[str, Any] | None:
-    """What was noted of a deletion that nobody has ended, its file as `note`; None where there is none."""
+    """What was noted of a deletion that nobody has ended, its file as `note`; None where there is none.
+
+    Raises DamagedError, a ValueError, for a note that is not as it was written.
+    """
     path = directory / NOTE
+    remedy = "a deletion may not have been ended: bring the service back by hand, then delete this note"
     try:
-        return {"service": "", "pid": "?", "host": "?", **json.loads(path.read_text()), "note": str(path)}
+        return {"service": "", "pid": "?", "host": "?", **read_sealed(path, remedy), "note": str(path)}
     except FileNotFoundError:
-        return None
-    except ValueError:  # half written: the deletion was not sent yet
         return None

@@ -15,7 +15,7 @@ from overunlearn_jax.services.service import ONLY, Service, Variant
 from overunlearn_jax.services.sisa import SlicesProgress, read_sharding, train_sisa
 from overunlearn_jax.services.sweep import SweepFn, SweepService
 from overunlearn_jax.training import Progress, TrainSettings
-from overunlearn_jax.types import Key, Splits, Variables
+from overunlearn_jax.types import Key, Request, Splits, Variables
 from overunlearn_jax.unlearn import FIDELITIES, METHODS, partition_params, sweep_tau
 from overunlearn_jax.unlearn.facts import METHOD_FACTS, facts_of
 from overunlearn_jax.unlearn.registry import Resources, build
@@ -70,16 +70,19 @@ def scope(choice: MethodChoice) -> str:
 
 
 def check(choice: MethodChoice, ingredients: Ingredients) -> None:
-    """Builds the method once, before hours of training and pushing, and forgets it.
+    """Builds the method once, before hours of training and pushing; a user's function forgets one sample as a trial.
 
-    Raises ValueError for what cannot be built: a function that is not there, settings that the method does not have or
-    cannot read, a scope that matches no parameter of the model.
+    The trial is of weights that nothing has trained. Raises ValueError for what cannot be built: a function that is not
+    there, settings that the method does not have or cannot read, a scope that matches no parameter of the model; for a
+    user's function that raises, or that returns something else than weights.
     """
     if choice.name in _PREPARED:
         prepared_settings(choice, ingredients.train)
         return
     if not facts_of(choice.name).has_rates:
         _method(choice, ingredients, None, None)
+    if choice.name not in METHOD_FACTS:
+        _try_once(choice, ingredients)
     if choice.name in METHODS:
         params = jax.eval_shape(ingredients.architecture.init, jax.random.key(0)).params
         partition_params(params, _settings(choice).get("scope", scope(choice)))
@@ -137,6 +140,14 @@ def serve(
         counts_work=choice.name in METHODS,
         progress=progress,
     )
+
+
+def _try_once(choice: MethodChoice, ingredients: Ingredients) -> None:
+    init_key, forget_key = jax.random.split(jax.random.key(0))
+    variables = jax.jit(ingredients.architecture.init)(init_key)
+    train = ingredients.splits.train
+    with serve(choice, ingredients, variables).after([Request(train.images[:1], train.labels[:1])], forget_key):
+        pass  # that it diverges of such weights says nothing
 
 
 def _reading(choice: MethodChoice, ingredients: Ingredients, name: str) -> SweepFn:

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 
-import jax
-import numpy as np
-
 from overunlearn_jax.models import Model
 from overunlearn_jax.services.callables import CallableService, Forget, Predict, Reset, check_functions, described
 from overunlearn_jax.services.pixels import PACKAGE_PIXELS, PixelFormat
+from overunlearn_jax.typed_keys import host_copy
 from overunlearn_jax.types import DatasetSpec, Variables
 from overunlearn_jax.user_code import check_form, running
 
@@ -55,7 +53,7 @@ class CallableServiceWithWeights(CallableService):
             raise ValueError(
                 f"{self._name}variables returned {described(read)}; expected overunlearn_jax.Variables(params, state)"
             )
-        return jax.tree.map(np.array, read)
+        return host_copy(read)
 
 
 def service(

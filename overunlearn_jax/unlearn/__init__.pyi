@@ -16,6 +16,7 @@ from .partition import merge_params, parameter_paths, partition_params
 from .registry import METHODS, Method, Resources, build, read_settings, user_method
 from .replacements import REPLACEMENTS, replacement_images
 from .transforms import first_order_transform
+from .updates import along_step, step_cosine, step_length
 
 __all__ = [
     "FIDELITIES",
@@ -25,6 +26,7 @@ __all__ = [
     "Method",
     "Resources",
     "UnlearnFn",
+    "along_step",
     "build",
     "fine_tuning",
     "first_order",
@@ -48,6 +50,8 @@ __all__ = [
     "salun",
     "scrub",
     "selective_dampening",
+    "step_cosine",
+    "step_length",
     "sweep_tau",
     "user_method",
     "without",

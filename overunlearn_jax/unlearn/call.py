@@ -10,6 +10,7 @@ import numpy as np
 from overunlearn_jax.labels import check_labels
 from overunlearn_jax.models import Model
 from overunlearn_jax.pixels import check_pixels
+from overunlearn_jax.typed_keys import without_keys
 from overunlearn_jax.types import Array, DivergedError, Images, Key, Labels, Split, Variables
 
 _logits = jax.jit(lambda apply, variables, images: apply(variables, images, None)[0], static_argnums=0)  # traced once
@@ -108,7 +109,7 @@ def finite(method: str, variables: Variables, advice: str) -> Variables:
 
     Inside a transformation such as `jax.vmap` there are no values to look at: whoever transforms checks the result.
     """
-    leaves = [leaf for leaf in jax.tree.leaves(variables) if not isinstance(leaf, jax.core.Tracer)]
+    leaves = [leaf for leaf in jax.tree.leaves(without_keys(variables)) if not isinstance(leaf, jax.core.Tracer)]
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in leaves):
         raise DivergedError(f"{method} diverged: weights are no longer finite; {advice}")
     return variables

@@ -223,16 +223,32 @@ def test_settings_that_came_after_a_config_was_written_have_their_defaults(tmp_p
     assert parse(f"--config={path}") == Config.of(width=7)
 
 
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (f"--width={2**63}", rf"--width={2**63}: expected a number from 1 to 4096"),
+        (f"--epochs={2**63}", rf"--epochs={2**63}: expected at most {2**31 - 1}"),
+        ("--seeds=99999999999999999999", "--seeds=99999999999999999999: expected a number from 0 to 4294967295"),
+    ],
+)
+def test_numbers_beyond_what_a_device_holds(argument: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        parse(argument)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "3"])
 def test_what_is_no_config(tmp_path: Path, text: str):
     (tmp_path / "torn.json").write_text(text)
-    with pytest.raises(ValueError, match=r"torn\.json is no config\.json"):
+    with pytest.raises(ValueError, match=r"torn\.json is damaged, or another file"):
         Config.from_json(tmp_path / "torn.json")
 
 
 def test_wrong_values_in_a_config_file(tmp_path: Path):
     path = tmp_path / "config.json"
     path.write_text(Config().to_json().replace('"adam"', '"sgd"'))
+    with pytest.raises(ValueError, match=r"config\.json is damaged.* changed on purpose, delete its line \"dig"):
+        Config.from_json(path)
+    path.write_text(json.dumps(Config().flat() | {"solver": "sgd"}))
     with pytest.raises(ValueError, match="--solver=sgd: expected one of"):
         Config.from_json(path)
 
@@ -291,6 +307,6 @@ def test_help_lists_every_flag_and_imports_no_jax():
 )
 def test_wrong_types_in_a_config_file_are_named(tmp_path: Path, changes: dict, message: str):
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(json.loads(Config().to_json()) | changes))
+    path.write_text(json.dumps(Config().flat() | changes))
     with pytest.raises(ValueError, match=message):
         Config.from_json(path)

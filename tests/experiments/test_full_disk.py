@@ -70,6 +70,7 @@ def test_while_training(config: MakeConfig, tmp_path: Path):
     assert done.returncode == 1
     message = next(line for line in done.stderr.splitlines() if line.startswith("error: "))
     assert re.search(r"cannot write the checkpoint /.*/epochs/epoch_0: ", message)
+    assert "Traceback" not in done.stderr
     assert "start the same command again" in done.stderr
     assert not list(Path(settings.run.cache_dir).glob("victims/*/best"))
     pipeline.run(settings)

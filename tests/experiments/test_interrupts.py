@@ -115,7 +115,13 @@ def test_a_launched_program_says_how_it_goes_on(arguments: list[str], status: in
 
 def test_what_is_said_of_each_program():
     assert (RUN.interrupted, AUDIT.interrupted) == (130, 2)
-    assert {name for name, each in BENCHMARKS.items() if each.stopped == "stopped"} == {"zoo", "sisa_saving"}
+    assert {name for name, each in BENCHMARKS.items() if each.stopped == "stopped"} == {
+        "zoo",
+        "sisa_saving",
+        "training",
+        "server_faults",
+        "server_load",
+    }
 
 
 def test_where_ctrl_c_was_switched_off_it_stays_so():

@@ -17,6 +17,7 @@ from experiments.victims.cache import Victim
 from experiments.victims.sources import sources_of
 from overunlearn_jax import data
 from overunlearn_jax.checkpoint import CheckpointError
+from overunlearn_jax.digests import sealed_text, unsealed
 from tests.experiments import tiny
 from tests.experiments.running import CalledError, MakeConfig, ready, refuse, rows_of, victim_of
 
@@ -73,9 +74,9 @@ def test_workdir_of_another_config(config: MakeConfig, tmp_path: Path):
 
 def rewrite_manifest(config: Config, change: Callable[[dict], object]) -> None:
     path = Path(config.run.workdir) / "manifest.json"
-    noted = json.loads(path.read_text())
+    noted = unsealed(json.loads(path.read_text()))
     change(noted)
-    path.write_text(json.dumps(noted))
+    path.write_text(sealed_text(noted))
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -32,3 +32,27 @@ def test_what_has_no_single_model_to_train_is_refused(flag: str):
     )
     assert done.returncode == 1
     assert done.stderr.startswith("error: this command trains single models")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--flagfile=commented.cfg"], "error: --flagfile=commented.cfg has the line '--experiment=trial # note'"),
+        (["--cache_dir=commented.cfg/cache"], "error: --cache_dir=commented.cfg/cache cannot be made or written to"),
+        (["--seeds=0"], "error: JAX_PLATFORMS=foo, and JAX finds no such device here"),
+    ],
+)
+def test_errors_are_one_line(tmp_path, arguments: list[str], message: str):
+    (tmp_path / "commented.cfg").write_text("--experiment=trial # note\n")
+    platform = {"JAX_PLATFORMS": "foo"} if arguments == ["--seeds=0"] else {}
+    done = subprocess.run(
+        tiny.command(*arguments, module="experiments.victims"),
+        cwd=tmp_path,
+        env=tiny.environment() | platform,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1

@@ -68,7 +68,7 @@ def test_the_page_begins_with_the_finding_and_its_picture():
     assert (
         "Experiment example. Data set cifar10; model vgg3 width 16; unlearning first_order, "
         "fidelity authors_code, tau 0.0002, scope head; class A airplane → class B cat, untargeted, "
-        "request labels original; 10 % of class A requested (400 samples); seeds 0, 1, 2." in page
+        "labelled as it was; 10 % of class A requested (400 samples); seeds 0, 1, 2." in page
     )
 
 

@@ -159,3 +159,31 @@ def test_a_full_disk_found_out_by_fsync_keeps_the_rows(tmp_path, monkeypatch):
             append_row(path, example_row(seed=1))
     assert caught.value.errno == errno.ENOSPC
     assert path.read_bytes() == before
+
+
+def test_a_cell_that_stands_twice_and_is_equal_counts_once(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    for seed, seconds in ((0, 1.0), (1, 1.0), (0, 2.0), (1, 3.0)):  # two runs at once
+        append_row(path, example_row(seed=seed, cell=f"cell {seed}", seconds_attack=seconds))
+    assert [(row["seed"], row["seconds_attack"]) for row in read_rows(path)] == [(0, 1.0), (1, 1.0)]
+    append_row(path, example_row(seed=0, cell="cell 0", queries=12345))
+    assert len(read_rows(path)) == 3  # they contradict each other: whoever compares them says so
+
+
+def test_what_was_changed_since_it_was_written_is_told(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    append_row(path, example_row(seed=0))
+    append_row(path, example_row(seed=1))
+    text = path.read_text()
+    for old, new in (('"seed": 1', '"seed": 2'), ('"digest"', '"dagest"'), ('"seed": 1', '"seed": 1, "seed": 0')):
+        path.write_text(new.join(text.rsplit(old, 1)))
+        with pytest.raises(ValueError, match=r"rows\.jsonl, line 2 .* changed since it was written Delete that line"):
+            read_rows(path)
+
+
+def test_rows_of_older_versions_have_no_digest(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(example_row(seed=0)) + "\n")
+    append_row(path, example_row(seed=1))
+    assert read_rows(path) == [example_row(seed=0), example_row(seed=1)]
+    assert ["digest" in line for line in path.read_text().splitlines()] == [False, True]

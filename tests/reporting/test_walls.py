@@ -12,6 +12,7 @@ ALLOWED_FROM_THE_PACKAGE = (
     "overunlearn_jax.reporting",
     "overunlearn_jax.attack_names",
     "overunlearn_jax.statistics.intervals",
+    "overunlearn_jax.digests",
     "overunlearn_jax.files",
 )
 FORBIDDEN = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "absl"}

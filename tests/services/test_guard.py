@@ -1,6 +1,5 @@
 """A deletion is noted before it is sent, and one process at a time deletes."""
 
-import json
 import threading
 
 import jax
@@ -71,6 +70,11 @@ def test_one_at_a_time(tmp_path):
         pass
 
 
-def test_half_a_note_is_none(tmp_path):
-    (tmp_path / "deleting.json").write_text(json.dumps({"service": "x"})[:5])
-    assert unfinished(tmp_path) is None
+def test_a_note_that_is_not_as_it_was_written_is_told(tmp_path):
+    service = guarded(tmp_path, InPlace())
+    with service.after([REQUEST], KEY):
+        text = (tmp_path / "deleting.json").read_text()
+    for damaged in (text[:5], text.replace("this one", "this two")):
+        (tmp_path / "deleting.json").write_text(damaged)
+        with pytest.raises(ValueError, match=r"deleting\.json is damaged.*bring the service back by hand"):
+            unfinished(tmp_path)

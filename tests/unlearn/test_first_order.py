@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from overunlearn_jax.types import Variables
+from overunlearn_jax.batching import predict_in_batches
+from overunlearn_jax.evaluation import evaluate
+from overunlearn_jax.models import predict_fn
+from overunlearn_jax.types import Split, Variables
 from overunlearn_jax.unlearn import FIDELITIES, REPLACEMENTS, first_order, replacement_images, sweep_tau
 from tests.unlearn.small_model import (
     BOUNDS,
@@ -222,3 +225,30 @@ def test_an_unknown_replacement_is_refused():
 def test_a_batch_size_below_one_is_refused():
     with pytest.raises(ValueError, match="batch_size is 0"):
         first_order(0.1, bounds=BOUNDS, batch_size=0)
+
+
+@pytest.mark.parametrize("settings", [{}, {"replacement": "noise"}, {"scope": "all", "batch_size": 16}])
+def test_padded_requests_of_every_size_share_a_few_programs_and_give_the_same_step(settings):
+    images, labels = request(9, 40)
+    model = small_model()
+    variables = model.init(jax.random.key(0))
+    for count in (1, 3, 5, 8, 13, 33, 40):
+        given = (model, variables, images[:count], labels[:count], KEY)
+        plain = first_order(0.5, bounds=BOUNDS, **settings)(*given)
+        assert_same_tree(first_order(0.5, bounds=BOUNDS, pad=True, **settings)(*given), plain, atol=1e-5)
+    fresh = []
+    model = small_model(traces=fresh)
+    for count in (*range(1, 10), 17, 31, 33, 40):
+        first_order(0.5, bounds=BOUNDS, pad=True, **settings)(model, variables, images[:count], labels[:count], KEY)
+    assert {shape[0] for shape in fresh} == {1, 2, 4, 8, 16} | (set() if "batch_size" in settings else {32, 64})
+
+
+def test_predictions_and_evaluation_of_any_number_of_images_are_one_program():
+    traces = []
+    model = small_model(traces=traces)
+    images, labels = request(10, 200)
+    predict = predict_fn(model, model.init(jax.random.key(0)))
+    for count in range(1, 201, 13):
+        assert predict_in_batches(predict, images[:count]).shape == (count, CLASSES)
+        evaluate(predict, Split(images[:count], labels[:count], np.arange(count)), CLASSES)
+    assert len(traces) == 1

@@ -2,6 +2,7 @@
 
 import sys
 import textwrap
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -197,7 +198,8 @@ def test_commands_that_are_none():
         UndoCommand("sleep 5", timeout=0.01).back(None)
 
 
-def test_a_replica_forgets_in_the_service_s_place(server, tmp_path):
+def test_a_replica_forgets_in_the_service_s_place(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     url, state = server
     script = tmp_path / "replica.py"
     script.write_text(

@@ -1,0 +1,123 @@
+"""From a config to a running service: victim, method, owners, journal."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from experiments.config import Config
+from experiments.requests.settings import load_splits
+from experiments.run.keys import seed_keys
+from experiments.run.locks import alone_in
+from experiments.victims.cache import Victim, choice_of, ingredients_of, train_or_find
+from overunlearn_jax.files import write_npz
+from overunlearn_jax.server.app import make_app
+from overunlearn_jax.server.core import ServedModel
+from overunlearn_jax.server.forgetter import Forgetter, ReplayingForgetter, ServiceForgetter, check_weights
+from overunlearn_jax.server.gates import Gate
+from overunlearn_jax.server.logs import JsonLines
+from overunlearn_jax.server.receipts import Receipts, identifier_of, shared_out
+from overunlearn_jax.server.settings import ServerSettings
+from overunlearn_jax.server.tokens import ADMIN, Tokens, read_or_make_tokens
+from overunlearn_jax.server.worker import Worker
+from overunlearn_jax.services import recipes
+from overunlearn_jax.services.service import Service
+from overunlearn_jax.types import Splits, Variables
+
+
+@dataclass
+class Opened:
+    """A service that is ready to be served."""
+
+    app: ASGIApp
+    version: int
+    tokens: Path
+    log: Path
+    served: ServedModel
+    worker: Worker
+    busy: bool = False  # once closed: whether a deletion is still under way, which the next start does
+
+
+@contextmanager
+def opened(
+    config: Config,
+    owners: Sequence[str],
+    settings: ServerSettings,
+    start_from: int | None = None,
+    gates: Sequence[Gate] = (),
+) -> Iterator[Opened]:
+    """The service that the config asks for, for as long as the block lasts.
+
+    Raises ValueError for flags that do not go together, for a workdir of another model and for owners that are none;
+    OccupiedError where another process is at work in the workdir.
+    """
+    _check(config, owners)
+    seed, workdir = config.run.seeds[0], Path(config.run.workdir)
+    with alone_in(workdir):
+        splits, keys = load_splits(config, seed), seed_keys(seed)
+        recipes.check(choice_of(config.service), ingredients_of(config.victim, splits))
+        victim = train_or_find(config.victim, config.service, config.run, splits, seed, keys.train)
+        weights = check_weights(victim.service)
+        receipts = Receipts(splits.train, shared_out(len(splits.train.labels), owners), splits.spec.bounds)
+        tokens = workdir / "tokens.json"
+        holders = read_or_make_tokens(tokens, owners)
+        _write_owners(workdir / "owners", receipts, owners)
+        with open(workdir / "server.log", "a", encoding="utf-8") as stream:
+            log = JsonLines(stream)
+            served = ServedModel(
+                splits.spec, weights.model, weights.variables, workdir, settings, log=log, start_from=start_from
+            )
+            served.warm_up()
+            worker = Worker(
+                served, splits.train, forgetter_of(config, splits, victim), key=keys.unlearn, gates=gates, log=log
+            )
+            app = make_app(served, worker, receipts, Tokens(holders), log=log)
+            made = Opened(app, served.served.version.number, tokens, workdir / "server.log", served, worker)
+            try:
+                yield made
+            finally:
+                made.busy = worker.is_alive
+                with contextlib.suppress(Exception):
+                    if not made.busy:  # a thread that still works has the journal open
+                        served.close()
+
+
+def forgetter_of(config: Config, splits: Splits, victim: Victim) -> Forgetter:
+    """How the service of these flags forgets."""
+    choice = choice_of(config.service)
+    if config.service.facts.prepares:
+        return ReplayingForgetter(splits.train, victim.service)
+    ingredients = ingredients_of(config.victim, splits)
+    folder = Path(config.run.workdir) / "work"
+
+    def make(variables: Variables, held: Splits) -> Service:
+        return recipes.serve(choice, ingredients._replace(splits=held), variables, folder)
+
+    return ServiceForgetter(splits, make)
+
+
+def _check(config: Config, owners: Sequence[str]) -> None:
+    if len(recipes.variants(choice_of(config.service))) != 1:
+        raise ValueError(
+            f"--taus={','.join(map(str, config.service.taus))} --fidelity={','.join(config.service.fidelity)}: a "
+            "service forgets in one way: give one rate and one reading"
+        )
+    wrong = [name for name in owners if not name.isidentifier() or name == ADMIN]
+    if wrong or not owners or len(set(owners)) != len(owners):
+        raise ValueError(
+            f"--owners={','.join(owners)}: expected names of letters, digits and _, each once, and none of them {ADMIN}"
+        )
+
+
+def _write_owners(folder: Path, receipts: Receipts, owners: Sequence[str]) -> None:
+    """What each owner handed in: images, labels, identifiers."""
+    train = receipts.train
+    for owner in owners:
+        rows = receipts.of_owner(owner)
+        identifiers = [identifier_of(int(train.ids[row])) for row in rows]
+        write_npz(
+            folder / f"{owner}.npz", images=train.images[rows], labels=train.labels[rows], identifiers=identifiers
+        )

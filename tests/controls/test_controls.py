@@ -1,0 +1,148 @@
+"""The controls by hand: rates, requests, lengths and what the page says of them."""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.controls import page, question
+from experiments.controls.measure import as_row, measure
+from experiments.controls.rates import CostError, rate_at_cost
+from experiments.controls.requests import _lowest_margins
+from overunlearn_jax.models import pure_model
+from overunlearn_jax.types import Split, Variables
+
+
+def test_the_rate_is_where_the_cost_is_reached():
+    calls: list[float] = []
+
+    def cost_at(rate: float) -> float:
+        calls.append(rate)
+        return min(0.9, 300 * rate)
+
+    assert rate_at_cost(cost_at, 0.061) == pytest.approx(0.061 / 300, rel=1e-4)
+    assert cost_at(rate_at_cost(cost_at, 0.061)) >= 0.061
+    assert rate_at_cost(lambda rate: float(rate > 1e-9), 0.5) < 1e-7  # costs as much at every rate of the grid
+    with pytest.raises(CostError, match=r"no rate up to 0\.1 costs 6\.1%"):
+        rate_at_cost(lambda rate: 0.0, 0.061)
+    for cost in (0.0, 1.0, float("nan")):
+        with pytest.raises(ValueError, match="expected a fraction of accuracy"):
+            rate_at_cost(cost_at, cost)
+
+
+def test_samples_nearest_to_the_boundary_are_right_ones():
+    answers = np.array([[0.9, 0.1], [0.4, 0.6], [0.55, 0.45], [0.7, 0.3]])  # of samples of class 0
+    assert _lowest_margins(answers, np.zeros(4, int)).tolist() == [2, 3, 0]
+
+
+# One pixel x, two classes, logits (w x, 0): class 0 is predicted where w x > 0.
+MODEL = pure_model(
+    lambda key: {"w": jnp.ones(1)},
+    lambda params, images: jnp.stack([params["w"] * images.reshape(-1), jnp.zeros(len(images))], -1),
+)
+TEST = Split(np.array([0.5, 0.4, -0.3, -0.2], np.float32).reshape(4, 1, 1, 1), np.array([0, 0, 1, 1]), np.arange(4))
+
+
+def test_what_is_measured_of_a_longer_honest_step():
+    before = MODEL.init(jax.random.key(0))
+
+    def moved(change: float) -> Variables:
+        return before._replace(params={"w": before.params["w"] + change})
+
+    after = {"normal": moved(-0.25), "pushing_1": moved(-1.5), "blending": moved(0.5), "noise": moved(float("nan"))}
+    found = {each.request: each for each in measure(MODEL, before, after, TEST, 0, 2)}
+    assert found["normal"][1:] == (0.25, 1.0, pytest.approx(1.0), 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    push = found["pushing_1"]
+    assert (push.length, push.times_honest, push.cosine) == (1.5, 6.0, pytest.approx(1.0))
+    assert (push.class_a, push.overall) == (0.0, 0.0)  # w is -0.5: everything is turned round
+    assert (push.class_a_of_longer_honest, push.overall_of_longer_honest) == (0.0, 0.0)  # it is the same step
+    assert (push.class_a_shortened, push.overall_shortened) == (1.0, 1.0)
+    other = found["blending"]
+    assert (other.times_honest, other.cosine) == (2.0, pytest.approx(-1.0))
+    assert (other.class_a, other.class_a_of_longer_honest) == (1.0, 1.0)  # w is 1.5, and 0.5
+    broken = as_row(found["noise"])
+    assert broken["class_a"] is broken["length"] is None
+
+
+def test_an_honest_request_that_moves_nothing_is_an_error():
+    before = MODEL.init(jax.random.key(0))
+    with pytest.raises(ValueError, match="does not move the model"):
+        measure(MODEL, before, {"normal": before}, TEST, 0, 2)
+
+
+def row(seed: int, request: str, **values: float | None) -> dict:
+    shared = {
+        "seed": seed,
+        "model": "VGG-3 width 16",
+        "method": "first_order",
+        "reading": "corrected",
+        "rate": 1e-4,
+        "class_a_before": 0.9,
+    }
+    own = {"times_honest": 1.0, "cosine": 1.0, "class_a": 0.8, "class_a_of_longer_honest": 0.8}
+    return {**shared, **own, "class_a_shortened": 0.8, "overall": 0.7, "request": request, **values}
+
+
+ROWS = [
+    each
+    for seed, more in enumerate((0.0, 0.02, 0.04))
+    for each in (
+        row(seed, "normal"),
+        row(seed, "pushing_1", times_honest=4, class_a=0.2 + more, class_a_of_longer_honest=0.21 + more),
+        row(seed, "unfiltered", class_a=None if seed else 0.5),
+    )
+]
+
+
+def test_the_page_says_the_finding_first():
+    text = page.markdown(ROWS)
+    first = text.split("##")[0]
+    assert "Pushing-I costs class A 58.0 [53.0, 63.0] points beyond an honest request" in first
+    assert "4.00 [4.00, 4.00] times as long" in first
+    assert "An honest step of that length leaves 1.0 [1.0, 1.0] of these points" in first
+    assert "made as short as the honest step costs 0.0 [0.0, 0.0]" in first
+    assert "Class A before: 90.0 [90.0, 90.0] %. 3 victims" in text
+    assert "| honest, right or wrong" in text
+    assert "50.0 " in next(line for line in text.splitlines() if "right or wrong" in line)  # of the one that has it
+
+
+def test_half_a_line_of_a_kill_is_removed(tmp_path: Path):
+    path = tmp_path / "controls.jsonl"
+    assert page.read(path) == []
+    path.write_text(json.dumps(ROWS[0]) + "\n" + '{"seed": 1, "met')
+    assert page.read(path) == [ROWS[0]]
+    assert path.read_text() == json.dumps(ROWS[0]) + "\n"
+    path.write_text(path.read_text() + "".join(json.dumps(each) + "\n" for each in ROWS[1:]))
+    assert page.write(tmp_path).read_text() == page.markdown(ROWS)
+    path.write_text("")
+    with pytest.raises(ValueError, match="has no row"):
+        page.write(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("harms", "five_times", "verdict"),
+    [
+        ((0.55, 0.56, 0.57), 0.15, "confirmed"),
+        ((0.55, 0.56, 0.57), 0.25, "undecided"),  # of an honest request that costs too much
+        ((0.49, 0.56, 0.57), 0.15, "undecided"),  # the interval reaches below
+        ((0.30, 0.31, 0.32), 0.15, "refuted"),
+        ((0.55, 0.56), 0.15, "undecided"),  # of two victims
+    ],
+)
+def test_a_question_asked_beforehand(harms: tuple[float, ...], five_times: float, verdict: str):
+    rows = []
+    for seed, harm in enumerate(harms):
+        own = [
+            row(seed, "normal"),
+            row(seed, "pushing_1", class_a=0.8 - harm),
+            row(seed, "five_times", class_a=0.9 - five_times),
+        ]
+        rows += [each | {"model": "VGG-3 width 128"} for each in own]
+    [answer] = question.answers([*rows, *ROWS])
+    assert (answer.verdict, answer.harm.count) == (verdict, len(harms))
+    assert answer.five_times == pytest.approx(five_times)
+    assert f"* **{verdict}** under corrected" in page.markdown(rows)
+    assert question.answers(ROWS) == []  # of another network
