@@ -13,6 +13,7 @@ LABEL_ITERATIONS = 10
 SMALLEST = 32  # coordinates a step
 # Of single changed pixels that have to show: searches whose probes tell more often than that cross (digits: all of 24).
 ENOUGH = 0.25
+ENOUGH_IN_NOISE = 0.05  # beyond the largest noise that was seen: many weaker changes add up to a direction
 
 
 class Recommendation(NamedTuple):
@@ -42,7 +43,8 @@ def recommend(revealed: Revealed, spec: DatasetSpec, *, targeted: bool = False) 
     levels = LEVELS if revealed.levels in (LEVELS, None) else 0
     lattice = {LEVELS: "on the 8-bit lattice, to which the service rounds", None: "on the 8-bit lattice, to be safe"}
     why = [f"images lie {lattice[revealed.levels]}"] if levels else []
-    visible = [change for change, part in zip(CHANGES, revealed.seen, strict=True) if part >= ENOUGH]
+    enough = ENOUGH_IN_NOISE if revealed.noise else ENOUGH
+    visible = [change for change, part in zip(CHANGES, revealed.seen, strict=True) if part >= enough]
     if revealed.labels_only or not visible:
         reason = (
             "the service answers labels only"

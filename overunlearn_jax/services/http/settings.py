@@ -54,6 +54,7 @@ def checked_url(url: str) -> str:
 
 
 def checked_settings(settings: ClientSettings) -> ClientSettings:
+    """The settings. Raises ValueError, with its name, for one that is out of its limits."""
     for name, least in (("retries", 0), ("in_flight", 1), ("batch_size", 1)):
         value = getattr(settings, name)
         if not isinstance(value, int) or value < least:
