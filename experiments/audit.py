@@ -28,7 +28,8 @@ anything is pushed. What needs weights is measured where --model and --unlearnin
 by its answers: trained anew behind the same code it is another one, and asks for another --workdir.
 
 The search is the cheapest that does the paper's harm, about 1,400 queries a sample in place of 7,900; --solver=adam
-gives the paper's own, and --search=labels one for a service that answers labels only.
+gives the paper's own, --search=labels one for a service that answers labels only, and --search=auto asks a few hundred
+queries first and takes the search that fits what they reveal. A search that sees nothing gives no verdict.
 
 Bounds are over seeds, of these test images, and never finer than one of them, however well a few seeds agree.
 
@@ -110,6 +111,7 @@ def main(arguments: list[str]) -> int:
     processes.join(flags.FLAGS)
     check_devices()
     from experiments.pipeline import run
+    from experiments.requests.revealed import revealed_lines
     from experiments.run.outputs import read_manifest
     from overunlearn_jax.auditing.judging import (  # after the flags: --help and wrong flags answer at once
         forgetting_tables,
@@ -125,6 +127,8 @@ def main(arguments: list[str]) -> int:
     rows = read_rows(report.with_name("results.jsonl"))
     judgement = judge_fn(rows)
     junit = write_junit(report.with_name("junit.xml"), judgement.claims, f"over-unlearning of {config.service.name}")
+    for line in revealed_lines(report.parent):
+        print(f"what the service reveals: {line}")
     for sent in read_manifest(report.parent).get("sent", []):
         print(f"to the service: {sent}")
     for table in forgetting_tables(rows):

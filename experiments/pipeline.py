@@ -17,6 +17,7 @@ from experiments.measures.memo import Memo
 from experiments.measures.meter import meter_of
 from experiments.requests.pushes import push_or_find
 from experiments.requests.request_files import request_file, save_request
+from experiments.requests.revealed import revealed_by
 from experiments.requests.searches import check_search, search_of
 from experiments.requests.settings import classes_of, load_splits, request_settings
 from experiments.run.figures import has_pictures, keep_pictures
@@ -149,7 +150,8 @@ def push_seed(config: Config, seed: int, users: UsersService | None = None) -> S
     victim = find()
     barrier(f"victim {victim.name} found")
     black_box = BlackBox(splits.spec, victim.service.predict, budget=config.attack.query_budget or None)
-    search = search_of(config.attack, splits, classes.b, classes.target, seed)
+    revealed = revealed_by(config, victim.name, black_box, splits) if config.attack.search == "auto" else None
+    search = search_of(config.attack, splits, classes.b, classes.target, seed, revealed)
     push = partial(push_or_find, config.run.cache_dir, victim.name, keys.push, search)
     chosen = choose_and_push(request_settings(config.attack), black_box, splits, classes, seed, push)
     return SeedRun(keys, splits, classes, victim, black_box, chosen)

@@ -1,6 +1,7 @@
 from ._version import __version__
 from .attacks import ZooSettings, blend, push
 from .auditing._audit import audit
+from .auditing.revealing import probe
 from .black_box import BlackBox
 from .data import load
 from .evaluation import evaluate
@@ -30,6 +31,7 @@ __all__ = [
     "load",
     "nnx_model",
     "predict_fn",
+    "probe",
     "pure_model",
     "push",
     "resnet",

@@ -127,6 +127,21 @@ AUDIT = Subcommand(
     interrupted=NO_VERDICT,
     stopped=STOPPED.replace("stopped", "stopped, and there is no verdict"),
 )
+PROBE = Subcommand(
+    "probe",
+    "Says what a deployed service reveals, and what an audit of it would cost.",
+    "experiments.probe",
+    about=(
+        "Asks a few hundred queries and names the search that fits. URL is http://HOST:PORT or https://HOST. Nothing "
+        "is deleted, and nothing is written.",
+    ),
+    examples=(
+        ("https://models.example --model_name=digits --token_env=MODEL_TOKEN", "a service that speaks the v2 protocol"),
+        ("http://localhost:5000 --dialect=mlflow --service_layout=flat", "MLflow's server"),
+    ),
+    takes="URL",
+    first=("dialect", "model_name", "output_name", "token_env", "dataset", "data_dir", "class_a", "fractions"),
+)
 OF_THE_SCALE = "Networks, epochs, seeds and the workdir (runs/{}_cpu) are those of --scale, unless they are given."
 SUITE_FIRST = ("scale", "dry_run", "data_dir", "workdir", "cache_dir", "seeds", "force")
 PAPER = Subcommand(
@@ -213,7 +228,7 @@ SERVE = Subcommand(
     ),
     stopped="stopped: deletions that were accepted are done at the next start",
 )
-SUBCOMMANDS = {each.name: each for each in (RUN, AUDIT, PAPER, METHODS, SERVE)}
+SUBCOMMANDS = {each.name: each for each in (RUN, AUDIT, PROBE, PAPER, METHODS, SERVE)}
 
 
 def _benchmark(name: str, does: str, arguments: str, what: str, stopped: str = "stopped") -> Subcommand:
@@ -236,6 +251,14 @@ BENCHMARKS = {
             "What cheaper searches cost and do: the same samples, pushed in several ways.",
             "--flagfile=experiments/flagfiles/cifar10_cpu_seeds.cfg --workdir=runs/fewer_queries --data_dir=FOLDER",
             "each way is a run of its own in a folder of --workdir",
+            STOPPED,
+        ),
+        _benchmark(
+            "revealed",
+            "What the attack does to services that round, leave out, add noise or answer labels.",
+            "--flagfile=experiments/flagfiles/cifar10_cpu_seeds.cfg --workdir=runs/revealed --fidelity=corrected "
+            "--taus=1e-4 --data_dir=FOLDER",
+            "each cell is a line of a file, and found again",
             STOPPED,
         ),
         _benchmark(

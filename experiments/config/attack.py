@@ -25,8 +25,9 @@ class AttackConfig:
     )
     search: str = setting(
         "zoo",
-        "how a push finds the boundary: ZOO, from probabilities, or from predicted labels alone (HopSkipJump)",
-        ("zoo", "labels"),
+        "how a push finds the boundary: ZOO, from probabilities; from predicted labels alone (HopSkipJump); or auto: "
+        "the search that fits what a few hundred queries reveal of the service",
+        ("zoo", "labels", "auto"),
     )
     solver: str = setting(
         "adam",

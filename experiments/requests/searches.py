@@ -16,18 +16,15 @@ from overunlearn_jax.attacks import (
     push_by_labels,
 )
 from overunlearn_jax.auditing.crafting import NEED_PUSHES
+from overunlearn_jax.auditing.recommending import recommend
+from overunlearn_jax.auditing.revealing import Revealed
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import candidates
 from overunlearn_jax.types import DatasetSpec, Key, Split, Splits
 
 START_IMAGES = 500  # that the search by labels asks about, to begin with those that are predicted as their class
 
-LATER = (
-    "blind_steps",
-    "resolution",
-    "smallest_probability",
-    "levels",
-)  # settings that are newer than pushes which are kept
+LATER = ("blind_steps", "resolution", "levels")  # settings that are newer than pushes which are kept
 
 OnFinished = Callable[[np.ndarray, PushResult], None]
 
@@ -45,16 +42,31 @@ def check_search(config: AttackConfig, spec: DatasetSpec) -> None:
     if config.search != "zoo" or not NEED_PUSHES & set(config.attacks):
         return
     try:
-        _queries_per_step(config, _zoo_settings(config, spec, targeted=bool(config.target)), spec)
+        _queries_per_step(config.block_sizes, _zoo_settings(config, spec, targeted=bool(config.target)), spec)
     except ValueError as error:
         raise ValueError(f"--block_sizes={','.join(map(str, config.block_sizes))}: {error}") from error
 
 
-def search_of(config: AttackConfig, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
-    """The search that the flags ask for."""
+def search_of(
+    config: AttackConfig, splits: Splits, class_b: int, target: int | None, seed: int, revealed: Revealed | None = None
+) -> Search:
+    """The search that the flags ask for; `revealed` is what the service showed, for --search=auto."""
+    if revealed is not None:
+        found = recommend(revealed, splits.spec, targeted=target is not None).search
+        if isinstance(found, LabelOnlySettings):
+            return _by_labels(found._replace(max_l2=config.max_l2), splits, class_b, target, seed)
+        settings = found._replace(max_steps=config.max_steps, max_l2=config.max_l2)
+        return _zoo(settings, (1,), config, splits, target)
     if config.search == "labels":
-        return _by_labels(config, splits, class_b, target, seed)
-    return _zoo(config, splits, target)
+        settings_of_labels = LabelOnlySettings(
+            splits.spec.bounds,
+            iterations=config.label_iterations,
+            directions=config.label_directions,
+            max_l2=config.max_l2,
+        )
+        return _by_labels(settings_of_labels, splits, class_b, target, seed)
+    settings = _zoo_settings(config, splits.spec, targeted=target is not None)
+    return _zoo(settings, config.block_sizes, config, splits, target)
 
 
 def _zoo_settings(config: AttackConfig, spec: DatasetSpec, *, targeted: bool) -> ZooSettings:
@@ -75,15 +87,16 @@ def _zoo_settings(config: AttackConfig, spec: DatasetSpec, *, targeted: bool) ->
     )
 
 
-def _queries_per_step(config: AttackConfig, settings: ZooSettings, spec: DatasetSpec) -> int:
+def _queries_per_step(block_sizes: tuple[int, ...], settings: ZooSettings, spec: DatasetSpec) -> int:
     """Images that a step asks for with the finest blocks; fewer than `--coordinates` says where images are small."""
-    fitted = [settings._replace(block=block).fitted(spec.image_shape) for block in config.block_sizes]
+    fitted = [settings._replace(block=block).fitted(spec.image_shape) for block in block_sizes]
     return max(each.queries_per_step for each in fitted)
 
 
-def _zoo(config: AttackConfig, splits: Splits, target: int | None) -> Search:
-    settings = _zoo_settings(config, splits.spec, targeted=target is not None)
-    per_step = _queries_per_step(config, settings, splits.spec)
+def _zoo(
+    settings: ZooSettings, block_sizes: tuple[int, ...], config: AttackConfig, splits: Splits, target: int | None
+) -> Search:
+    per_step = _queries_per_step(block_sizes, settings, splits.spec)
     slots = config.slots or default_slots(per_step, budgeted=bool(config.query_budget))
 
     def run_fn(black_box: BlackBox, samples: Split, key: Key, on_finished: OnFinished) -> PushResult:
@@ -96,12 +109,12 @@ def _zoo(config: AttackConfig, splits: Splits, target: int | None) -> Search:
             key,
             ids=samples.ids,
             targets=targets,
-            block_sizes=config.block_sizes,
+            block_sizes=block_sizes,
             slots=slots,
             on_finished=on_finished,
         )
 
-    described = {**_described(settings), "block_sizes": config.block_sizes, "slots": slots, "target": target}
+    described = {**_described(settings), "block_sizes": block_sizes, "slots": slots, "target": target}
     return Search("zoo", described, run_fn)
 
 
@@ -114,13 +127,7 @@ def _described(settings: ZooSettings | LabelOnlySettings) -> dict[str, Any]:
     }
 
 
-def _by_labels(config: AttackConfig, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
-    settings = LabelOnlySettings(
-        splits.spec.bounds,
-        iterations=config.label_iterations,
-        directions=config.label_directions,
-        max_l2=config.max_l2,
-    )
+def _by_labels(settings: LabelOnlySettings, splits: Splits, class_b: int, target: int | None, seed: int) -> Search:
     if jax.process_count() > 1:
         raise ValueError("--search=labels runs in one process: leave out --distributed")
     start_class = class_b if target is None else target

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from experiments.config import Config
+from experiments.requests.revealed import revealed_lines
 from experiments.run import figures
 from overunlearn_jax.digests import read_sealed, sealed_text
 from overunlearn_jax.files import write_bytes
@@ -127,8 +128,11 @@ def write_outputs(
     title = judgement.service if judgement else config.run.experiment
     shown, pictures = figures.draw(config, rows, judgement)
     described = read_manifest(workdir)
+    if revealed := revealed_lines(workdir):
+        described["revealed"] = revealed
     notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]
     notes += [f"To the service: {sent}." for sent in described.get("sent", [])]
+    notes += [f"What the service reveals: {line}." for line in revealed_lines(workdir)]
     text = summary_markdown(
         rows,
         title=title,

@@ -2,26 +2,30 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
-import numpy as np
 
-from overunlearn_jax.attacks import PushResult, ZooSettings, push
+from overunlearn_jax.attacks import LabelOnlySettings, PushResult, ZooSettings, push, push_by_labels
 from overunlearn_jax.auditing.crafting import Classes, Crafter, RequestSettings, choose_and_push
 from overunlearn_jax.auditing.judging import judge
 from overunlearn_jax.auditing.measuring import Meter, baseline
+from overunlearn_jax.auditing.recommending import fewest_queries, recommend
 from overunlearn_jax.auditing.requesting import cells_of, request_rows
+from overunlearn_jax.auditing.revealing import probe
 from overunlearn_jax.auditing.rows import ServiceLabels
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.reporting import Judgement, Row
 from overunlearn_jax.services.inspection import check_undo, inspect_service
 from overunlearn_jax.services.service import CountsSent, Service, variants_of
-from overunlearn_jax.types import Bounds, DatasetSpec, Key, Split, Splits
+from overunlearn_jax.types import DatasetSpec, Key, Split, Splits
 
+START_IMAGES = 100  # of class B, that the search by labels asks about
 ATTACKS = ("normal", "noise", "blending", "pushing_1", "pushing_2")
-SMALLEST = 32  # coordinates; as many as an image has where it has fewer
+
+
+Search = ZooSettings | LabelOnlySettings
 
 
 class AuditKeys(NamedTuple):
@@ -30,25 +34,6 @@ class AuditKeys(NamedTuple):
     push: Key
     noise: Key
     forget: Key
-
-
-def fewest_queries(bounds: Bounds, image_shape: tuple[int, int, int], *, targeted: bool = False) -> ZooSettings:
-    """The cheapest search that does the harm of the paper's: one-sided SEGA with 32 coordinates a step.
-
-    On CIFAR-10 it asks 1,382 queries a sample where the paper's asks 7,905, and costs class A 29.0 and 30.2 points
-    where the paper's costs 28.7 and 30.7 (experiments/results/fewer_queries.md).
-    """
-    return ZooSettings(
-        bounds,
-        targeted=targeted,
-        solver="sega",
-        space="box",
-        coordinates=min(SMALLEST, int(np.prod(image_shape))),
-        step_size=0.01,
-        difference=1e-2,
-        one_sided=True,
-        max_steps=1000,
-    )
 
 
 def audit(
@@ -60,7 +45,7 @@ def audit(
     fraction: float = 0.1,
     seeds: Sequence[int] = (0, 1, 2),
     attacks: Sequence[str] = ATTACKS,
-    search: ZooSettings | None = None,
+    search: Search | Literal["auto"] | None = None,
     max_over_unlearning: float = 0.05,
     max_honest_cost: float = 0.2,
     name: str = "service",
@@ -80,7 +65,8 @@ def audit(
       fraction: size of a request, as a part of class A's training samples.
       seeds: choices of the samples; two or more give intervals. The service stays the same.
       attacks: requests, "normal" among them.
-      search: of pushes; None: `fewest_queries`.
+      search: of pushes; None: `fewest_queries`; "auto": the one that fits what the service reveals (`ou.probe`), for a
+        few hundred queries.
       max_over_unlearning: fraction of a class's test accuracy that a malicious request may cost beyond an honest one.
       max_honest_cost: fraction of an accuracy that an honest request itself may cost.
       name: of the service, in the judgement.
@@ -106,13 +92,23 @@ def audit(
     inspected = inspect_service(service, data, a, jax.random.key(0))
     before = baseline(service, data, a)
     labels = ServiceLabels(victim=name, model=name, unlearning=name, scope="the service's own", experiment=name)
-    search = search or fewest_queries(spec.bounds, spec.image_shape)
+    chosen_search: Search = fewest_queries(spec.bounds, spec.image_shape)
+    if search == "auto":
+        revealed = probe(BlackBox(spec, service.predict, pixel_edits=pixel_edits), data.test.images)
+        found = recommend(revealed, spec)
+        chosen_search = found.search
+        for line in (*revealed.lines, *found.why):
+            tell(f"{name}: {line}")
+    elif search is not None:
+        chosen_search = search
     rows: list[Row] = []
     for seed in seeds:
         keys = AuditKeys(*jax.random.split(jax.random.key(seed), 3))
 
         def pusher(box: BlackBox, samples: Split, key: Key = keys.push) -> tuple[PushResult, float]:
-            return push(box, samples.images, samples.labels, search, key, ids=samples.ids), 0.0
+            if isinstance(chosen_search, ZooSettings):
+                return push(box, samples.images, samples.labels, chosen_search, key, ids=samples.ids), 0.0
+            return push_from_class(box, data.train, samples, b, chosen_search, key), 0.0
 
         box = BlackBox(spec, service.predict, pixel_edits=pixel_edits)
         chosen = choose_and_push(settings, box, data, classes, seed, pusher)
@@ -140,6 +136,24 @@ def most_confused(service: Service, test: Split, class_a: int) -> int:
     probabilities = predict_in_batches(service.predict, images).mean(0)
     probabilities[class_a] = -1.0
     return int(probabilities.argmax())
+
+
+def push_from_class(
+    box: BlackBox, train: Split, samples: Split, class_b: int, settings: LabelOnlySettings, key: Key
+) -> PushResult:
+    """The search by labels, from images of class B that the service predicts so.
+
+    Raises ValueError where it predicts none of them so.
+    """
+    pool = train.images[train.labels == class_b][:START_IMAGES]
+    across = pool[box.query(pool).argmax(-1) == class_b] if len(pool) else pool
+    if not len(across):
+        raise ValueError(
+            f"the search by labels begins with images of class {class_b}, and the service predicts none of "
+            f"{len(pool)} so: take another class_b"
+        )
+    starts = across[samples.ids % len(across)]
+    return push_by_labels(box, samples.images, samples.labels, starts, settings, key, ids=samples.ids)
 
 
 def _other(spec: DatasetSpec, class_a: str | int) -> str:

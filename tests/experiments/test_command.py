@@ -97,16 +97,16 @@ def test_help_in_groups(values: flags.FlagValues):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "error: overunlearn: expected one of run, audit, paper, methods, serve, bench\n"),
+        ([], "error: overunlearn: expected one of run, audit, probe, paper, methods, serve, bench\n"),
         (["adit"], "did you mean audit?"),
         (
             ["--seeds=0", "run"],
-            "overunlearn --seeds=0: expected one of run, audit, paper, methods, serve, bench before the flags",
+            "overunlearn --seeds=0: expected one of run, audit, probe, paper, methods, serve, bench before the flags",
         ),
         (
             ["bench", "zo"],
-            "zo: expected one of zoo, fewer_queries, request_gradients, sisa_saving, training, server_faults, "
-            "server_load; did",
+            "zo: expected one of zoo, fewer_queries, revealed, request_gradients, sisa_saving, training, "
+            "server_faults, server_load; did",
         ),
     ],
 )

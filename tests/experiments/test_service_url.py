@@ -145,3 +145,37 @@ def test_an_answer_that_is_none_ends_the_run(settings: Config, server: Served):
     server[1].respond = lambda probabilities: (3 * probabilities).tolist()
     with pytest.raises(BadAnswerError, match="sum to between"):
         pipeline.run(settings)
+
+
+def test_probe_says_what_a_service_reveals_and_what_an_audit_costs(settings: Config, server: Served, command):
+    server[1].respond = lambda probabilities: probabilities.round(4).tolist()
+    typed = ("--model_name=m", "--output_name=predict_proba", "--token_env=MODEL_TOKEN")
+    done = command("probe", server[0], f"--dataset={settings.data.dataset}", "--class_a=ant", "--class_b=bee", *typed)
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "all 3 classes, with 4 decimals",
+        "it repeats itself",
+        "images a second",
+        "SEGA",
+        "queries",
+        "sent: ",
+    ):
+        assert words in done.stdout
+    assert TOKEN not in done.stdout + done.stderr
+    assert server[1].deletions == {}
+    assert command("probe").returncode == 1
+    assert "expected one URL" in command("probe", "http://a", "http://b").stderr
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_an_audit_that_looks_first_keeps_what_it_saw_and_searches_alike_after_a_kill(settings: Config, server: Served):
+    server[1].respond = lambda probabilities: probabilities.round(4).tolist()
+    automatic = settings.replace(search="auto", coordinates=128, step_size=1e-2, max_steps=1000)
+    pipeline.run(automatic)
+    assert by_attack(automatic)["pushing_1"]["submitted"] > 0
+    workdir = Path(automatic.run.workdir)
+    (kept,) = json.loads((workdir / "revealed.json").read_text()).values()
+    assert kept["decimals"] == 4
+    assert (
+        "What the service reveals: it answers all 3 classes, with 4 decimals." in (workdir / "summary.md").read_text()
+    )

@@ -7,7 +7,7 @@ ou.audit(service, data, class_a="3")
 Needs httpx and tenacity: `pip install -e '.[http]'`. `schema.md` beside this file documents deletion.
 """
 
-from overunlearn_jax.services.http.client import ClientSettings, HttpClient, Sent
+from overunlearn_jax.services.http.client import HttpClient
 from overunlearn_jax.services.http.deletion import ByIdentifier, BySubmission
 from overunlearn_jax.services.http.dialects import (
     HuggingFace,
@@ -19,6 +19,7 @@ from overunlearn_jax.services.http.dialects import (
 from overunlearn_jax.services.http.errors import RefusedError, UnavailableError
 from overunlearn_jax.services.http.http_service import HttpService
 from overunlearn_jax.services.http.secret import Secret, token_from
+from overunlearn_jax.services.http.settings import ClientSettings, Sent
 from overunlearn_jax.services.http.undo import NoUndo, Replica, Snapshot, UndoCommand
 
 __all__ = [

@@ -8,47 +8,17 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from overunlearn_jax.services.http.errors import ADVICE, RefusedError, UnavailableError, shortened
 from overunlearn_jax.services.http.packages import import_http
 from overunlearn_jax.services.http.secret import Secret
+from overunlearn_jax.services.http.settings import DEFAULTS, ClientSettings, Sent, checked_settings, checked_url
 
 AGAIN = (429, 502, 503, 504)  # statuses that pass: too many requests, and what stands before a service that restarts
 LONGEST_WAIT = 60.0  # seconds that back-off grows to
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class ClientSettings(NamedTuple):
-    """How a service is talked to."""
-
-    timeout: float = 60.0  # seconds that one request may take to be answered
-    connect_timeout: float = 10.0  # seconds to a connection
-    retries: int = 5  # times that a request is sent again, after 429, 502, 503, 504 or a broken connection
-    wait: float = 1.0  # seconds before the first of them, twice as long each time; Retry-After goes before
-    longest_retry_after: float = 300.0  # seconds; a service that wants more is not waited for
-    rate: float = 0.0  # requests a second, at most; 0: no limit
-    in_flight: int = 4  # requests under way at a time
-    batch_size: int = 32  # images in a request
-
-
-DEFAULTS = ClientSettings()
-
-
-class Sent(NamedTuple):
-    """What has been sent so far; requests that are sent again count again, and so do their images."""
-
-    images: int = 0
-    images_again: int = 0  # of these, those sent again
-    requests: int = 0
-    requests_again: int = 0
-
-    def __str__(self) -> str:
-        return (
-            f"{self.images:,} images in {self.requests:,} requests sent, {self.images_again:,} images and "
-            f"{self.requests_again:,} requests of them again"
-        )
 
 
 class HttpClient:
@@ -74,7 +44,7 @@ class HttpClient:
         transport: Any = None,
     ):
         self._httpx, self._tenacity = import_http()
-        self.url, self.settings = checked_url(url), _checked(settings)
+        self.url, self.settings = checked_url(url), checked_settings(settings)
         self._token, self._transport = token, transport
         self._lock, self._next_start, self._sent = threading.Lock(), 0.0, Sent()
         headers = {"Authorization": f"Bearer {token.reveal()}"} if token else {}
@@ -229,35 +199,6 @@ class _PassingError(Exception):
     def __init__(self, message: str, after: float | None = None):
         super().__init__(message)
         self.after = after
-
-
-def checked_url(url: str) -> str:
-    """The URL without a slash at its end. Raises ValueError for one that is none, or that holds a secret."""
-    httpx = import_http()[0]
-    try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError, ValueError):
-        parsed = httpx.URL("")
-    if parsed.userinfo or parsed.query:
-        raise ValueError(
-            "the service's URL holds a password or a query, which would stand in logs and manifests: leave them out "
-            "and give a token by --token_env or --token_file"
-        )
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ValueError(f"the service's URL is {url!r}; expected http://HOST:PORT or https://HOST, and a path")
-    return str(parsed).rstrip("/")
-
-
-def _checked(settings: ClientSettings) -> ClientSettings:
-    for name, least in (("retries", 0), ("in_flight", 1), ("batch_size", 1)):
-        value = getattr(settings, name)
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} is {value}; expected a whole number, at least {least}")
-    for name in ("timeout", "connect_timeout", "wait", "longest_retry_after", "rate"):
-        value = getattr(settings, name)
-        if not 0 <= value < float("inf") or (name.endswith("timeout") and value == 0):
-            raise ValueError(f"{name} is {value}; expected seconds, or requests a second, of 0 or more")
-    return settings
 
 
 def _message(text: str) -> str:

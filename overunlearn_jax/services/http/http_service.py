@@ -8,10 +8,11 @@ import numpy as np
 
 from overunlearn_jax.services.callables import CallableService
 from overunlearn_jax.services.http.answers import as_probabilities
-from overunlearn_jax.services.http.client import HttpClient, Sent
+from overunlearn_jax.services.http.client import HttpClient
 from overunlearn_jax.services.http.deletion import POLLING, BySubmission, DeletionBody, Polling, delete
 from overunlearn_jax.services.http.dialects.base import Description, Dialect
 from overunlearn_jax.services.http.errors import RefusedError
+from overunlearn_jax.services.http.settings import Sent
 from overunlearn_jax.services.http.undo import NO_UNDO, Snapshot, Undo
 from overunlearn_jax.services.inspection import ServiceError
 from overunlearn_jax.services.pixels import PixelFormat
