@@ -3,11 +3,13 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import pytest
 from absl import flags
+from absl.testing import flagsaver
 
 from experiments.config import DEFAULTS, Config
 from experiments.config import flags as config_flags
@@ -19,10 +21,16 @@ FIELDS = list(DEFAULTS)
 FLAGFILES = sorted((tiny.ROOT / "experiments" / "flagfiles").glob("*.cfg"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def defined() -> Iterator[None]:
+    """The flags, as long as these tests run: programs that other tests start define their own."""
+    with flagsaver.flagsaver():
+        config_flags.define_flags()
+        yield
+
+
 def parse(*arguments: str) -> Config:
     """What `python -m experiments.main` makes of its arguments."""
-    if "workdir" not in flags.FLAGS:
-        config_flags.define_flags()
     values = flags.FlagValues()
     for name in ("config", *FIELDS):
         values[name] = copy.deepcopy(flags.FLAGS[name])
