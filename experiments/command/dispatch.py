@@ -4,8 +4,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
+from experiments.command.benchmarks import BENCHMARKS
 from experiments.command.launch import launch
-from experiments.command.subcommands import BENCHMARKS, SUBCOMMANDS, VICTIMS, Subcommand
+from experiments.command.subcommands import SUBCOMMANDS, VICTIMS, Subcommand
 from experiments.command.wrapping import entry, terminal_width
 
 NAME = "overunlearn"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from overunlearn_jax.attack_names import attack_name
+from overunlearn_jax.auditing._blindness import blind_words
 from overunlearn_jax.auditing._honest_costs import Row, by_variant
 from overunlearn_jax.reporting._summarise import NO_INTERVAL, finest, within_possible_harm
 from overunlearn_jax.reporting.harm import OTHER, REQUESTED, HarmLine
@@ -16,7 +17,6 @@ from overunlearn_jax.statistics.intervals import Interval, no_finer, paired_diff
 from overunlearn_jax.statistics.power import repeats_needed
 
 MEASURES = {"class_a": "over-unlearning I", "class_b": "over-unlearning II"}
-MOST_BLIND = 0.1  # of the samples: with so many that the search saw nothing of, no request is called safe
 ROUNDING = 1e-9  # of accuracies: 0.90 - 0.86 is not quite 0.04
 
 
@@ -231,18 +231,7 @@ def _verdict(
         diverged=diverged,
         because=because,
         images=images,
-        blind=_blind([row for _, row in shared]),
-    )
-
-
-def _blind(rows: Sequence[Row]) -> str:
-    """Why the samples of these requests are too few of those that were asked for; empty where they are not."""
-    blind, requested = (sum(row.get(name, 0) for row in rows) for name in ("saw_nothing", "requested"))
-    if not blind or blind < MOST_BLIND * requested:
-        return ""
-    return (
-        f"the search saw nothing around {blind} of {requested} samples, which says nothing of their safety: "
-        "--search=auto finds a search that sees more"
+        blind=blind_words([row for _, row in shared]),
     )
 
 

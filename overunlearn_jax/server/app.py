@@ -5,7 +5,7 @@ app = make_app(served, worker, receipts, Tokens(holders), log=JsonLines(sys.stde
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import anyio
@@ -30,11 +30,11 @@ from overunlearn_jax.server.queue import CANCELLED, Entry
 from overunlearn_jax.server.receipts import Receipts, identifier_of
 from overunlearn_jax.server.refusals import RefusedError
 from overunlearn_jax.server.requests import receive
+from overunlearn_jax.server.routes import as_json, route
 from overunlearn_jax.server.tokens import ADMIN, Holder, Tokens
 from overunlearn_jax.server.versions import DamagedVersionError
 from overunlearn_jax.server.worker import Worker
 
-Handler = Callable[[Request], Awaitable[Response]]
 PREDICTING = 2  # predictions that are computed at once; XLA shares the cores out among them
 
 
@@ -73,39 +73,39 @@ class _Routes:
         model = f"/v2/models/{self._served.settings.model_name}"
         older = f"/v1/models/{self._served.settings.model_name}"
         return [
-            _route("/v2", GET=self._server),
-            _route("/v2/health/live", GET=self._live),
-            _route("/v2/health/ready", GET=self._is_ready),
-            _route(model, GET=self._model),
-            _route(f"{model}/ready", GET=self._is_ready),
-            _route(f"{model}/infer", POST=self._infer),
-            _route(f"{model}/versions/{{version}}", GET=self._model),
-            _route(f"{model}/versions/{{version}}/ready", GET=self._is_ready),
-            _route(f"{model}/versions/{{version}}/infer", POST=self._infer),
-            _route(f"{older}:predict", POST=self._predict),
-            _route("/deletions", POST=self._delete),
-            _route("/deletions/{id}", GET=self._status, DELETE=self._cancel),
-            _route("/receipts", GET=self._own_receipts),
-            _route("/snapshots", POST=self._snapshot),
-            _route("/snapshots/{id}/restore", POST=self._restore),
-            _route("/metrics", GET=self._metrics_text),
-            _route("/openapi.json", GET=self._openapi),
+            route("/v2", GET=self._server),
+            route("/v2/health/live", GET=self._live),
+            route("/v2/health/ready", GET=self._is_ready),
+            route(model, GET=self._model),
+            route(f"{model}/ready", GET=self._is_ready),
+            route(f"{model}/infer", POST=self._infer),
+            route(f"{model}/versions/{{version}}", GET=self._model),
+            route(f"{model}/versions/{{version}}/ready", GET=self._is_ready),
+            route(f"{model}/versions/{{version}}/infer", POST=self._infer),
+            route(f"{older}:predict", POST=self._predict),
+            route("/deletions", POST=self._delete),
+            route("/deletions/{id}", GET=self._status, DELETE=self._cancel),
+            route("/receipts", GET=self._own_receipts),
+            route("/snapshots", POST=self._snapshot),
+            route("/snapshots/{id}/restore", POST=self._restore),
+            route("/metrics", GET=self._metrics_text),
+            route("/openapi.json", GET=self._openapi),
         ]
 
     async def _server(self, request: Request) -> Response:
-        return _json(inference.server_metadata())
+        return as_json(inference.server_metadata())
 
     async def _live(self, request: Request) -> Response:
-        return _json({"live": True})
+        return as_json({"live": True})
 
     async def _is_ready(self, request: Request) -> Response:
         self._check_version(request)
         ready = self.ready and self._worker.is_alive
-        return _json({"ready": ready}, 200 if ready else 503)
+        return as_json({"ready": ready}, 200 if ready else 503)
 
     async def _model(self, request: Request) -> Response:
         self._check_version(request)
-        return _json(inference.model_metadata(self._served))
+        return as_json(inference.model_metadata(self._served))
 
     async def _infer(self, request: Request) -> Response:
         version = request.path_params.get("version")
@@ -136,18 +136,20 @@ class _Routes:
         request.scope["noted"]["deletion"] = entry.id
         version = None if entry.model_version is None else str(entry.model_version)
         told = {"id": entry.id, "status": entry.status, "model_version": version, "received": entry.received}
-        return _json(told, 202, {"Location": f"/deletions/{entry.id}"})
+        return as_json(told, 202, {"Location": f"/deletions/{entry.id}"})
 
     async def _status(self, request: Request) -> Response:
         holder = self._holder(request)
-        return _json(_found(await in_thread(self._served.queue.entry, request.path_params["id"], holder.owner)).body())
+        return as_json(
+            _found(await in_thread(self._served.queue.entry, request.path_params["id"], holder.owner)).body()
+        )
 
     async def _cancel(self, request: Request) -> Response:
         holder = self._holder(request)
         entry = _found(await in_thread(self._served.queue.cancel, request.path_params["id"], holder.owner))
         if entry.status != CANCELLED:
             raise RefusedError(409, "not_pending", f"it is {entry.status}: only a deletion that waits can be cancelled")
-        return _json(entry.body())
+        return as_json(entry.body())
 
     async def _own_receipts(self, request: Request) -> Response:
         holder = self._holder(request)
@@ -156,11 +158,11 @@ class _Routes:
             {"identifier": identifier_of(int(train.ids[row])), "label": int(train.labels[row])}
             for row in self._receipts.of_owner(holder.owner)
         ]
-        return _json({"receipts": own})
+        return as_json({"receipts": own})
 
     async def _snapshot(self, request: Request) -> Response:
         self._holder(request, ADMIN)
-        return _json({"id": await in_thread(self._served.lineage.take_snapshot)}, 201)
+        return as_json({"id": await in_thread(self._served.lineage.take_snapshot)}, 201)
 
     async def _restore(self, request: Request) -> Response:
         self._holder(request, ADMIN)
@@ -172,7 +174,7 @@ class _Routes:
             self._log("damaged", error=str(error))
             raise RefusedError(500, "damaged_version", "the snapshot's file is damaged; the log names it") from error
         self._worker.wake()
-        return _json({"model_version": str(version)})
+        return as_json({"model_version": str(version)})
 
     async def _metrics_text(self, request: Request) -> Response:
         self.metrics.version.set(self._served.served.version.number)
@@ -220,7 +222,7 @@ class _Routes:
                     problem.code,
                     problem.message,
                 )
-        return _json(problem.body(), problem.status, problem.headers)
+        return as_json(problem.body(), problem.status, problem.headers)
 
     async def on_http_error(self, request: Request, error: HTTPException) -> Response:
         """Starlette's own: a path that is none, or a method that it does not have."""
@@ -229,21 +231,6 @@ class _Routes:
             error.status_code, codes.get(error.status_code, "refused"), str(error.detail), dict(error.headers or {})
         )
         return await self.on_refused(request, problem)
-
-
-def _route(path: str, **handlers: Handler) -> Route:
-    """A path with a handler for each method."""
-
-    async def endpoint(request: Request) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        request.scope["noted"]["route"] = f"{method} {path}"
-        return await handlers[method](request)
-
-    return Route(path, endpoint, methods=list(handlers))
-
-
-def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(value), status, headers, "application/json")
 
 
 def _found(entry: Entry | None) -> Entry:

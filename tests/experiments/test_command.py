@@ -12,10 +12,11 @@ from absl import flags
 
 import overunlearn_jax as ou
 from experiments.command import launch as launch_module
+from experiments.command.benchmarks import BENCHMARKS
 from experiments.command.dispatch import dispatch
 from experiments.command.help import help_text
 from experiments.command.launch import launch
-from experiments.command.subcommands import AUDIT, BENCHMARKS, RUN, SUBCOMMANDS, Subcommand
+from experiments.command.subcommands import AUDIT, RUN, SUBCOMMANDS, Subcommand
 from experiments.config import DEFAULTS
 from overunlearn_jax.reporting import command_line
 from tests.experiments import tiny

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.command.subcommands import AUDIT, BENCHMARKS, RUN
+from experiments.command.benchmarks import BENCHMARKS
+from experiments.command.subcommands import AUDIT, RUN
 from tests.experiments import tiny
 
 STOPPED = "stopped: the same command goes on where it was"
