@@ -17,7 +17,7 @@ from experiments.measures.memo import Memo
 from experiments.measures.meter import meter_of
 from experiments.requests.pushes import push_or_find
 from experiments.requests.request_files import request_file, save_request
-from experiments.requests.revealed import revealed_by
+from experiments.requests.revealed import revealed_by, revealed_lines
 from experiments.requests.searches import check_search, search_of
 from experiments.requests.settings import classes_of, load_splits, request_settings
 from experiments.run.figures import has_pictures, keep_pictures
@@ -120,7 +120,7 @@ def _run(
     if is_first():
         if users and isinstance(users.bare, CountsSent):
             note_service(config, str(users.bare.sent))
-        write_outputs(config, results, judge, reference_rows)
+        write_outputs(config, results, judge, reference_rows, revealed_lines(results.parent))
     barrier("report written")
     return report
 

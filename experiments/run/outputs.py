@@ -8,7 +8,6 @@ from typing import Any
 import jax
 
 from experiments.config import Config
-from experiments.requests.revealed import revealed_lines
 from experiments.run import figures
 from overunlearn_jax.digests import read_sealed, sealed_text
 from overunlearn_jax.files import write_bytes
@@ -119,20 +118,27 @@ def finished_cells(results: Path) -> set[str]:
 
 
 def write_outputs(
-    config: Config, results: Path, judge: Judge | None = None, reference_rows: Sequence[ReferenceRow] = ()
+    config: Config,
+    results: Path,
+    judge: Judge | None = None,
+    reference_rows: Sequence[ReferenceRow] = (),
+    revealed: Sequence[str] = (),
 ) -> Path:
-    """Writes summary.md, the figures and report.html from the rows; returns the report's path."""
+    """Writes summary.md, the figures and report.html from the rows; returns the report's path.
+
+    `revealed` says what services reveal, a line each.
+    """
     workdir = results.parent
     rows = read_rows(results)
     judgement = judge(rows) if judge else None
     title = judgement.service if judgement else config.run.experiment
     shown, pictures = figures.draw(config, rows, judgement)
     described = read_manifest(workdir)
-    if revealed := revealed_lines(workdir):
-        described["revealed"] = revealed
+    if revealed:
+        described["revealed"] = [*revealed]
     notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]
     notes += [f"To the service: {sent}." for sent in described.get("sent", [])]
-    notes += [f"What the service reveals: {line}." for line in revealed_lines(workdir)]
+    notes += [f"What the service reveals: {line}." for line in revealed]
     text = summary_markdown(
         rows,
         title=title,
