@@ -19,7 +19,8 @@ change in the file of the model makes another victim, to be trained and pushed a
 is not trained here: --trained=my_module:load returns its weights.
 
 --service_url is a service that is deployed, asked in its own dialect (--dialect), with a token (--token_env), that
-deletes by the schema in overunlearn_jax/services/http/schema.md and is brought back by --undo.
+deletes by the schema in overunlearn_jax/services/http/schema.md and is brought back by --undo. A dialect that is not
+among those of --dialect is two functions: overunlearn_jax/services/http/dialects/own.py has an example.
 
 --service is a class of any framework with predict(images), forget(images, labels) and reset(); experiments/services
 has examples. It is given the training data if it takes an argument, runs in a process of its own, and is looked at

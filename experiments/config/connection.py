@@ -22,7 +22,8 @@ class ConnectionConfig:
         "v2",
         "v2: Open Inference Protocol (KServe, Triton, Seldon MLServer, OpenVINO); v1: KServe's first protocol and "
         "TensorFlow Serving; mlflow: /invocations; hugging_face: PNG in, labels with scores out; or "
-        "my_module:my_function, which returns a dialect of your own, such as OwnDialect(to_request, from_response)",
+        "my_module:my_function, which takes nothing and returns a dialect of your own: "
+        "overunlearn_jax/services/http/dialects/own.py has an example",
     )
     model_name: str = setting("", "of the model on the server; v2 and v1 need it")
     model_version: str = setting("", "of the model on the server; empty: the server's choice")

@@ -9,16 +9,25 @@ import scipy.special
 
 from experiments import pipeline
 from experiments.config import Config, ConnectionConfig, flags
+from experiments.config.connection import DIALECTS
 from experiments.victims.over_http import dialect_of
 from overunlearn_jax import data
 from overunlearn_jax.black_box import BadAnswerError
-from overunlearn_jax.services.http import HuggingFace, Mlflow, OpenInference, RefusedError, TensorFlowServing
+from overunlearn_jax.services.http import (
+    HuggingFace,
+    Mlflow,
+    OpenInference,
+    RefusedError,
+    TensorFlowServing,
+    dialects,
+)
 from overunlearn_jax.services.inspection import ServiceError
 from overunlearn_jax.services.pixels import LAYOUTS, RANGES
 from tests.experiments.running import MakeConfig, by_attack
 from tests.services.http.fake_server import TOKEN, served
 
 Served = tuple[str, "object"]
+KINDS = {"v2": OpenInference, "v1": TensorFlowServing, "mlflow": Mlflow, "hugging_face": HuggingFace}
 
 
 @pytest.fixture
@@ -117,13 +126,17 @@ def test_flags_that_do_not_go_together(given, words):
 
 
 def test_every_dialect_has_its_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for name, kind in (
-        ("v2", OpenInference),
-        ("v1", TensorFlowServing),
-        ("mlflow", Mlflow),
-        ("hugging_face", HuggingFace),
-    ):
-        assert isinstance(dialect_of(ConnectionConfig(dialect=name, model_name="m")), kind)
+    named = {kind.__name__ for kind in KINDS.values()} | {"OwnDialect", "Description", "Dialect", "Get", "Parts"}
+    assert named >= set(dialects.__all__), "a dialect has no name in KINDS"
+    assert set(KINDS) == set(DIALECTS), "KINDS here and DIALECTS in config/connection.py have other names"
+    about = flags.SETTINGS["dialect"].metadata["help"]
+    for name, kind in KINDS.items():
+        assert f"{name}: " in about, f"the help of dialect in config/connection.py says nothing of {name}"
+        try:
+            made = dialect_of(ConnectionConfig(dialect=name, model_name="m"))
+        except ValueError as error:
+            pytest.fail(f"dialect_of in victims/over_http.py has no branch for {name}: {error}")
+        assert isinstance(made, kind)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "own_dialect.py").write_text(
         "from overunlearn_jax.services.http import OwnDialect\n"

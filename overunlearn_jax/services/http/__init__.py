@@ -4,7 +4,8 @@ client = HttpClient("https://models.example", token=token_from(env="MODEL_TOKEN"
 service = HttpService(data.spec, client, OpenInference("digits"))
 ou.audit(service, data, class_a="3")
 
-Needs httpx and tenacity: `pip install -e '.[http]'`. `schema.md` beside this file documents deletion.
+Needs httpx and tenacity: `pip install -e '.[http]'`. `schema.md` beside this file documents deletion,
+`dialects/own.py` a service that speaks none of the dialects, `dialects/__init__.py` what a new one needs.
 """
 
 from overunlearn_jax.services.http.client import HttpClient

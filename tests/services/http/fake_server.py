@@ -1,4 +1,7 @@
-"""A model server in the standard library: the dialects, deletion by `schema.md`, and the ways in which servers fail."""
+"""A model server in the standard library: the dialects, deletion by `schema.md`, and the ways in which servers fail.
+
+Each dialect has its route in `_route`.
+"""
 
 import http.server
 import json
@@ -112,6 +115,12 @@ def _route(state: State, method: str, path: str, body: bytes, headers: Any) -> A
         case "POST", ["invocations"]:
             rows = parsed["dataframe_split"]["data"] if "dataframe_split" in parsed else next(iter(parsed.values()))
             return 200, {"predictions": _shown(state, _predicted(state, np.array(rows)))}, {}
+        case "POST", ["score"]:  # the example of dialects/own.py
+            rows = _shown(state, _predicted(state, np.array(parsed["pictures"])))
+            named = [
+                [{"name": name, "confidence": p} for name, p in zip(state.classes, row, strict=True)] for row in rows
+            ]
+            return 200, {"results": named}, {}
         case "POST", ["image"]:
             import io
 

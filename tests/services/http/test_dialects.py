@@ -1,9 +1,16 @@
 """Every dialect, each against a server: the same images give the same probabilities, in whatever form they travel."""
 
+import importlib
+import inspect
+import pkgutil
+import re
+import textwrap
+
 import numpy as np
 import pytest
 
 from overunlearn_jax.black_box import BadAnswerError, BlackBox
+from overunlearn_jax.services import http
 from overunlearn_jax.services.http import (
     HttpClient,
     HttpService,
@@ -14,7 +21,9 @@ from overunlearn_jax.services.http import (
     RefusedError,
     TensorFlowServing,
 )
+from overunlearn_jax.services.http import dialects as all_dialects
 from overunlearn_jax.services.http.answers import as_probabilities, spread_top_k
+from overunlearn_jax.services.http.dialects import own
 from overunlearn_jax.services.http.dialects.base import from_json, to_json
 from overunlearn_jax.services.pixels import PixelFormat
 from tests.services.http.fake_server import SPEC
@@ -34,20 +43,45 @@ def _own(url):
     )
 
 
+def _documented():
+    """The dialect that the example in own.py makes."""
+    (example,) = re.findall(
+        r"( +import json\n.*?)\n +overunlearn probe .*--dialect=my_dialect:make", own.__doc__, re.DOTALL
+    )
+    names = {}
+    exec(textwrap.dedent(example), names)
+    return names["make"]()
+
+
+COMPARED = {
+    "v2 flat": OpenInference("m", output="predict_proba"),
+    "v2 nested FP64": OpenInference("m", output="predict_proba", nested=True, input_name="x", datatype="FP64"),
+    "v1 rows": TensorFlowServing("m"),
+    "v1 columns": TensorFlowServing("m", by_columns=True),
+    "mlflow": Mlflow(),
+    "mlflow instances": Mlflow("instances"),
+    "mlflow frame": Mlflow("dataframe_split"),
+    "own": _own(""),
+    "own, as documented": _documented(),
+}
+BY_ITSELF = HuggingFace  # rounds, and answers the best labels alone
+
+
 @pytest.mark.parametrize(
-    "dialect",
-    [
-        OpenInference("m", output="predict_proba"),
-        OpenInference("m", output="predict_proba", nested=True, input_name="x", datatype="FP64"),
-        TensorFlowServing("m"),
-        TensorFlowServing("m", by_columns=True),
-        Mlflow(),
-        Mlflow("instances"),
-        Mlflow("dataframe_split"),
-        _own(""),
-    ],
-    ids=["v2 flat", "v2 nested FP64", "v1 rows", "v1 columns", "mlflow", "mlflow instances", "mlflow frame", "own"],
+    "module", [each.name for each in pkgutil.iter_modules(all_dialects.__path__) if each.name != "base"]
 )
+def test_a_dialect_has_all_that_a_new_one_needs(module):
+    path = f"{all_dialects.__name__}.{module}"
+    classes = inspect.getmembers(importlib.import_module(path), inspect.isclass)
+    kinds = [each for each in classes if each[1].__module__ == path and hasattr(each[1], "from_response")]
+    assert kinds, f"dialects/{module}.py has no class with from_response"
+    for name, kind in kinds:
+        for package in (all_dialects, http):
+            assert name in package.__all__, f"{name} is missing in __all__ of {package.__name__}"
+        assert kind is BY_ITSELF or kind in map(type, COMPARED.values()), f"{name} is missing in COMPARED"
+
+
+@pytest.mark.parametrize("dialect", COMPARED.values(), ids=COMPARED)
 def test_answers_are_those_of_the_model_bit_for_bit(server, dialect):
     url, state = server
     answered = BlackBox(SPEC, _service(url, dialect).predict).query(IMAGES)

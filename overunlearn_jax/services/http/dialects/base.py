@@ -33,7 +33,10 @@ Get = Callable[[str], Any]  # a path to the parsed JSON of what GET answers; rai
 
 
 class Dialect(Protocol):
-    """One way to ask a service. `describe` is called once, before the first request."""
+    """One way to ask a service, in a file of its own; `dialects/__init__.py` says what else a new one needs.
+
+    `describe` is called once, before the first request; the other two from several threads at a time.
+    """
 
     @property
     def images_per_request(self) -> int | None:
@@ -43,10 +46,18 @@ class Dialect(Protocol):
         """Reads metadata, and remembers what requests need of it."""
 
     def to_request(self, images: np.ndarray) -> Parts:
-        """Images (n, ...) in the service's own pixel format as a request."""
+        """Images (n, ...) as a request, in the service's pixel format: see `services.pixels.PixelFormat`.
+
+        Unless metadata or flags say otherwise they are (n, h, w, c), float32 in [0, 1]. Raises ValueError for images
+        that the service cannot be sent.
+        """
 
     def from_response(self, body: bytes, count: int) -> Any:
-        """What a body says of `count` images, as `answers.as_probabilities` takes it."""
+        """What a body says of `count` images, as `answers.as_probabilities` takes it: a row for each, in their order.
+
+        Rows are k probabilities, a label, or a list of `{"label": ..., "score": ...}`: other names are translated
+        here. Raises BadAnswerError for a body that is something else.
+        """
 
 
 def to_json(body: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,25 @@
-"""Any other service: two functions of the user's own."""
+"""Any other service: two functions of the user's own.
+
+A service that takes `POST /score` with `{"pictures": [...]}` and answers `{"results": ...}`, for each picture a list of
+`{"name": ..., "confidence": ...}`, is asked by this my_dialect.py, in the current folder or on PYTHONPATH:
+
+    import json
+    from overunlearn_jax.services.http import OwnDialect
+
+    def to_request(images):  # (n, h, w, c), float32 in [0, 1]
+        return "/score", json.dumps({"pictures": images.tolist()}).encode()
+
+    def from_response(body, count):
+        results = json.loads(body)["results"]
+        return [[{"label": each["name"], "score": each["confidence"]} for each in one] for one in results]
+
+    def make():
+        return OwnDialect(to_request, from_response)
+
+    overunlearn probe http://localhost:8000 --dialect=my_dialect:make --dataset=photos.npz --class_a=cat --class_b=dog
+
+`probe` deletes nothing, and shows whether the two functions fit; `audit --service_url=URL` takes the same flags.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,13 +34,16 @@ FromResponse = Callable[[bytes, int], Any]
 
 
 class OwnDialect:
-    """A dialect of two functions.
+    """A dialect of two functions, which are called from several threads at a time.
 
     Args:
-      to_request: of images (n, ...) in the service's pixel format to `(path, content)` or `(path, content,
-        content_type)`: content as bytes, path behind the service's URL.
-      from_response: of the body and the number of images: what `answers.as_probabilities` takes, such as an array
-        (n, k).
+      to_request: of images to `(path, content)` or `(path, content, content_type)`: content as bytes, path behind the
+        service's URL, type "application/json" if none is given. Images are (n, h, w, c), float32 in [0, 1], or what
+        `--service_layout` and `--service_pixels` say; n is at most `--service_batch`.
+      from_response: of the body as bytes and n to a list or array of n rows, in the order of the images. A row is k
+        probabilities in the order of the data's classes; a label, by name or number; a list of any number of
+        `{"label": ..., "score": ...}`; or `{name: score}`. `services/http/answers.py` says what becomes of classes
+        that are not answered.
       images_per_request: at most; None: no limit of its own.
     """
 
