@@ -84,6 +84,7 @@ def dialect_of(config: ConnectionConfig) -> Dialect:
     with running(f"--dialect={name}", "my_function()"):
         made = make()
     missing = [each for each in ("describe", "to_request", "from_response") if not callable(getattr(made, each, None))]
+    missing += [] if hasattr(made, "images_per_request") else ["images_per_request"]
     if missing:
         raise ValueError(f"--dialect={name} returned a {type(made).__name__} without {', '.join(missing)}")
     dialect: Dialect = made

@@ -144,7 +144,9 @@ def test_every_dialect_has_its_flags(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "def wrong():\n    return 3\n"
     )
     assert dialect_of(ConnectionConfig(dialect="own_dialect:make")).images_per_request is None
-    with pytest.raises(ValueError, match="returned a int without describe"):
+    with pytest.raises(
+        ValueError, match="returned a int without describe, to_request, from_response, images_per_request"
+    ):
         dialect_of(ConnectionConfig(dialect="own_dialect:wrong"))
 
 
