@@ -58,7 +58,8 @@ from experiments.run import processes
 from experiments.run.devices import check_devices
 
 PASSED, FAILED = 0, 1  # exit statuses
-DEFAULTS = {"experiment": "audit", "workdir": "runs/audit"}  # those of experiments.main are the quickstart's
+# Those of experiments.main are the quickstart's.
+DEFAULTS: dict[str, Any] = {"experiment": "audit", "workdir": "runs/audit"}
 # The cheapest search that does the paper's harm, `overunlearn_jax.auditing.fewest_queries`: results/fewer_queries.md.
 SEARCH: dict[str, Any] = {
     "solver": "sega",
@@ -90,10 +91,8 @@ def define_flags() -> None:
         lower_bound=0.0,
         upper_bound=1.0,
     )
-    config_flags.define_flags()
+    config_flags.define_flags(DEFAULTS | SEARCH)
     processes.define_flags()
-    for name, value in (DEFAULTS | SEARCH).items():
-        flags.FLAGS.set_default(name, value)
 
 
 def on_wrong_flags(arguments: list[str]) -> None:
@@ -141,15 +140,12 @@ def main(arguments: list[str]) -> int:
 def _config(unexpected: list[str]) -> Config:
     """The flags as a config; the verdict of an earlier audit is withdrawn, whether they are right or not."""
     try:
-        config = config_flags.from_flags(flags.FLAGS)
+        chosen = config_flags.given(flags.FLAGS).keys() & CHOOSE_A_SEARCH
+        config = config_flags.from_flags(flags.FLAGS, DEFAULTS if chosen else DEFAULTS | SEARCH)
     except ValueError:
         typed = flags.FLAGS.workdir if flags.FLAGS["workdir"].present else None
         _withdraw(_workdir(typed, flags.FLAGS.config))
         raise
-    if not flags.FLAGS.config:
-        typed = config_flags.given(flags.FLAGS)
-        own: dict[str, Any] = {**DEFAULTS} | ({} if typed.keys() & CHOOSE_A_SEARCH else SEARCH)
-        config = config.replace(**{name: value for name, value in own.items() if name not in typed})
     _withdraw(config.run.workdir)
     if unexpected:
         raise ValueError(f"unexpected arguments {unexpected}: every setting is a --flag, see --help")
@@ -162,7 +158,7 @@ def _workdir(typed: str | None, config: str | None) -> str:
     """Where the verdict of an earlier audit lies, as far as wrong flags tell."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no such config, or none at all
         return typed or str(json.loads(Path(config or "").read_text())["workdir"])
-    return DEFAULTS["workdir"]
+    return str(DEFAULTS["workdir"])
 
 
 def _withdraw(workdir: str) -> None:

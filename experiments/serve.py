@@ -23,6 +23,7 @@ if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line fr
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -30,11 +31,8 @@ from experiments.config import Config
 from experiments.config import flags as config_flags
 from experiments.run.devices import check_devices
 
-DEFAULTS = {
-    "experiment": "serve",
-    "workdir": "runs/serve",
-    "seeds": "0",
-}  # those of experiments.main are the quickstart's
+# Those of experiments.main are the quickstart's.
+DEFAULTS: dict[str, Any] = {"experiment": "serve", "workdir": "runs/serve", "seeds": (0,)}
 LIMITS = {  # of `ServerSettings`, whose defaults they are
     "most_body": (32 << 20, "bytes of a request's body, at most"),
     "most_images": (1024, "images in one prediction, at most"),
@@ -57,9 +55,7 @@ def define_flags() -> None:
     )
     for name, (default, text) in LIMITS.items():
         flags.DEFINE_integer(name, default, text, lower_bound=0 if name == "keep_versions" else 1)
-    config_flags.define_flags()
-    for name, value in DEFAULTS.items():
-        flags.FLAGS.set_default(name, value)
+    config_flags.define_flags(DEFAULTS)
 
 
 def main(arguments: list[str]) -> int:
@@ -101,11 +97,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _config() -> Config:
-    config = config_flags.from_flags(flags.FLAGS)
-    if not flags.FLAGS.config:
-        typed = config_flags.given(flags.FLAGS)
-        own = {"experiment": DEFAULTS["experiment"], "workdir": DEFAULTS["workdir"], "seeds": (0,)}
-        config = config.replace(**{name: value for name, value in own.items() if name not in typed})
+    config = config_flags.from_flags(flags.FLAGS, DEFAULTS)
     for flag, given in (("service", config.service.service), ("service_url", config.service.service_url)):
         if given:
             raise ValueError(

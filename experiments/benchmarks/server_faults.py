@@ -211,16 +211,14 @@ def define_flags() -> None:
     """The benchmark's own flags, and those of a run."""
     flags.DEFINE_integer("kills", 10, "how often the service is killed", lower_bound=1)
     flags.DEFINE_string("out", "", "JSON file for the counts")
-    config_flags.define_flags()
+    config_flags.define_flags(SMALL)
 
 
 def main(arguments: list[str]) -> int:
     """Kills, prints the counts, and fails where one that has to be 0 is not."""
     if len(arguments) > 1:
         raise ValueError(f"unexpected arguments {arguments[1:]}")
-    typed = config_flags.given(flags.FLAGS)
-    own = {name: value for name, value in SMALL.items() if name not in typed}
-    config = config_flags.from_flags(flags.FLAGS).replace(**own)
+    config = config_flags.from_flags(flags.FLAGS, SMALL)
     if (Path(config.run.workdir) / "journal.sqlite3").exists():
         raise ValueError(f"--workdir={config.run.workdir} has a journal already: give a new folder")
     row = measure(config, flags_of(config), flags.FLAGS.kills)

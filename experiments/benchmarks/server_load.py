@@ -172,18 +172,15 @@ def define_flags() -> None:
     flags.DEFINE_integer("requests", 2000, "between the two looks at the service's memory", lower_bound=1)
     flags.DEFINE_float("seconds", SECONDS, "of each measurement", lower_bound=0.1)
     flags.DEFINE_string("out", "", "JSON file for the numbers")
-    config_flags.define_flags()
+    config_flags.define_flags(SMALL)
 
 
 def main(arguments: list[str]) -> None:
     """Measures and prints a table."""
     if len(arguments) > 1:
         raise ValueError(f"unexpected arguments {arguments[1:]}")
-    typed = config_flags.given(flags.FLAGS)
-    own = {name: value for name, value in SMALL.items() if name not in typed}
-    found = measure(
-        config_flags.from_flags(flags.FLAGS).replace(**own), flags.FLAGS.requests, seconds=flags.FLAGS.seconds
-    )
+    config = config_flags.from_flags(flags.FLAGS, SMALL)
+    found = measure(config, flags.FLAGS.requests, seconds=flags.FLAGS.seconds)
     print(tabulate([row.values() for row in found["rows"]], found["rows"][0], "github", floatfmt=".4g"))
     mib = (found["memory_before"] / 2**20, found["memory_after"] / 2**20)
     print(f"{found['requests']:,} requests of one image: {mib[0]:.1f} MiB before, {mib[1]:.1f} MiB after")

@@ -2,6 +2,8 @@
 
 import dataclasses
 import typing
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from absl import flags
@@ -11,12 +13,14 @@ from experiments.config.fields import as_typed
 from experiments.config.seeds import parse_seeds
 from overunlearn_jax.unlearn.facts import METHOD_FACTS
 
+NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})  # those of `Config`, the quickstart's
 
-def define_flags() -> None:
-    """Defines one flag for each field of `Config`, and `--config`."""
+
+def define_flags(own: Mapping[str, Any] = NO_DEFAULTS) -> None:
+    """Defines one flag for each field of `Config`, and `--config`; `own` are defaults of this program, for --help."""
     flags.DEFINE_string("config", "", "config.json of an earlier run to start from; other flags override it")
     for spec in SETTINGS.values():
-        default: Any = spec.default
+        default: Any = own.get(spec.name, spec.default)
         text, choices = spec.metadata["help"], spec.metadata["choices"]
         if choices:
             text = f"{text} ({', '.join(filter(None, choices))})"
@@ -34,13 +38,15 @@ def define_flags() -> None:
             flags.DEFINE_string(spec.name, default, text)
 
 
-def from_flags(values: flags.FlagValues) -> Config:
-    """The config that the command line asks for. Raises ValueError naming the flag that is wrong, or would be ignored.
+def from_flags(values: flags.FlagValues, own: Mapping[str, Any] = NO_DEFAULTS) -> Config:
+    """The config that the command line asks for: what was typed, over --config, or over `own`, the program's defaults.
+
+    Raises ValueError naming the flag that is wrong, or would be ignored.
 
     That a method ignores --taus and --fidelity is said of the command line alone: the grid of methods and the paper's
     studies have one for all of their configs.
     """
-    base = _read(values.config) if values.config else Config()
+    base = _read(values.config) if values.config else Config.of(**own)
     typed = given(values)
     config = base.replace(**typed)
     trained, dataset = config.victim.trained, config.data.dataset
