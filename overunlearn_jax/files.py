@@ -6,7 +6,7 @@ import json
 import os
 import uuid
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,48 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return target
+
+
+def append_lines(path: str | os.PathLike[str], lines: bytes, is_whole: Callable[[bytes], bool]) -> None:
+    """Adds lines, each with its line break, at the end of a file: all of them, on the disk, or none.
+
+    What a killed process left of a line is removed first; `is_whole` says of a last line without a line break whether
+    it lacks that alone. Missing folders are made. One process writes a file at a time.
+
+    Raises OSError where the disk refuses; what was in the file is safe.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        _append(descriptor, lines, is_whole)
+    finally:
+        os.close(descriptor)
+
+
+def _append(descriptor: int, lines: bytes, is_whole: Callable[[bytes], bool]) -> None:
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    content = b""
+    if end:
+        os.lseek(descriptor, end - 1, os.SEEK_SET)
+        if os.read(descriptor, 1) != b"\n":
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                content = file.read()
+    tail = content.rpartition(b"\n")[2]
+    if tail and is_whole(tail):
+        lines = b"\n" + lines
+    elif tail:
+        end -= len(tail)
+        os.ftruncate(descriptor, end)
+    try:
+        written = 0
+        while written < len(lines):
+            written += os.write(descriptor, lines[written:])
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, end)
+        raise
 
 
 def write_npz(path: str | os.PathLike[str], **arrays: Any) -> Path:

@@ -12,7 +12,6 @@ if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line fr
 
     start("bench revealed", "python -m experiments.benchmarks.revealed")
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from experiments.requests.settings import classes_of, load_splits
 from experiments.run.keys import seed_keys
 from experiments.run.locks import alone_in
 from experiments.run.progress import PushingBar
+from experiments.run.records import append_records, read_records
 from experiments.victims.cache import train_or_find
 from overunlearn_jax.attacks import PushResult, Status
 from overunlearn_jax.auditing.revealing import probe
@@ -66,14 +66,14 @@ def main(arguments: list[str]) -> None:
     with alone_in(folder):
         for seed in config.run.seeds:
             measure_seed(config, seed, folder / FILE)
-    table = markdown(read_cells(folder / FILE), command_line())
+    table = markdown(read_records(folder / FILE), command_line())
     write_bytes(folder / "revealed.md", table.encode())
     print(table)
 
 
 def measure_seed(config: Config, seed: int, path: Path) -> None:
     """The missing cells of one victim, each written as soon as it is known."""
-    known = {(cell["seed"], cell["disguise"], cell["search"]) for cell in read_cells(path)}
+    known = {(cell["seed"], cell["disguise"], cell["search"]) for cell in read_records(path)}
     wanted = [(disguise, search) for disguise in flags.FLAGS.disguises for search in flags.FLAGS.searches]
     missing = [each for each in wanted if (seed, *each) not in known]
     if not missing:
@@ -95,14 +95,7 @@ def measure_seed(config: Config, seed: int, path: Path) -> None:
         cell: Cell = {"seed": seed, "disguise": disguise, "search": search, "samples": len(samples.labels)}
         cell |= described(pushed) | {"probe_queries": asked, "seconds": time.perf_counter() - began}
         cell |= harm(service, splits, samples, pushed, classes.a, keys.unlearn)
-        append(path, cell)
-
-
-def append(path: Path, cell: Cell) -> None:
-    """Adds a line, after what a kill left of another."""
-    cut = path.exists() and not path.read_bytes().endswith(b"\n")
-    with path.open("a") as file:
-        file.write("\n" * cut + json.dumps(cell) + "\n")
+        append_records(path, [cell])
 
 
 def pushed_by(
@@ -159,17 +152,6 @@ def harm(service: Service, splits: Splits, samples: Split, pushed: PushResult, c
         return None if honest is None or other is None else honest - other
 
     return {f"harm_{name}": beyond(points["honest"], points[name]) for name in ("inside", "outside")}
-
-
-def read_cells(path: Path) -> list[Cell]:
-    """The cells of a file, the last line left out where a kill cut it; none where there is no file."""
-    cells = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            cells.append(json.loads(line))
-        except ValueError:
-            continue
-    return cells
 
 
 def markdown(cells: list[Cell], command: str) -> str:

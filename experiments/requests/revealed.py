@@ -1,6 +1,5 @@
 """What a run's services reveal: asked once for each, and kept in the workdir, so that a resumed run searches alike."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from overunlearn_jax.auditing.recommending import recommend
 from overunlearn_jax.auditing.revealing import Revealed, probe
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import request_size
-from overunlearn_jax.files import write_json
+from overunlearn_jax.digests import read_sealed, sealed_text
+from overunlearn_jax.files import write_bytes
 from overunlearn_jax.types import Splits
 
 FILE = "revealed.json"
@@ -29,12 +29,13 @@ def revealed_by(config: Config, name: str, black_box: BlackBox, splits: Splits) 
         )
         cost = advice.cost(samples)
         lines = [*found.lines, *advice.why, f"a seed: {cost}"]
-        write_json(path, {**_read(path), name: {**found._asdict(), "lines": lines}})
+        known = {**_read(path), name: {**found._asdict(), "lines": lines}}
+        write_bytes(path, sealed_text(known).encode())
         print("what the service reveals:", *(f"* {line}" for line in lines), sep="\n", file=sys.stderr, flush=True)
     barrier(f"what {name} reveals is known")
-    known: dict[str, Any] = _read(path)[name]
-    seen, seconds = tuple(known["seen"]), tuple(known["seconds"])
-    plain: dict[str, Any] = {key: known[key] for key in Revealed._fields if key not in ("seen", "seconds")}
+    kept: dict[str, Any] = _read(path)[name]
+    seen, seconds = tuple(kept["seen"]), tuple(kept["seconds"])
+    plain: dict[str, Any] = {key: kept[key] for key in Revealed._fields if key not in ("seen", "seconds")}
     return Revealed(**plain, seen=seen, seconds=seconds)
 
 
@@ -44,7 +45,4 @@ def revealed_lines(workdir: Path) -> list[str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text()))
-    except FileNotFoundError:
-        return {}
+    return read_sealed(path, "delete it, and the service is asked again") if path.exists() else {}

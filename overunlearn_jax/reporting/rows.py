@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from overunlearn_jax.digests import sealed, unsealed
-from overunlearn_jax.files import json_text
+from overunlearn_jax.files import append_lines, json_text
 from overunlearn_jax.reporting.row import ACCURACY_KEYS, REQUIRED_KEYS, WALL_TIMES, Row
 
 
@@ -29,12 +29,7 @@ def append_row(path: str | os.PathLike[str], row: Mapping[str, Any]) -> None:
     line = (_row_line(row) + "\n").encode()
     target = Path(path)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            _append(descriptor, line)
-        finally:
-            os.close(descriptor)
+        append_lines(target, line, _is_row)
     except OSError as error:
         message = (
             f"this row could not be added ({error.strerror or error}). The rows already in the file are "
@@ -80,32 +75,6 @@ def _once(rows: list[Row]) -> list[Row]:
         if first.setdefault(row["cell"], measured) is measured or first[row["cell"]] != measured:
             kept.append(row)
     return kept
-
-
-def _append(descriptor: int, line: bytes) -> None:
-    """Writes the whole line at the end of the file, or leaves the file with whole lines only."""
-    end = os.lseek(descriptor, 0, os.SEEK_END)
-    content = b""
-    if end:
-        os.lseek(descriptor, end - 1, os.SEEK_SET)
-        if os.read(descriptor, 1) != b"\n":
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            with os.fdopen(os.dup(descriptor), "rb") as file:
-                content = file.read()
-    tail = content.rpartition(b"\n")[2]
-    if _is_row(tail):  # whole but for its line break
-        line = b"\n" + line
-    elif tail:
-        end -= len(tail)
-        os.ftruncate(descriptor, end)
-    try:
-        written = 0
-        while written < len(line):
-            written += os.write(descriptor, line[written:])
-        os.fsync(descriptor)
-    except OSError:
-        os.ftruncate(descriptor, end)
-        raise
 
 
 def _row_line(row: Mapping[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """The benchmark of disguised services: a line a cell, found again, and a table that says what was seen."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from experiments.benchmarks import revealed
 from experiments.benchmarks.disguises import DISGUISES, disguises
+from experiments.run.records import read_records
 from overunlearn_jax.types import Bounds, DatasetSpec
 from tests.experiments import tiny
 from tests.experiments.running import MakeConfig
@@ -38,12 +38,12 @@ def test_cells_are_written_once_and_a_cut_line_is_measured_again(config: MakeCon
     done = command("bench revealed", *typed)
     assert done.returncode == 0, done.stderr
     path = tmp_path / "revealed" / revealed.FILE
-    first = [json.loads(line) for line in path.read_text().splitlines()]
+    first = read_records(path)
     assert [(cell["disguise"], cell["search"]) for cell in first] == [("as it is", "auto"), ("8-bit pixels", "auto")]
     assert all(cell["samples"] == 3 and cell["probe_queries"] > 100 for cell in first)
     path.write_text(path.read_text()[:-20])
     assert command("bench revealed", *typed).returncode == 0
-    again = revealed.read_cells(path)
+    again = read_records(path)
     wall = ("seconds",)
     assert [{k: v for k, v in cell.items() if k not in wall} for cell in again] == [
         {k: v for k, v in cell.items() if k not in wall} for cell in first

@@ -13,6 +13,7 @@ from experiments.config.connection import DIALECTS
 from experiments.victims.over_http import dialect_of
 from overunlearn_jax import data
 from overunlearn_jax.black_box import BadAnswerError
+from overunlearn_jax.digests import read_sealed
 from overunlearn_jax.services.http import (
     HuggingFace,
     Mlflow,
@@ -189,7 +190,7 @@ def test_an_audit_that_looks_first_keeps_what_it_saw_and_searches_alike_after_a_
     pipeline.run(automatic)
     assert by_attack(automatic)["pushing_1"]["submitted"] > 0
     workdir = Path(automatic.run.workdir)
-    (kept,) = json.loads((workdir / "revealed.json").read_text()).values()
+    (kept,) = read_sealed(workdir / "revealed.json", "").values()
     assert kept["decimals"] == 4
     assert (
         "What the service reveals: it answers all 3 classes, with 4 decimals." in (workdir / "summary.md").read_text()

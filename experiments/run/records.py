@@ -1,0 +1,51 @@
+"""Records of a measurement that may be killed: a line of JSON each, with a digest, found again at the next start."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from overunlearn_jax.digests import sealed, unsealed
+from overunlearn_jax.files import append_lines, json_text
+
+Record = dict[str, Any]
+
+
+def append_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Adds the records, all of them or none, on the disk when this returns.
+
+    Raises ValueError for NaN and infinity, for which null is written, and OSError where the disk refuses.
+    """
+    append_lines(path, "".join(f"{json_text(sealed(each))}\n" for each in records).encode(), _is_record)
+
+
+def read_records(path: Path) -> list[Record]:
+    """The records in their order; none where there is no file. What a kill left of a last line is passed over.
+
+    Raises ValueError, naming the file and the line, for one that is not as it was written.
+    """
+    *lines, tail = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    records = []
+    for number, line in enumerate([*lines, *([tail] if _is_record(tail) else [])], start=1):
+        try:
+            records.append(_parsed(line))
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, line {number} is damaged ({error}): delete that line, and start the same command again"
+            ) from error
+    return records
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        _parsed(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _parsed(line: bytes) -> Record:
+    value = json.loads(line.decode())
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds a {type(value).__name__}; expected a JSON object")
+    return unsealed(value)
