@@ -6,10 +6,14 @@ Defects are printed as they are found, and their folders are kept in --workdir, 
 status 0: no defect. 1: there are some.
 """
 
+if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line from here on
+    from experiments.command import start
+
+    start("campaign", "python -m experiments.campaign")
+
 import json
 import random
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +21,13 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count, islice
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from tqdm import tqdm
 
 from experiments.campaign import flips, inputs, kills, processes
 from experiments.campaign.ground import Ground, prepare
 from experiments.campaign.verdicts import Trial, Verdict
+from overunlearn_jax.files import write_json
 
 Fault = Callable[[random.Random, Ground, Path], Trial | list[Trial]]
 FAULTS: dict[str, Fault] = {
@@ -77,10 +82,10 @@ def counts(trials: Sequence[Trial]) -> dict[str, dict[str, int]]:
     }
 
 
-def main(arguments: list[str]) -> None:
-    """Flags to a campaign, a campaign to numbers."""
+def main(arguments: list[str]) -> int:
+    """Flags to a campaign, a campaign to numbers: 1 where there are defects."""
     if len(arguments) > 1:
-        raise app.UsageError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
+        raise ValueError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
     values, folder = flags.FLAGS, Path(flags.FLAGS.workdir)
     folder.mkdir(parents=True, exist_ok=True)
     trials: list[Trial] = []
@@ -99,8 +104,8 @@ def main(arguments: list[str]) -> None:
     result = {"seed": values.seed, "minutes": round((time.monotonic() - began) / 60, 1), "counts": counts(trials)}
     print(json.dumps(result, indent=1))
     if values.out:
-        Path(values.out).write_text(json.dumps(result, indent=1) + "\n")
-    sys.exit(any(trial.verdict.is_defect for trial in trials))
+        write_json(values.out, result)
+    return int(any(trial.verdict.is_defect for trial in trials))
 
 
 def define_flags() -> None:
@@ -113,8 +118,3 @@ def define_flags() -> None:
     flags.DEFINE_integer("at_once", 2, "trials that run side by side", lower_bound=1)
     flags.DEFINE_string("workdir", "runs/campaign", "folder of the trials")
     flags.DEFINE_string("out", "", "file that gets the counts, as JSON; empty: none")
-
-
-if __name__ == "__main__":
-    define_flags()
-    app.run(main)

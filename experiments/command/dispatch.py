@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from experiments.command.benchmarks import BENCHMARKS
 from experiments.command.launch import launch
-from experiments.command.subcommands import SUBCOMMANDS, VICTIMS, Subcommand
+from experiments.command.subcommands import ALONE, SUBCOMMANDS, Subcommand
 from experiments.command.wrapping import entry, terminal_width
 
 NAME = "overunlearn"
@@ -34,7 +34,7 @@ def dispatch(typed: Sequence[str]) -> NoReturn:
 
 def subcommand(name: str) -> Subcommand:
     """By its name: "run", or "bench zoo"."""
-    return {each.name: each for each in (*SUBCOMMANDS.values(), *BENCHMARKS.values(), VICTIMS)}[name]
+    return {each.name: each for each in (*SUBCOMMANDS.values(), *BENCHMARKS.values(), *ALONE.values())}[name]
 
 
 def _tell(program: str, typed: Sequence[str], lines: dict[str, str], does: str) -> NoReturn:

@@ -176,7 +176,7 @@ METHODS = Subcommand(
     first=SUITE_FIRST,
     notes=("A setting that the grid of methods fixes itself is refused.", RESUMES),
 )
-VICTIMS = Subcommand(  # `python -m experiments.victims` alone
+VICTIMS = Subcommand(
     "victims",
     "Trains the victims of a run and attacks nothing: a run with the same flags and --cache_dir then finds them.",
     "experiments.victims.__main__",
@@ -184,6 +184,26 @@ VICTIMS = Subcommand(  # `python -m experiments.victims` alone
     first=("dataset", "data_dir", "cache_dir", "seeds", "model", "blocks", "width"),
     notes=(RESUMES,),
 )
+CONTROLS = Subcommand(
+    "controls",
+    "Compares a push with a longer honest step, and with honest requests as people make them.",
+    "experiments.controls.__main__",
+    examples=(("--data_dir=FOLDER --seeds=0-9", "ten victims of width 16 on prepared CIFAR-10"),),
+    first=("methods", "honest_cost", "data_dir", "workdir", "cache_dir", "seeds", "width"),
+    notes=(RESUMES,),
+)
+CAMPAIGN = Subcommand(
+    "campaign",
+    "Harms whole runs at random, for as long as you like: kills, flipped bits, wrong flags, data and functions.",
+    "experiments.campaign.__main__",
+    examples=(
+        ("--minutes=5 --seed=0", "all kinds of faults in turn"),
+        ("--faults=kills --faults=flips --out=counts.json", "two of them, and a file of their counts"),
+    ),
+    notes=("Exit status 0: no defect. 1: there are some; their folders are kept in --workdir.",),
+    stopped="stopped: what was found so far is in trials.jsonl",
+)
+ALONE = {each.name: each for each in (VICTIMS, CONTROLS, CAMPAIGN)}  # `python -m experiments.NAME` starts them
 SERVE = Subcommand(
     "serve",
     "Serves a model that forgets over HTTP: a reference to attack and to learn from.",

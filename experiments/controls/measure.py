@@ -4,12 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.evaluation import evaluate_all
 from overunlearn_jax.models import Model, predict_fn
 from overunlearn_jax.types import Split, Variables
 from overunlearn_jax.unlearn import along_step, step_cosine, step_length
-
-HONEST = "normal"
 
 
 class Measured(NamedTuple):
@@ -27,7 +26,7 @@ class Measured(NamedTuple):
     overall_shortened: float
 
 
-def measure(
+def measured_steps(
     model: Model, before: Variables, after: Mapping[str, Variables], test: Split, class_a: int, num_classes: int
 ) -> list[Measured]:
     """A record for each request; `after` has the honest one. Weights that diverged have NaN accuracies.
@@ -66,7 +65,7 @@ def measure(
     ]
 
 
-def as_row(measured: Measured) -> dict[str, Any]:
+def as_record(measured: Measured) -> dict[str, Any]:
     """For JSON: NaN as null."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value

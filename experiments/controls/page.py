@@ -1,68 +1,51 @@
 """The page of the controls: the finding, how sure it is, then a table for each method."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from tabulate import tabulate
 
 from experiments.controls import question
-from experiments.controls.measure import HONEST
 from experiments.controls.requests import NAMES
-from overunlearn_jax.attack_names import attack_name
+from experiments.run.records import Record, read_records
+from overunlearn_jax.attack_names import HONEST, attack_name
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.statistics.intervals import Interval, mean_interval, within
-from overunlearn_jax.types import Split
 
-Row = dict[str, Any]
 FOUND = "pushing_1"  # the request that the first sentences speak of
 PER_CENT = 100.0
 
 
-def of_class(split: Split, label: int) -> Split:
-    """The samples of one class."""
-    rows = np.flatnonzero(split.labels == label)
-    return Split(*(array[rows] for array in split))
-
-
-def read(path: Path) -> list[Row]:
-    """The rows; half a line at the end, which a kill left, is removed from the file. Empty where there is none."""
-    if not path.exists():
-        return []
-    whole, _, half = path.read_bytes().rpartition(b"\n")
-    if half:
-        path.write_bytes(whole + b"\n" if whole else b"")
-    return [json.loads(line) for line in whole.splitlines() if line]
-
-
-def write(folder: Path) -> Path:
-    """Writes FOLDER/controls.md of its rows. Raises ValueError where there are none."""
-    rows = read(folder / "controls.jsonl")
+def write(records: Path) -> Path:
+    """Writes controls.md beside the records. Raises ValueError where there are none."""
+    rows = read_records(records)
     if not rows:
-        raise ValueError(f"{folder / 'controls.jsonl'} has no row: no method moved any victim as far as was asked for")
-    path = folder / "controls.md"
-    write_bytes(path, markdown(rows).encode())
-    return path
+        raise ValueError(f"{records} has no record: no method moved any victim as far as was asked for")
+    return write_bytes(records.with_suffix(".md"), markdown(rows).encode())
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """Finding first, tables behind."""
-    parts = ["# What a push does that a longer honest step does not", ""]
-    models = {
-        model: [row for row in rows if row["model"] == model] for model in dict.fromkeys(r["model"] for r in rows)
-    }
-    for model, of_model in models.items():
-        parts += [f"**{model}**", "", finding(of_model), ""]
-    found = question.answers(rows)
-    if found:
+def markdown(rows: Sequence[Record]) -> str:
+    """Finding first, how it was made, tables behind."""
+    parts = ["# What a push does that a longer honest step does not", "", finding(rows), ""]
+    if found := question.answers(rows):
         parts += ["## Is width the reason?", "", *map(_answered, found), ""]
-    for model, of_model in models.items():
-        for method, reading in dict.fromkeys((row["method"], row["reading"]) for row in of_model):
-            own = [row for row in of_model if (row["method"], row["reading"]) == (method, reading)]
-            parts += [f"## {model}: {method}, {reading}", "", table(own), ""]
+    parts += [_made(rows), ""]
+    for method, reading in dict.fromkeys((row["method"], row["reading"]) for row in rows):
+        own = [row for row in rows if (row["method"], row["reading"]) == (method, reading)]
+        parts += [f"## {method}, {reading}", "", table(own), ""]
     return "\n".join(parts)
+
+
+def _made(rows: Sequence[Record]) -> str:
+    models, commits, cpus, commands = (
+        ", ".join(dict.fromkeys(str(row[name]) for row in rows)) for name in ("model", "commit", "cpu", "command")
+    )
+    seeds = ", ".join(map(str, sorted({row["seed"] for row in rows})))
+    return (
+        f"Victims: {models}, seeds {seeds}. Accuracies are of test images; rates of first-order steps are chosen on "
+        f"validation images. Intervals: 95 %, Student-t over victims. Made at commit {commits} on {cpus} by "
+        f"`{commands}`."
+    )
 
 
 def _answered(answer: question.Answer) -> str:
@@ -74,7 +57,7 @@ def _answered(answer: question.Answer) -> str:
     )
 
 
-def finding(rows: Sequence[Row]) -> str:
+def finding(rows: Sequence[Record]) -> str:
     """A sentence for each method: how much longer a push's step is, and the harm that is left at equal length."""
     lines = []
     for method, reading in dict.fromkeys((row["method"], row["reading"]) for row in rows):
@@ -87,7 +70,8 @@ def finding(rows: Sequence[Row]) -> str:
         times = interval(rows, own, lambda row, honest: row["times_honest"])
         cosine = interval(rows, own, lambda row, honest: row["cosine"])
         lines.append(
-            f"* **{method}, {reading}**: {attack_name(FOUND, at_start=True)} costs class A {_points(harm)} points "
+            f"* **{method}, {reading}** ({len(own)} victims): {attack_name(FOUND, at_start=True)} costs class A "
+            f"{_points(harm)} points "
             f"beyond an honest request of the same samples. Its step is {_number(times)} times as long (cosine "
             f"{_number(cosine)}). An honest step of that length leaves {_points(left)} of these points; the push made "
             f"as short as the honest step costs {_points(short)}."
@@ -95,7 +79,7 @@ def finding(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Record]) -> str:
     """A line for each request: means over victims with intervals at 95 %."""
     lines = []
     for request in dict.fromkeys(row["request"] for row in rows):
@@ -124,7 +108,9 @@ def table(rows: Sequence[Row]) -> str:
     return f"{told}\n\n{tabulate(lines, headers, tablefmt='github', disable_numparse=True)}"
 
 
-def interval(rows: Sequence[Row], own: Sequence[Row], value: Callable[[Row, Row], float | None]) -> Interval | None:
+def interval(
+    rows: Sequence[Record], own: Sequence[Record], value: Callable[[Record, Record], float | None]
+) -> Interval | None:
     """Of a value of each row and the honest row of the same victim and method; None where no victim has it."""
     honest = {(row["seed"], row["method"], row["reading"]): row for row in rows if row["request"] == HONEST}
     values = []

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.controls.measure import HONEST
 from experiments.controls.requests import FIVE_TIMES
+from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.statistics.intervals import Interval, mean_interval
 
 FILE = Path(__file__).parents[1] / "results" / "controls" / "question.toml"

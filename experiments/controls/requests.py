@@ -4,20 +4,20 @@ from collections.abc import Callable
 
 import numpy as np
 
+from experiments.config import ATTACKS
+from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.auditing.crafting import Crafter
 from overunlearn_jax.data import candidates, take
 from overunlearn_jax.types import Request, Split
 
-HONEST = "normal"
-OF_SAME_SAMPLES = (HONEST, "noise", "blending", "pushing_1", "pushing_2")
+FIVE_TIMES = "five_times"
 NAMES = {
     "unfiltered": "honest, right or wrong",
     "lowest_margin": "honest, nearest to the boundary",
     "half": "honest, half as many",
     "twice": "honest, twice as many",
-    "five_times": "honest, five times as many",
+    FIVE_TIMES: "honest, five times as many",
 }
-FIVE_TIMES = "five_times"
 SHARE = 0.5  # of the class that one user holds at most: the paper's bound
 
 
@@ -36,22 +36,21 @@ def every_request(
     "five_times" are honest requests of fewer and of more rightly predicted samples, for the same rate; what the class
     has too few samples for is left out. `probabilities` answers images (n, h, w, c).
     """
-    made = {attack: crafter.craft(attack, count) for attack in OF_SAME_SAMPLES}
-    requests = {attack: Request(each.images, each.labels) for attack, each in made.items()}
-    size = len(requests[HONEST].labels)
-    order = candidates(train, class_a, seed)
-    held = take(train, order[: max(size, int(SHARE * len(order)))])
-    whole = take(train, order)
-    right = np.flatnonzero(probabilities(whole.images).argmax(-1) == class_a)
-    more = {
-        name: right[: times * size] for name, times in (("twice", 2), (FIVE_TIMES, 5)) if times * size <= len(right)
+    crafted = {attack: crafter.craft(attack, count) for attack in ATTACKS}
+    size = len(crafted[HONEST].labels)
+    own = take(train, candidates(train, class_a, seed))
+    answers = probabilities(own.images)
+    held = max(size, int(SHARE * len(own.labels)))
+    right = np.flatnonzero(answers.argmax(-1) == class_a)
+    numbers = {"half": size // 2, "twice": 2 * size, FIVE_TIMES: 5 * size}
+    chosen = {
+        "unfiltered": np.arange(size),
+        "lowest_margin": _lowest_margins(answers[:held], own.labels[:held])[:size],
+        **{name: right[:number] for name, number in numbers.items() if number <= len(right)},
     }
     return {
-        **requests,
-        "unfiltered": _of(take(held, np.arange(size))),
-        "lowest_margin": _of(take(held, _lowest_margins(probabilities(held.images), held.labels)[:size])),
-        "half": Request(*(array[: size // 2] for array in requests[HONEST])),
-        **{name: _of(take(whole, rows)) for name, rows in more.items()},
+        **{attack: Request(each.images, each.labels) for attack, each in crafted.items()},
+        **{name: Request(own.images[rows], own.labels[rows]) for name, rows in chosen.items()},
     }
 
 
@@ -64,7 +63,3 @@ def _lowest_margins(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
     margins = own - others.max(-1)
     right = np.flatnonzero(margins > 0)
     return right[np.argsort(margins[right], kind="stable")]
-
-
-def _of(split: Split) -> Request:
-    return Request(split.images, split.labels)

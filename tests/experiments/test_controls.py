@@ -1,6 +1,5 @@
 """The controls by hand: rates, requests, lengths and what the page says of them."""
 
-import json
 from pathlib import Path
 
 import jax
@@ -8,12 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.config import ATTACKS
+from experiments.config.service import FIDELITIES
 from experiments.controls import page, question
-from experiments.controls.measure import as_row, measure
+from experiments.controls.measure import as_record, measured_steps
 from experiments.controls.rates import CostError, rate_at_cost
 from experiments.controls.requests import _lowest_margins
+from experiments.controls.victim import measure_victim
+from experiments.run.records import append_records, read_records
 from overunlearn_jax.models import pure_model
 from overunlearn_jax.types import Split, Variables
+from tests.experiments.running import MakeConfig
 
 
 def test_the_rate_is_where_the_cost_is_reached():
@@ -53,7 +57,7 @@ def test_what_is_measured_of_a_longer_honest_step():
         return before._replace(params={"w": before.params["w"] + change})
 
     after = {"normal": moved(-0.25), "pushing_1": moved(-1.5), "blending": moved(0.5), "noise": moved(float("nan"))}
-    found = {each.request: each for each in measure(MODEL, before, after, TEST, 0, 2)}
+    found = {each.request: each for each in measured_steps(MODEL, before, after, TEST, 0, 2)}
     assert found["normal"][1:] == (0.25, 1.0, pytest.approx(1.0), 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     push = found["pushing_1"]
     assert (push.length, push.times_honest, push.cosine) == (1.5, 6.0, pytest.approx(1.0))
@@ -63,14 +67,14 @@ def test_what_is_measured_of_a_longer_honest_step():
     other = found["blending"]
     assert (other.times_honest, other.cosine) == (2.0, pytest.approx(-1.0))
     assert (other.class_a, other.class_a_of_longer_honest) == (1.0, 1.0)  # w is 1.5, and 0.5
-    broken = as_row(found["noise"])
+    broken = as_record(found["noise"])
     assert broken["class_a"] is broken["length"] is None
 
 
 def test_an_honest_request_that_moves_nothing_is_an_error():
     before = MODEL.init(jax.random.key(0))
     with pytest.raises(ValueError, match="does not move the model"):
-        measure(MODEL, before, {"normal": before}, TEST, 0, 2)
+        measured_steps(MODEL, before, {"normal": before}, TEST, 0, 2)
 
 
 def row(seed: int, request: str, **values: float | None) -> dict:
@@ -81,6 +85,9 @@ def row(seed: int, request: str, **values: float | None) -> dict:
         "reading": "corrected",
         "rate": 1e-4,
         "class_a_before": 0.9,
+        "commit": "abc",
+        "cpu": "a CPU",
+        "command": "python x.py",
     }
     own = {"times_honest": 1.0, "cosine": 1.0, "class_a": 0.8, "class_a_of_longer_honest": 0.8}
     return {**shared, **own, "class_a_shortened": 0.8, "overall": 0.7, "request": request, **values}
@@ -109,17 +116,37 @@ def test_the_page_says_the_finding_first():
     assert "50.0 " in next(line for line in text.splitlines() if "right or wrong" in line)  # of the one that has it
 
 
-def test_half_a_line_of_a_kill_is_removed(tmp_path: Path):
+def test_the_page_says_what_it_was_made_with(tmp_path: Path):
     path = tmp_path / "controls.jsonl"
-    assert page.read(path) == []
-    path.write_text(json.dumps(ROWS[0]) + "\n" + '{"seed": 1, "met')
-    assert page.read(path) == [ROWS[0]]
-    assert path.read_text() == json.dumps(ROWS[0]) + "\n"
-    path.write_text(path.read_text() + "".join(json.dumps(each) + "\n" for each in ROWS[1:]))
-    assert page.write(tmp_path).read_text() == page.markdown(ROWS)
+    append_records(path, ROWS)
+    text = page.write(path).read_text()
+    assert text == page.markdown(ROWS)
+    assert "Victims: VGG-3 width 16, seeds 0, 1, 2." in text
+    assert "Made at commit abc on a CPU by `python x.py`." in text
     path.write_text("")
-    with pytest.raises(ValueError, match="has no row"):
-        page.write(tmp_path)
+    with pytest.raises(ValueError, match="has no record"):
+        page.write(path)
+
+
+def test_a_victim_is_measured_once_and_records_of_other_settings_are_not_mixed(
+    config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    path, settings = tmp_path / "controls.jsonl", config()
+    measure_victim(settings, 0, ["first_order"], 0.05, path)
+    records, told = read_records(path), capsys.readouterr().err
+    measured = {each["reading"] for each in records}
+    assert measured
+    assert measured | {each for each in FIDELITIES if f"first_order {each}: no rate up to" in told} == {*FIDELITIES}
+    own = {each["request"]: each for each in records if each["reading"] == records[0]["reading"]}
+    assert own.keys() == {*ATTACKS, "unfiltered", "lowest_margin", "half", "twice"}  # five times as many are not there
+    assert own["normal"]["times_honest"] == 1
+    assert own["normal"]["cosine"] == pytest.approx(1)
+    assert own["normal"]["class_a_of_longer_honest"] == own["normal"]["class_a"]
+    assert own["normal"]["class_a"] < own["normal"]["class_a_before"]
+    measure_victim(settings, 0, ["first_order"], 0.05, path)  # all is there
+    assert read_records(path) == records
+    with pytest.raises(ValueError, match="holds records of other settings: give another --workdir"):
+        measure_victim(settings, 0, ["first_order"], 0.06, path)
 
 
 @pytest.mark.parametrize(

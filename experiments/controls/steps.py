@@ -1,0 +1,50 @@
+"""The model after each request, by a method of this package."""
+
+from collections.abc import Callable, Mapping
+
+from experiments.controls.cells import Cell
+from experiments.controls.rates import rate_at_cost
+from overunlearn_jax.attack_names import HONEST
+from overunlearn_jax.services import recipes
+from overunlearn_jax.services.recipes import Ingredients, MethodChoice
+from overunlearn_jax.types import Key, Request, Variables
+from overunlearn_jax.unlearn import along_step, read_settings
+
+
+def first_order_steps(
+    cell: Cell,
+    ingredients: Ingredients,
+    before: Variables,
+    requests: Mapping[str, Request],
+    key: Key,
+    cost_of: Callable[[Variables], float],
+    honest_cost: float,
+) -> tuple[dict[str, Variables], float]:
+    """After each request, at the rate at which the honest one costs what is asked for, and that rate.
+
+    `cost_of` is the fraction of class A's accuracy that a model has lost. A step is linear in its rate: it is made once
+    at rate 1, and any other is a part of it. Raises CostError where no rate costs as much.
+    """
+    units = _steps(MethodChoice(cell.method, {}, (cell.reading,), (1.0,), ""), ingredients, before, requests, key)
+    rate = rate_at_cost(lambda rate: cost_of(along_step(before, units[HONEST], rate)), honest_cost)
+    return {name: along_step(before, after, rate) for name, after in units.items()}, rate
+
+
+def other_steps(
+    cell: Cell, ingredients: Ingredients, before: Variables, requests: Mapping[str, Request], key: Key
+) -> dict[str, Variables]:
+    """After each request; one after which the method diverged is left out."""
+    return _steps(
+        MethodChoice(cell.method, read_settings(cell.settings), (), (), ""), ingredients, before, requests, key
+    )
+
+
+def _steps(
+    choice: MethodChoice, ingredients: Ingredients, before: Variables, requests: Mapping[str, Request], key: Key
+) -> dict[str, Variables]:
+    service, steps = recipes.serve(choice, ingredients, before), {}
+    for name, request in requests.items():
+        with service.after([request], key) as left:
+            if left.variables is not None:
+                steps[name] = left.variables
+    return steps

@@ -1,0 +1,113 @@
+"""One victim: its requests made, every method applied to each, and the records written as soon as they are known."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.config import Config
+from experiments.controls.cells import CELLS, Cell
+from experiments.controls.measure import as_record, measured_steps
+from experiments.controls.rates import CostError
+from experiments.controls.requests import every_request
+from experiments.controls.steps import first_order_steps, other_steps
+from experiments.pipeline import SeedRun, push_seed
+from experiments.requests.settings import request_settings
+from experiments.run.outputs import PLACES
+from experiments.run.records import append_records, read_records
+from experiments.victims.cache import describe_model, ingredients_of
+from overunlearn_jax.attack_names import HONEST
+from overunlearn_jax.auditing.crafting import Crafter
+from overunlearn_jax.batching import predict_in_batches
+from overunlearn_jax.data import request_size, take
+from overunlearn_jax.evaluation import evaluate
+from overunlearn_jax.files import settings_hash
+from overunlearn_jax.models import predict_fn
+from overunlearn_jax.reporting import manifest
+from overunlearn_jax.services.service import HasWeights
+from overunlearn_jax.types import Request, Variables
+
+
+def measure_victim(config: Config, seed: int, methods: Sequence[str], honest_cost: float, path: Path) -> None:
+    """Adds the records of one seed's victim, method by method; those that are there are left out.
+
+    Raises ValueError for a file with records of other settings.
+    """
+    settings = {name: value for name, value in config.flat().items() if name not in (*PLACES, "seeds", "experiment")}
+    shared = {"settings": settings_hash(settings | {"honest_cost": honest_cost}), "seed": seed}
+    known = read_records(path)
+    if any(record["settings"] != shared["settings"] for record in known):
+        raise ValueError(f"{path} holds records of other settings: give another --workdir")
+    done = {(record["seed"], record["method"], record["reading"]) for record in known}
+    left = [cell for cell in CELLS if cell.method in methods and (seed, cell.method, cell.name) not in done]
+    if not left:
+        return
+    ready = push_seed(config, seed)
+    requests = _requests(config, seed, ready)
+    made = manifest()
+    shared |= {
+        "victim": ready.victim.name,
+        "model": describe_model(config.victim),
+        "samples": len(requests[HONEST].labels),
+        "commit": f"{made['git_commit']}{' and changes' if made['git_dirty'] else ''}",
+        "command": made["command"],
+        "cpu": made["cpu"],
+    }
+    for cell in left:
+        try:
+            records = [shared | each for each in _records(config, cell, ready, requests, honest_cost)]
+        except CostError as error:
+            print(f"seed {seed}, {cell.method} {cell.name}: {error}", file=sys.stderr, flush=True)
+            continue
+        append_records(path, records)
+        print(f"seed {seed}, {cell.method} {cell.name}: {len(records)} requests", flush=True)
+
+
+def _requests(config: Config, seed: int, ready: SeedRun) -> dict[str, Request]:
+    own, splits, predict = request_settings(config.attack), ready.splits, ready.victim.service.predict
+    crafter = Crafter(own, ready.black_box, splits, ready.classes, ready.chosen, seed, ready.keys.noise)
+    count = request_size(splits.train, ready.classes.a, max(own.fractions))
+    return every_request(
+        crafter, splits.train, ready.classes.a, seed, count, lambda images: predict_in_batches(predict, images)
+    )
+
+
+def _records(
+    config: Config, cell: Cell, ready: SeedRun, requests: dict[str, Request], honest_cost: float
+) -> list[dict[str, Any]]:
+    """Raises CostError where no rate costs what is asked for, or the honest request diverged."""
+    splits, service, a = ready.splits, ready.victim.service, ready.classes.a
+    assert isinstance(service, HasWeights)  # trained here
+    model, before, classes = service.model, service.variables, splits.spec.num_classes
+    validation = take(splits.validation, np.flatnonzero(splits.validation.labels == a))
+
+    def accuracy(variables: Variables) -> float:
+        return float(evaluate(predict_fn(model, variables), validation, classes).per_class[a])
+
+    rate, ingredients = None, ingredients_of(config.victim, splits)
+    if cell.reading:
+        undisturbed = accuracy(before)
+        after, rate = first_order_steps(
+            cell,
+            ingredients,
+            before,
+            requests,
+            ready.keys.unlearn,
+            lambda variables: undisturbed - accuracy(variables),
+            honest_cost,
+        )
+    else:
+        after = other_steps(cell, ingredients, before, requests, ready.keys.unlearn)
+    if HONEST not in after:
+        raise CostError("the honest request diverged: there is nothing to compare with")
+    deployed = evaluate(service.predict, splits.test, classes)
+    shared = {
+        "method": cell.method,
+        "reading": cell.name,
+        "rate": rate,
+        "class_a_before": float(deployed.per_class[a]),
+        "overall_before": deployed.overall,
+    }
+    return [shared | as_record(each) for each in measured_steps(model, before, after, splits.test, a, classes)]
