@@ -15,8 +15,8 @@ from overunlearn_jax.reporting import Judgement, Row, manifest, read_rows, summa
 from overunlearn_jax.reporting.table import ReferenceRow
 
 Judge = Callable[[Sequence[Row]], Judgement]
-# Settings that change where a run's files are, not what it computes.
 MANIFEST = "manifest.json"
+# Settings that change where a run's files are, not what it computes.
 PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests")
 
 

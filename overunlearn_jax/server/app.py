@@ -25,7 +25,7 @@ from overunlearn_jax.server.bodies import read_body
 from overunlearn_jax.server.core import ServedModel
 from overunlearn_jax.server.lineage import UnknownVersionError
 from overunlearn_jax.server.logs import Log, no_log
-from overunlearn_jax.server.openapi import openapi
+from overunlearn_jax.server.openapi import openapi_document
 from overunlearn_jax.server.queue import CANCELLED, Entry
 from overunlearn_jax.server.receipts import Receipts, identifier_of
 from overunlearn_jax.server.refusals import RefusedError
@@ -67,7 +67,7 @@ class _Routes:
         self._log, self.metrics, self.ready = log, Metrics(), False
         self._predicting = anyio.CapacityLimiter(PREDICTING)
         self._waiting = 0  # requests whose bodies are in memory
-        self._schema = orjson.dumps(openapi(served.spec, served.settings))
+        self._schema = orjson.dumps(openapi_document(served.spec, served.settings))
 
     def table(self) -> list[Route]:
         model = f"/v2/models/{self._served.settings.model_name}"

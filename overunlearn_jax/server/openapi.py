@@ -2,7 +2,7 @@
 
 from overunlearn_jax._version import __version__
 from overunlearn_jax.server.requests import LONGEST
-from overunlearn_jax.server.schemas import COUNT, STRING, Schema, object_of, schemas
+from overunlearn_jax.server.schemas import COUNT, STRING, Schema, component_schemas, object_of
 from overunlearn_jax.server.settings import ServerSettings
 from overunlearn_jax.types import DatasetSpec
 
@@ -21,7 +21,7 @@ REASONS = {
 }
 
 
-def openapi(spec: DatasetSpec, settings: ServerSettings) -> Schema:
+def openapi_document(spec: DatasetSpec, settings: ServerSettings) -> Schema:
     """The document of a service of these images and classes."""
     name = settings.model_name
     return {
@@ -40,7 +40,7 @@ def openapi(spec: DatasetSpec, settings: ServerSettings) -> Schema:
         },
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": schemas(spec, settings),
+            "schemas": component_schemas(spec, settings),
         },
     }
 

@@ -15,7 +15,7 @@ SUBMISSION: Schema = {"const": "submission"}
 _MORE: Schema = {"signature_name": {}, "parameters": {}}
 
 
-def schemas(spec: DatasetSpec, settings: ServerSettings) -> Schema:
+def component_schemas(spec: DatasetSpec, settings: ServerSettings) -> Schema:
     """Every body by its name."""
     height, width, channels = spec.image_shape
     unit = _images(spec, {"type": "number", "minimum": 0, "maximum": 1}, settings.most_images)

@@ -62,10 +62,8 @@ def first_order(
             rows = slice(start, start + batch_size)
             lost = last_partial_batch_only and start + batch_size <= len(images)
             batch = (images[rows], None if others is None or lost else others[rows], labels[rows])
-            if pad:
-                part = gradient_difference(model.apply, selected, rest, variables.state, *padded(batch))
-            else:
-                part = gradient_difference(model.apply, selected, rest, variables.state, *batch)
+            counted = padded(batch) if pad else (*batch, None)
+            part = gradient_difference(model.apply, selected, rest, variables.state, *counted)
             count_gradients(len(labels[rows]) * (1 if others is None or lost else 2))
             difference = part if difference is None else jax.tree.map(jnp.add, difference, part)
         updates, _ = transform.update(difference, transform.init(selected), selected)

@@ -1,7 +1,6 @@
 """What is true of each unlearning method before any of them is imported: flags and pages read it without JAX.
 
-A new method is a file beside this one, a row here and one in `registry._MAKERS`; `__init__.pyi` exports it, and the
-grid of `overunlearn methods` needs its strengths in `LADDERS` of experiments/methods/grid.py.
+registry.py says all that a new method needs.
 """
 
 from typing import NamedTuple

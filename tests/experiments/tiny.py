@@ -5,13 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
+from experiments.campaign import ground
 from experiments.config import DEFAULTS, Config
 from tests.conftest import STRICT
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("ant", "bee", "cat")
+NAMES = ground.NAMES
 WALL_TIMES = ("seconds_attack", "seconds_unlearn")
 SETTINGS = {
     "class_a": "ant",
@@ -33,11 +32,7 @@ SETTINGS = {
 
 def write_data(path: Path, each: int = 40) -> Path:
     """Writes an .npz data set with `each` images of every class; a fifth of them become the test part."""
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(len(NAMES)), each)
-    patterns = rng.uniform(0.2, 0.8, (len(NAMES), 8, 8, 1))
-    images = np.clip(patterns[labels] + rng.normal(0, 0.1, (len(labels), 8, 8, 1)), 0, 1).astype(np.float32)
-    np.savez(path, images=images, labels=labels, class_names=np.array(NAMES))
+    ground.write_data(path, each)
     return path
 
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("overunlearn_jax.server", exc_type=ImportError)
 
-from overunlearn_jax.server.openapi import openapi
+from overunlearn_jax.server.openapi import openapi_document
 from overunlearn_jax.server.settings import ServerSettings
 from tests.server.small_service import BOSS, SPEC, SPLITS, Client, infer_body, running, submission, unit
 
@@ -116,7 +116,7 @@ def _stand_in(settings: ServerSettings):
 
 
 def test_bodies_that_are_described_are_taken(tmp_path):
-    document = openapi(SPEC, ServerSettings())
+    document = openapi_document(SPEC, ServerSettings())
     schemas = document["components"]["schemas"]
     check(document, schemas["InferRequest"], infer_body(IMAGES))
     check(document, schemas["DeletionRequest"], submission(IMAGES, LABELS, pixels="unit"))
