@@ -14,12 +14,14 @@ if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line fr
 
     start("controls", "python -m experiments.controls")
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
 from experiments.config import flags as config_flags
+from experiments.config.fields import as_typed
 from experiments.controls.cells import METHODS
 from experiments.run.devices import check_devices
 
@@ -74,5 +76,18 @@ def main(arguments: list[str]) -> None:
     folder = Path(config.run.workdir)
     with alone_in(folder):
         for seed in config.run.seeds:
-            measure_victim(config, seed, flags.FLAGS.methods, flags.FLAGS.honest_cost, folder / FILE)
+            measure_victim(config, seed, flags.FLAGS.methods, flags.FLAGS.honest_cost, folder / FILE, _command())
         print(write(folder / FILE))
+
+
+def _command() -> str:
+    """What was typed, as it can be typed elsewhere: without the places of data and files."""
+    from experiments.run.outputs import PLACES
+
+    given = {name: as_typed(value) for name, value in config_flags.given(flags.FLAGS).items() if name not in PLACES}
+    typed = [f"--{name}={value}" for name, value in given.items()]
+    if flags.FLAGS["methods"].present:
+        typed += [f"--methods={name}" for name in flags.FLAGS.methods]
+    if flags.FLAGS["honest_cost"].present:
+        typed.append(f"--honest_cost={flags.FLAGS.honest_cost:g}")
+    return shlex.join(["python", "-m", "experiments.controls", *typed])

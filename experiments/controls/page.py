@@ -71,10 +71,9 @@ def finding(rows: Sequence[Record]) -> str:
         cosine = interval(rows, own, lambda row, honest: row["cosine"])
         lines.append(
             f"* **{method}, {reading}** ({len(own)} victims): {attack_name(FOUND, at_start=True)} costs class A "
-            f"{_points(harm)} points "
-            f"beyond an honest request of the same samples. Its step is {_number(times)} times as long (cosine "
-            f"{_number(cosine)}). An honest step of that length leaves {_points(left)} of these points; the push made "
-            f"as short as the honest step costs {_points(short)}."
+            f"{_points(harm)} points beyond an honest request of the same samples. Its step is {_number(times)} times "
+            f"as long (cosine {_number(cosine)}). Beyond an honest step of that length it costs {_points(left)} points; "
+            f"made as short as the honest step, {_points(short)}."
         )
     return "\n".join(lines)
 

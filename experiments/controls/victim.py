@@ -30,10 +30,12 @@ from overunlearn_jax.services.service import HasWeights
 from overunlearn_jax.types import Request, Variables
 
 
-def measure_victim(config: Config, seed: int, methods: Sequence[str], honest_cost: float, path: Path) -> None:
+def measure_victim(
+    config: Config, seed: int, methods: Sequence[str], honest_cost: float, path: Path, command: str
+) -> None:
     """Adds the records of one seed's victim, method by method; those that are there are left out.
 
-    Raises ValueError for a file with records of other settings.
+    `command` stands in each of them. Raises ValueError for a file with records of other settings.
     """
     settings = {name: value for name, value in config.flat().items() if name not in (*PLACES, "seeds", "experiment")}
     shared = {"settings": settings_hash(settings | {"honest_cost": honest_cost}), "seed": seed}
@@ -52,7 +54,7 @@ def measure_victim(config: Config, seed: int, methods: Sequence[str], honest_cos
         "model": describe_model(config.victim),
         "samples": len(requests[HONEST].labels),
         "commit": f"{made['git_commit']}{' and changes' if made['git_dirty'] else ''}",
-        "command": made["command"],
+        "command": command,
         "cpu": made["cpu"],
     }
     for cell in left:

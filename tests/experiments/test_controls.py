@@ -109,8 +109,8 @@ def test_the_page_says_the_finding_first():
     first = text.split("##")[0]
     assert "Pushing-I costs class A 58.0 [53.0, 63.0] points beyond an honest request" in first
     assert "4.00 [4.00, 4.00] times as long" in first
-    assert "An honest step of that length leaves 1.0 [1.0, 1.0] of these points" in first
-    assert "made as short as the honest step costs 0.0 [0.0, 0.0]" in first
+    assert "Beyond an honest step of that length it costs 1.0 [1.0, 1.0] points" in first
+    assert "made as short as the honest step, 0.0 [0.0, 0.0]." in first
     assert "Class A before: 90.0 [90.0, 90.0] %. 3 victims" in text
     assert "| honest, right or wrong" in text
     assert "50.0 " in next(line for line in text.splitlines() if "right or wrong" in line)  # of the one that has it
@@ -132,7 +132,7 @@ def test_a_victim_is_measured_once_and_records_of_other_settings_are_not_mixed(
     config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
     path, settings = tmp_path / "controls.jsonl", config()
-    measure_victim(settings, 0, ["first_order"], 0.05, path)
+    measure_victim(settings, 0, ["first_order"], 0.05, path, "x")
     records, told = read_records(path), capsys.readouterr().err
     measured = {each["reading"] for each in records}
     assert measured
@@ -143,10 +143,10 @@ def test_a_victim_is_measured_once_and_records_of_other_settings_are_not_mixed(
     assert own["normal"]["cosine"] == pytest.approx(1)
     assert own["normal"]["class_a_of_longer_honest"] == own["normal"]["class_a"]
     assert own["normal"]["class_a"] < own["normal"]["class_a_before"]
-    measure_victim(settings, 0, ["first_order"], 0.05, path)  # all is there
+    measure_victim(settings, 0, ["first_order"], 0.05, path, "x")  # all is there
     assert read_records(path) == records
     with pytest.raises(ValueError, match="holds records of other settings: give another --workdir"):
-        measure_victim(settings, 0, ["first_order"], 0.06, path)
+        measure_victim(settings, 0, ["first_order"], 0.06, path, "x")
 
 
 @pytest.mark.parametrize(
