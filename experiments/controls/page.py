@@ -72,8 +72,8 @@ def finding(rows: Sequence[Record]) -> str:
         lines.append(
             f"* **{method}, {reading}** ({len(own)} victims): {attack_name(FOUND, at_start=True)} costs class A "
             f"{_points(harm)} points beyond an honest request of the same samples. Its step is {_number(times)} times "
-            f"as long (cosine {_number(cosine)}). Beyond an honest step of that length it costs {_points(left)} points; "
-            f"made as short as the honest step, {_points(short)}."
+            f"as long (cosine {_number(cosine)}). Beyond an honest step of that length it costs {_points(left)} "
+            f"points; made as short as the honest step, {_points(short)}."
         )
     return "\n".join(lines)
 
