@@ -13,11 +13,11 @@ from experiments.requests.settings import load_splits
 from experiments.run.keys import seed_keys
 from experiments.run.locks import alone_in
 from experiments.victims.cache import Victim, choice_of, ingredients_of, train_or_find
+from overunlearn_jax.defences.gate import Gate
 from overunlearn_jax.files import write_npz
 from overunlearn_jax.server.app import make_app
 from overunlearn_jax.server.core import ServedModel
 from overunlearn_jax.server.forgetter import Forgetter, ReplayingForgetter, ServiceForgetter, check_weights
-from overunlearn_jax.server.gates import Gate
 from overunlearn_jax.server.logs import JsonLines
 from overunlearn_jax.server.receipts import Receipts, identifier_of, shared_out
 from overunlearn_jax.server.settings import ServerSettings

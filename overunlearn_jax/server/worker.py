@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from overunlearn_jax.defences.gate import Gate, GateError, View, accepted_by_all, decide, for_journal, refusal_line
 from overunlearn_jax.server.core import Served, ServedModel
 from overunlearn_jax.server.forgetter import Forgetter, Forgotten
-from overunlearn_jax.server.gates import Gate, GateError, View, accepted_by_all, decide, for_journal, told
 from overunlearn_jax.server.lineage import Outcome, OvertakenError
 from overunlearn_jax.server.logs import Log, no_log
 from overunlearn_jax.server.queue import Task
@@ -118,7 +118,7 @@ class Worker:
         view = View(self._served.spec, base.predict, str(base.version.number), task.owner, task.by)
         decisions = decide(self._gates, request, view)
         self._served.queue.note_decisions(task.id, for_journal(decisions))
-        accepted, refused = accepted_by_all(decisions, count), told(decisions, count)
+        accepted, refused = accepted_by_all(decisions, count), refusal_line(decisions, count)
         if not accepted.any():
             self._fail(task, refused)
             return

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from overunlearn_jax.defences.gate import Gate
 from overunlearn_jax.server.app import make_app
 from overunlearn_jax.server.core import ServedModel
 from overunlearn_jax.server.forgetter import Forgotten, ServiceForgetter
-from overunlearn_jax.server.gates import Gate
 from overunlearn_jax.server.logs import Log, no_log
 from overunlearn_jax.server.receipts import Receipts, shared_out
 from overunlearn_jax.server.running import serving

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("overunlearn_jax.server", exc_type=ImportError)
 
+from overunlearn_jax.defences.gate import Decision
 from overunlearn_jax.server.core import answers
-from overunlearn_jax.server.gates import Decision
 from overunlearn_jax.types import Variables
 from tests.server.small_service import SPLITS, TRAINED, running, step, submission
 

@@ -1,4 +1,4 @@
-"""Where a defence looks at a request: once the journal has it, and before anything is unlearned.
+"""A gate looks at a request before anything is unlearned, and decides about each sample of it.
 
 def only_confident(request: Request, view: View) -> Decision:
     chosen = np.asarray(view.predict(request.images))[np.arange(len(request.labels)), request.labels]
@@ -17,10 +17,10 @@ class View(NamedTuple):
     """What a gate may know beside the request."""
 
     spec: DatasetSpec
-    predict: PredictFn  # of the current version
-    model_version: str
-    owner: str  # of the token that the request came with
-    by: str  # "submission" or "identifier"
+    predict: PredictFn  # as deployed
+    model_version: str = ""  # of a server that has versions
+    owner: str = ""  # of the token that the request came with; empty: nobody is told apart
+    by: str = "submission"  # or "identifier": a service that knows which originals are meant
 
 
 class Decision(NamedTuple):
@@ -67,7 +67,7 @@ def accepted_by_all(decisions: Sequence[Decision], count: int) -> np.ndarray:
     return together
 
 
-def told(decisions: Sequence[Decision], count: int) -> str:
+def refusal_line(decisions: Sequence[Decision], count: int) -> str:
     """What was refused, in a line; empty where nothing was."""
     refused = [
         f"{int((~each.accepted).sum())} of {count} samples refused by {each.gate}: {each.why}"
