@@ -56,10 +56,11 @@ def vgg(
     """
     if blocks < 1:
         raise ValueError(f"blocks is {blocks}; expected at least 1")
-    if min(image_shape[:2]) < 2**blocks:
+    most = min(image_shape[:2]).bit_length() - 1
+    if blocks > most:
         raise ValueError(
-            f"vgg with {blocks} blocks halves the image {blocks} times and needs at least {2**blocks} pixels "
-            f"a side; these images are {image_shape[0]}x{image_shape[1]}: take fewer blocks or larger images"
+            f"vgg with {blocks} blocks halves the image {blocks} times; these images are "
+            f"{image_shape[0]}x{image_shape[1]}, which can be halved {most} times: take fewer blocks or larger images"
         )
     module = VGG(num_classes, blocks, width, batch_norm_momentum=batch_norm_momentum)
     return linen_model(module, image_shape)

@@ -1,5 +1,8 @@
 """What a user is told: one line for what can be expected, and the traceback of what cannot."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from experiments.config import Config
 from experiments.run.devices import check_devices
 from experiments.run.errors import describe_error
 from experiments.run.outputs import make_folders
+from tests.experiments import tiny
 
 
 def test_a_workdir_that_cannot_be_made(tmp_path: Path):
@@ -75,3 +79,25 @@ def test_jax_says_why_it_lacks_a_platform(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("JAX_PLATFORMS", "tpu")
     with pytest.raises(ValueError, match=r"device here \(Unable to initialize backend 'tpu': none here\): unset"):
         check_devices()
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_pipe_that_nobody_reads_any_more_stops_nothing(closed: int, tmp_path: Path):
+    said = tmp_path / "said.txt"
+    code = (
+        "import sys, pathlib\n"
+        "from experiments.command.streams import unbreakable_streams\n"
+        "with unbreakable_streams():\n"
+        "    for line in range(20000):\n"
+        "        print(line, flush=line % 100 == 0)\n"
+        "        print(line, file=sys.stderr)\n"
+        f"    pathlib.Path({str(said)!r}).write_text('went on')\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {["stdout", "stderr"][closed - 1]: writer}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tiny.ROOT, timeout=60, check=False, **streams)
+    os.close(writer)
+    assert done.returncode == 0
+    assert said.read_text() == "went on"
+    assert b"BrokenPipe" not in (done.stderr or b"")
