@@ -6,12 +6,14 @@ from overunlearn_jax.attacks.blending import blend
 from overunlearn_jax.attacks.label_only import LabelOnlySettings, push_by_labels
 from overunlearn_jax.attacks.noise import noise_of_length
 from overunlearn_jax.attacks.pushing import PushResult, default_slots, push
+from overunlearn_jax.attacks.retreating import Retreated, retreat
 from overunlearn_jax.attacks.search import run_from_python, run_fused
 from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, ZooState, check_blocks
 
 __all__ = [
     "LabelOnlySettings",
     "PushResult",
+    "Retreated",
     "Status",
     "Zoo",
     "ZooSettings",
@@ -23,6 +25,7 @@ __all__ = [
     "noise_of_length",
     "push",
     "push_by_labels",
+    "retreat",
     "run_from_python",
     "run_fused",
     "start",
