@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from experiments.config import RunConfig, ServiceConfig, VictimConfig
 from experiments.run.locks import one_at_a_time
 from experiments.run.progress import SlicesBar, TrainingBar
+from experiments.victims import kept
 from experiments.victims.trained import check_trained, load_trained
 from overunlearn_jax import checkpoint
 from overunlearn_jax.data import digest
@@ -103,7 +104,7 @@ def train_or_find(
     """The service that the flags ask for; trains only what the cache does not hold."""
     choice, ingredients = choice_of(service), ingredients_of(training, splits)
     prepared = prepared_settings(choice, ingredients.train)
-    settings = _settings(training, splits, seed) | prepared
+    settings = settings_of(training, splits, seed) | prepared
     name = settings_hash(settings)
     if prepared:
         folder = Path(run.cache_dir) / choice.name / name
@@ -142,6 +143,9 @@ def _weights(
     with one_at_a_time(directory, f"victim, seed {seed}"):
         if not finished.exists():  # nobody has trained it meanwhile
             write_json(directory / "settings.json", settings)
+            if (variables := kept.find(name, jax.eval_shape(model.init, key))) is not None:
+                checkpoint.save(finished, variables)
+                return variables
             with TrainingBar(f"victim, seed {seed}") as bar:
                 variables = fit(
                     model, splits, ingredients.train, key, directory=directory / "epochs", on_step=bar.update
@@ -173,7 +177,7 @@ def _named(
     return Victim(name, settings_hash(described), service, architecture, trained_as)
 
 
-def _settings(config: VictimConfig, splits: Splits, seed: int) -> dict[str, object]:
+def settings_of(config: VictimConfig, splits: Splits, seed: int) -> dict[str, object]:
     """All that decides a victim's weights."""
     return {
         "recipe": RECIPE,

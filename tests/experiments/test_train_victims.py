@@ -3,10 +3,14 @@
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
 
 from experiments.victims import __main__ as train_victims
-from experiments.victims import cache
+from experiments.victims import cache, kept
+from overunlearn_jax.files import settings_hash, write_npz
+from overunlearn_jax.types import Variables
 from tests.experiments import tiny
 from tests.experiments.running import MakeConfig, ready, refuse
 
@@ -19,6 +23,34 @@ def test_a_run_finds_what_was_trained_before(config: MakeConfig, tmp_path, monke
     victim = ready(settings).victim
     assert f"seed 0: {victim.trained_as} with the weights {victim.name}" in line
     assert not (tmp_path / "cache" / "pushes").exists()
+
+
+def test_kept_weights_are_found_and_not_trained(config: MakeConfig, tmp_path, monkeypatch: pytest.MonkeyPatch):
+    first = config(cache_dir=str(tmp_path / "first"), attacks=("normal",))
+    line = train_victims.train(first, 0, str(tmp_path / "kept"))
+    trained = ready(first).victim
+    monkeypatch.setattr(cache, "fit", refuse)
+    monkeypatch.setattr(kept, "KEPT", tmp_path / "kept")
+    second = config(cache_dir=str(tmp_path / "second"), attacks=("normal",))
+    assert "weights that were kept" in train_victims.train(second, 0)
+    found = ready(second).victim
+    assert found.name == trained.name
+    assert found.name in line
+    jax.tree.map(np.testing.assert_array_equal, found.service.variables, trained.service.variables)
+
+
+def test_weights_that_are_not_what_was_kept_are_refused(tmp_path):
+    variables = Variables({"head": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}})
+    settings = {"width": 4}
+    path = kept.keep(tmp_path, settings, variables, {"test_accuracy": 0.5})
+    jax.tree.map(np.testing.assert_array_equal, kept.find(settings_hash(settings), variables, tmp_path), variables)
+    assert kept.find("another", variables, tmp_path) is None
+    other = Variables({"head": {"kernel": np.zeros((3, 3), np.float32)}})
+    with pytest.raises(ValueError, match=r"has params.head.kernel of shape \(2, 3\); expected \(3, 3\): take the file"):
+        kept.find(settings_hash(settings), other, tmp_path)
+    write_npz(path, **{"params.head.kernel": np.ones((2, 3), np.float32)})
+    with pytest.raises(ValueError, match="holds other weights than"):
+        kept.find(settings_hash(settings), variables, tmp_path)
 
 
 @pytest.mark.parametrize("flag", ["--service=a:B", "--unlearning=sisa", "--trained=a:b"])
