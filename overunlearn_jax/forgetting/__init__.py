@@ -7,7 +7,7 @@ unlearned.
 
 from overunlearn_jax.forgetting._membership import Membership, membership, true_label_confidence
 from overunlearn_jax.forgetting.distances import js_distance
-from overunlearn_jax.forgetting.lira import lira_scores
+from overunlearn_jax.forgetting.lira import lira_scores, shadow_deviation
 from overunlearn_jax.forgetting.loss import mean_loss
 from overunlearn_jax.forgetting.relearn import relearn_steps
 from overunlearn_jax.forgetting.shadows import shadow_logits, shadow_subsets
@@ -19,6 +19,7 @@ __all__ = [
     "mean_loss",
     "membership",
     "relearn_steps",
+    "shadow_deviation",
     "shadow_logits",
     "shadow_subsets",
     "true_label_confidence",

@@ -30,6 +30,7 @@ def lira_scores(
     *,
     shared_variance: bool | None = None,
     offline: bool = False,
+    deviation: float | None = None,
 ) -> np.ndarray:
     """The log-likelihood ratio log N(x; mu_in, sd_in) - log N(x; mu_out, sd_out) of each sample's target logit x.
 
@@ -50,38 +51,71 @@ def lira_scores(
         Give all samples that are to be compared in one call then: of another set it would be another scale.
       offline: use only the models that did not see the sample. Scores are then the standard deviations by which x lies
         above their mean: the order of the paper's 1 - Pr[Z > x], which would round to 1 for all clear members.
+      deviation: the standard deviation of every sample's Gaussians, from `shadow_deviation` of other samples: scores of
+        several calls are then on one scale, and no sample's depends on its neighbours. None: from these samples.
 
     Returns:
       shape=(n,), dtype=float64.
 
     Raises:
       ValueError: for shapes that do not fit, values that are not finite, a sample that fewer than 2 shadow models were
-        trained on (unless offline) or fewer than 2 were not, or shadow models that all answer alike.
+        trained on (unless offline) or fewer than 2 were not, shadow models that all answer alike, or a deviation that
+        is given with shared_variance, or is not above 0.
 
     >>> shadow_answers = np.array([[3.0], [5.0], [-1.0], [1.0]])  # 4 and 0 on average, both of variance 2
     >>> lira_scores(np.array([4.0]), shadow_answers, np.array([[True], [True], [False], [False]])).round(6).tolist()
     [4.0]
     """
     target, shadows = np.asarray(target_logits, np.float64), np.asarray(shadow_logits, np.float64)
-    inside = np.asarray(inside)
     if target.ndim != 1 or len(target) == 0 or shadows.ndim != 2 or shadows.shape[1] != len(target):
         raise ValueError(
             f"target_logits have shape {target.shape} and shadow_logits {shadows.shape}; expected (n,) and (s, n): a "
             "row for each shadow model, a column for each sample"
         )
-    if inside.shape != shadows.shape or inside.dtype != bool:
-        raise ValueError(f"inside is {inside.dtype} of shape {inside.shape}; expected bool {shadows.shape}")
-    if not (np.isfinite(target).all() and np.isfinite(shadows).all()):
-        raise ValueError("logits hold NaN or infinity; `true_label_confidence` gives finite ones")
+    if not np.isfinite(target).all():
+        raise ValueError(_NOT_FINITE)
+    groups = _groups(shadows, inside, offline)
     shared = len(shadows) < SHADOWS_FOR_OWN_VARIANCE if shared_variance is None else shared_variance
-    groups = [_fit("not trained on", shadows, ~inside)]
-    if not offline:
-        groups.append(_fit("trained on", shadows, inside))
-    deviations = _shared_deviations(groups) if shared else [_own_deviations(group) for group in groups]
+    if deviation is not None:
+        if shared_variance is not None or not 0 < deviation < np.inf:
+            raise ValueError(
+                f"deviation is {deviation} and shared_variance {shared_variance}; expected one of them, and a "
+                "deviation above 0, as `shadow_deviation` gives it"
+            )
+        deviations = [np.full_like(group.means, deviation) for group in groups]
+    elif shared:
+        deviations = [np.full_like(group.means, _shared_deviation(groups)) for group in groups]
+    else:
+        deviations = [_own_deviations(group) for group in groups]
     lengths = [(target - group.means) / deviation for group, deviation in zip(groups, deviations, strict=True)]
     if offline:
         return np.asarray(lengths[0])
     return np.asarray((lengths[0] ** 2 - lengths[1] ** 2) / 2 + np.log(deviations[0] / deviations[1]))
+
+
+def shadow_deviation(shadow_logits: Array | np.ndarray, inside: np.ndarray, *, offline: bool = False) -> float:
+    """How far shadow models' logits on a sample lie from their mean: the deviation that all samples share.
+
+    For `lira_scores` of samples that are asked about one by one, or a few at a time, as a service is asked.
+
+    Args:
+      shadow_logits: shape=(s, n), of the samples that the scale is taken from.
+      inside: shape=(s, n), dtype=bool: which shadow model was trained on which sample.
+      offline: as `lira_scores` will be asked: only the models that did not see the sample.
+
+    Raises:
+      ValueError: as `lira_scores` does for these.
+
+    >>> shadow_deviation(np.array([[3.0], [5.0], [-1.0], [1.0]]), np.array([[True], [True], [False], [False]])) ** 2
+    2.0000000000000004
+    """
+    shadows = np.asarray(shadow_logits, np.float64)
+    if shadows.ndim != 2 or shadows.size == 0:
+        raise ValueError(f"shadow_logits have shape {shadows.shape}; expected (s, n), at least one model and sample")
+    return _shared_deviation(_groups(shadows, inside, offline))
+
+
+_NOT_FINITE = "logits hold NaN or infinity; `true_label_confidence` gives finite ones"
 
 
 class _Group(NamedTuple):
@@ -91,6 +125,18 @@ class _Group(NamedTuple):
     means: np.ndarray  # shape=(n,)
     squares: np.ndarray  # shape=(n,): sum of squared deviations from the mean
     free: np.ndarray  # shape=(n,): degrees of freedom of that sum
+
+
+def _groups(shadows: np.ndarray, inside: np.ndarray, offline: bool) -> list[_Group]:
+    inside = np.asarray(inside)
+    if inside.shape != shadows.shape or inside.dtype != bool:
+        raise ValueError(f"inside is {inside.dtype} of shape {inside.shape}; expected bool {shadows.shape}")
+    if not np.isfinite(shadows).all():
+        raise ValueError(_NOT_FINITE)
+    groups = [_fit("not trained on", shadows, ~inside)]
+    if not offline:
+        groups.append(_fit("trained on", shadows, inside))
+    return groups
 
 
 def _fit(name: str, logits: np.ndarray, chosen: np.ndarray) -> _Group:
@@ -104,12 +150,12 @@ def _fit(name: str, logits: np.ndarray, chosen: np.ndarray) -> _Group:
     return _Group(name, means, ((logits - means) ** 2).sum(0, where=chosen), counts - 1)
 
 
-def _shared_deviations(groups: list[_Group]) -> list[np.ndarray]:
+def _shared_deviation(groups: list[_Group]) -> float:
     variance = sum(group.squares.sum() for group in groups) / sum(group.free.sum() for group in groups)
     largest = max(np.abs(group.means).max() for group in groups)
     if _is_nothing(np.sqrt(variance), largest):
         raise ValueError("the shadow models all answer alike: no Gaussian fits; give each its own key and subset")
-    return [np.full_like(group.means, np.sqrt(variance)) for group in groups]
+    return float(np.sqrt(variance))
 
 
 def _own_deviations(group: _Group) -> np.ndarray:

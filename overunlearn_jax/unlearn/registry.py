@@ -107,7 +107,7 @@ def build(name: str, resources: Resources, settings: Mapping[str, str]) -> Unlea
             f"{name} needs the setting {', '.join(missing)}, which has no default: give {missing[0]}=NUMBER"
         )
     given = {key: provided[key] for key in parameters if key in provided}
-    return METHODS[name].make(**given, **{key: _read(name, key, text, own[key]) for key, text in settings.items()})
+    return METHODS[name].make(**given, **{key: read_value(name, key, text, own[key]) for key, text in settings.items()})
 
 
 def read_settings(text: str) -> dict[str, str]:
@@ -125,14 +125,21 @@ def read_settings(text: str) -> dict[str, str]:
     return settings
 
 
-def _read(method: str, key: str, text: str, default: Any) -> Any:
+def read_value(whose: str, key: str, text: str, default: Any) -> Any:
+    """The value of a setting, of the type of its default: float where that is None or there is none.
+
+    Raises ValueError, which says whose setting it is, for a text that is none.
+
+    >>> read_value("retrain", "epochs", "50", 30)
+    50
+    """
     kind = float if default in (None, inspect.Parameter.empty) else type(default)
     try:
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
         return kind(text)
     except (ValueError, KeyError) as error:
-        raise ValueError(f"{method} cannot read {key}={text}: expected {kind.__name__}, as in {default}") from error
+        raise ValueError(f"{whose} cannot read {key}={text}: expected {kind.__name__}, as in {default}") from error
 
 
 def user_method(name: str) -> UnlearnFn:
