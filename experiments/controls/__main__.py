@@ -76,11 +76,11 @@ def main(arguments: list[str]) -> None:
     folder = Path(config.run.workdir)
     with alone_in(folder):
         for seed in config.run.seeds:
-            measure_victim(config, seed, flags.FLAGS.methods, flags.FLAGS.honest_cost, folder / FILE, _command())
+            measure_victim(config, seed, flags.FLAGS.methods, flags.FLAGS.honest_cost, folder / FILE, typed_command("experiments.controls"))
         print(write(folder / FILE))
 
 
-def _command() -> str:
+def typed_command(module: str) -> str:
     """What was typed, as it can be typed elsewhere: without the places of data and files."""
     from experiments.run.outputs import PLACES
 
@@ -90,4 +90,4 @@ def _command() -> str:
         typed += [f"--methods={name}" for name in flags.FLAGS.methods]
     if flags.FLAGS["honest_cost"].present:
         typed.append(f"--honest_cost={flags.FLAGS.honest_cost:g}")
-    return shlex.join(["python", "-m", "experiments.controls", *typed])
+    return shlex.join(["python", "-m", module, *typed])

@@ -1,0 +1,64 @@
+"""Defences, each against attackers who know it, and what each costs honest people.
+
+    python -m experiments.defences --data_dir=FOLDER --workdir=runs/defences --seeds=0,1,2
+
+For each victim: who gets through each gate (gates.jsonl): honest people, their samples stored anew in seven ways, and
+attackers; and what a request costs class A behind each defence, method by method (harm.jsonl). A page goes to
+defences.md. Killed, it goes on where it was.
+"""
+
+if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line from here on
+    from experiments.command import start
+
+    start("defences", "python -m experiments.defences")
+
+from pathlib import Path
+
+from absl import flags
+
+from experiments.config import flags as config_flags
+from experiments.controls.__main__ import DEFAULTS as OF_CONTROLS
+from experiments.controls.__main__ import typed_command
+from experiments.defences.cells import METHODS
+from experiments.run.devices import check_devices
+
+DEFAULTS = OF_CONTROLS | {"experiment": "defences", "workdir": "runs/defences"}
+
+
+def define_flags() -> None:
+    """Those of a run, which methods, and what an honest request may cost."""
+    from experiments.audit import SEARCH  # the cheapest that does the paper's harm
+
+    config_flags.define_flags(DEFAULTS | SEARCH)
+    flags.DEFINE_multi_enum("methods", METHODS, METHODS, "which are defended; give the flag several times")
+    flags.DEFINE_float(
+        "honest_cost",
+        0.061,
+        "what the honest request of an undefended first-order step costs class A of its accuracy, as a fraction",
+        lower_bound=1e-3,
+        upper_bound=0.9,
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Flags to records, records to a page."""
+    from experiments.audit import SEARCH
+
+    if len(arguments) > 1:
+        raise ValueError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
+    config = config_flags.from_flags(flags.FLAGS, DEFAULTS | SEARCH)
+    if config.service.users or config.service.facts.prepares:
+        raise ValueError("this compares defences of our methods: leave out --service, --service_url and --unlearning")
+    check_devices()
+    from experiments.defences.page import write  # after the flags: --help and wrong flags answer at once
+    from experiments.defences.victim import measure_victim
+    from experiments.run.locks import alone_in
+    from experiments.run.outputs import make_folders
+
+    make_folders(config)
+    folder = Path(config.run.workdir)
+    command = typed_command("experiments.defences")
+    with alone_in(folder):
+        for seed in config.run.seeds:
+            measure_victim(config, seed, flags.FLAGS.methods, flags.FLAGS.honest_cost, folder, command)
+        print(write(folder))

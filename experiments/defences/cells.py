@@ -1,0 +1,13 @@
+"""The methods that are defended, each at one strength: a few points of an honest request's class, as far as it can."""
+
+from experiments.controls.cells import Cell
+
+CELLS = (
+    Cell("first_order", "corrected"),  # at a rate of its own for each victim
+    Cell("gradient_ascent", settings="learning_rate=1e-5,steps=20"),
+    Cell("neg_grad_plus", settings="learning_rate=0.001,steps=50"),
+    Cell("selective_dampening", settings="selection=10"),
+    Cell("influence", settings="damping=1,hessian_samples=512,iterations=30"),
+    Cell("scrub", settings="learning_rate=0.001"),
+)
+METHODS = [cell.method for cell in CELLS]

@@ -1,0 +1,138 @@
+"""The page of the defences: what stops a push and at what price, how sure that is, then the tables."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from experiments.defences import figure
+from experiments.defences.attackers import NAMES
+from experiments.defences.people import AS_TRAINED, WRONG
+from experiments.defences.summary import Harm, Price, harms, prices
+from experiments.run.records import Record, read_records
+from overunlearn_jax.files import write_bytes
+from overunlearn_jax.statistics.intervals import Interval
+
+FOUND = "first_order"  # the method that the first sentences speak of
+
+
+def write(folder: Path) -> Path:
+    """Writes defences.md and defences.png beside the records. Raises ValueError where there are none."""
+    at_gates, rows = read_records(folder / "gates.jsonl"), read_records(folder / "harm.jsonl")
+    if not rows or not at_gates:
+        raise ValueError(f"{folder} has no record of a method behind a defence")
+    figure.draw(harms(rows, FOUND), prices(at_gates), folder / "defences.png")
+    return write_bytes(folder / "defences.md", markdown(at_gates, rows).encode())
+
+
+def markdown(at_gates: Sequence[Record], rows: Sequence[Record]) -> str:
+    """Finding first, then prices, then a table for each method."""
+    price = prices(at_gates)
+    parts = ["# Defences against over-unlearning, each against an attacker who knows it", ""]
+    parts += [*findings(harms(rows, FOUND), price), "", "![harm left over honest people refused](defences.png)", ""]
+    parts += [_made(rows), "", "## Who gets through each gate", "", gate_table(price), ""]
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == method]
+        parts += [f"## {method}{_settings(own)}", "", harm_table(harms(own, method)), ""]
+    return "\n".join(parts)
+
+
+def findings(found: Sequence[Harm], price: Sequence[Price]) -> list[str]:
+    """One line for each defence of the first method: what passes from the best attacker, and the price."""
+    [plain] = [each for each in found if each.defence == "none"]
+    lines = [
+        f"Undefended, a push costs class A {_points(plain.static)} points beyond an honest request of the same samples "
+        f"({FOUND}, {plain.static.count if plain.static else 0} victims). What is left of that behind each defence, "
+        "from the best attacker that was tried:",
+        "",
+    ]
+    for each in found:
+        if each.defence == "none" or not each.shown:
+            continue
+        cost = next((own for own in price if (own.gate, own.refuse) == (each.defence, each.refuse)), None)
+        refused = "" if cost is None else f"; it refuses {_points(cost.refused)} % of honest samples"
+        lines.append(
+            f"* **{each.defence}**: {_points(each.static)} from an attacker who does not know it, {_points(each.best)} "
+            f"from the best who does ({NAMES.get(each.best_name, each.best_name)}){refused}."
+        )
+    return lines
+
+
+def gate_table(price: Sequence[Price]) -> str:
+    """A line for each gate and threshold."""
+    headers = [
+        "Gate", "Share it may refuse", "Refused as trained on, %", "Stored anew, mean, %", "Stored anew, worst way, %",
+        "Predicted wrongly, %", "Pushing-I passes, %", "Pushing-II passes, %", "AUC, Pushing-I", "AUC, Pushing-II",
+        "Pushing-I, back until accepted, passes, %",
+    ]  # fmt: skip
+    lines = [
+        [
+            each.gate,
+            "–" if each.refuse is None else f"{each.refuse:g}",
+            _points(each.by_way[AS_TRAINED]),
+            _points(each.stored),
+            f"{_points(each.worst)} ({each.worst_way})",
+            _points(each.by_way.get(WRONG)),
+            *(_points(each.passes.get(name)) for name in ("pushing_1", "pushing_2")),
+            *(_number(each.auc.get(name)) for name in ("pushing_1", "pushing_2")),
+            _points(each.passes.get("retreat_1")),
+        ]
+        for each in price
+    ]
+    return tabulate(lines, headers, tablefmt="github", disable_numparse=True)
+
+
+def harm_table(found: Sequence[Harm]) -> str:
+    """A line for each defence."""
+    headers = [
+        "Defence", "Share it may refuse", "Honest request: beyond undefended", "Static attacker: beyond honest",
+        "Best attacker: beyond honest", "Which", "Through of the best, %", "Seconds added",
+    ]  # fmt: skip
+    lines = [
+        [
+            each.defence,
+            "–" if each.refuse is None else f"{each.refuse:g}",
+            _points(each.honest),
+            _points(each.static),
+            _points(each.best),
+            NAMES.get(each.best_name, each.best_name),
+            _points(each.through),
+            "–" if each.seconds is None else f"{each.seconds:.2f}",
+        ]
+        for each in found
+    ]
+    told = "Points of class A's test accuracy beyond what the undefended honest request costs; means over victims."
+    return f"{told}\n\n{tabulate(lines, headers, tablefmt='github', disable_numparse=True)}"
+
+
+def _settings(rows: Sequence[Record]) -> str:
+    settings = rows[0]["method_settings"]
+    return f", {settings}" if settings else ", at a rate of each victim's own"
+
+
+def _made(rows: Sequence[Record]) -> str:
+    def joined(name: str) -> str:
+        return ", ".join(dict.fromkeys(str(row[name]) for row in rows))
+
+    seeds = ", ".join(map(str, sorted({row["seed"] for row in rows})))
+    return (
+        f"Victims: {joined('model')}, seeds {seeds}. Accuracies are of test images; rates, thresholds, bounds and the "
+        "monitor never see them. Intervals: 95 %, Student-t over victims. Made at commit "
+        f"{joined('commit')} on {joined('cpu')} by `{joined('command')}`."
+    )
+
+
+def _points(found: Interval | None) -> str:
+    return _told(found, 100.0, 1)
+
+
+def _number(found: Interval | None) -> str:
+    return _told(found, 1.0, 2)
+
+
+def _told(found: Interval | None, unit: float, digits: int) -> str:
+    if found is None:
+        return "–"
+    text = f"{unit * found.mean:.{digits}f}"
+    return text if np.isnan(found.low) else f"{text} [{unit * found.low:.{digits}f}, {unit * found.high:.{digits}f}]"

@@ -1,0 +1,78 @@
+"""What is kept of each question: who gets through a gate, and what a request costs behind a defence."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from overunlearn_jax.defences.defended import DefendedService
+from sklearn.metrics import roc_auc_score
+
+from experiments.defences.attackers import Attack
+from experiments.defences.gates import GateAt
+from experiments.defences.people import AS_TRAINED, People
+from overunlearn_jax.defences.gate import View
+from overunlearn_jax.evaluation import evaluate
+from overunlearn_jax.types import Key, Metrics, Request, Split
+
+
+def gate_records(gate: GateAt, view: View, people: People, attacks: Sequence[Attack]) -> Iterator[dict[str, Any]]:
+    """A record for each way in which honest people's samples arrive, and for each attacker.
+
+    The area under the ROC curve tells an attacker's samples from honest ones, stored in every way. Seconds are those of
+    a sample that the gate has not been asked about before.
+    """
+    honest = np.concatenate([gate.gate(each, view).scores for each in people.judged.values()])
+    groups: list[tuple[str, str, Request]] = [("honest", name, each) for name, each in people.judged.items()]
+    groups += [("adaptive" if each.adaptive else "static", each.name, each.requests[0]) for each in attacks]
+    for who, name, request in groups:
+        found = gate.gate(request, view)
+        scores = np.nan_to_num(np.concatenate([honest, found.scores]), nan=np.finfo(np.float64).max)
+        is_attack = np.repeat([0, 1], [len(honest), len(found.scores)])
+        yield {
+            "gate": gate.name,
+            "refuse": gate.refuse,
+            "threshold": float(found.threshold) if np.isfinite(found.threshold) else None,
+            "who": who,
+            "name": name,
+            "samples": len(found.scores),
+            "accepted": int(found.accepted.sum()),
+            "auc": None if who == "honest" else float(roc_auc_score(is_attack, scores)),
+        }
+
+
+def seconds_a_sample(gate: GateAt, view: View, people: People) -> float:
+    """Wall time of the gate for a sample of a request of the usual size."""
+    images, labels = people.judged[AS_TRAINED]
+    changed = Request(np.asarray(images)[::-1].copy(), np.asarray(labels)[::-1].copy())  # not asked about before
+    began = time.perf_counter()
+    gate.gate(changed, view)
+    return (time.perf_counter() - began) / len(labels)
+
+
+def harm_record(attack: Attack, service: DefendedService, key: Key, test: Split, class_a: int) -> dict[str, Any]:
+    """What is left after one request."""
+    known = len(service.records)
+    with service.after(attack.requests, key) as left:
+        refused = 0 if left.deletion.refused is None else left.deletion.refused.samples
+        metrics = None if left.predict is None else evaluate(left.predict, test, service.spec.num_classes)
+    samples = sum(len(request.labels) for request in attack.requests)
+    seconds = sum(record.seconds for record in service.records[known:])
+    return {
+        **outcome(attack, samples, samples - refused, metrics, class_a),
+        "step_kept": left.deletion.step_kept,
+        "seconds_defence": seconds,
+        "seconds_method": left.deletion.seconds,
+    }
+
+
+def outcome(attack: Attack, samples: int, through: int, metrics: Metrics | None, class_a: int) -> dict[str, Any]:
+    """Accuracies are fractions of test images; null where no model is left."""
+    return {
+        "request": attack.name,
+        "adaptive": attack.adaptive,
+        "samples": samples,
+        "through": through,
+        "class_a": None if metrics is None else float(metrics.per_class[class_a]),
+        "overall": None if metrics is None else metrics.overall,
+    }
