@@ -14,6 +14,7 @@ if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line fr
 import json
 import random
 import shutil
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -86,6 +87,8 @@ def main(arguments: list[str]) -> int:
     """Flags to a campaign, a campaign to numbers: 1 where there are defects."""
     if len(arguments) > 1:
         raise ValueError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background: trials would inherit that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     values, folder = flags.FLAGS, Path(flags.FLAGS.workdir)
     folder.mkdir(parents=True, exist_ok=True)
     trials: list[Trial] = []

@@ -1,6 +1,7 @@
-"""Standard output and error that nobody reads any more (`| head`): printing ends, the program goes on."""
+"""Standard output and error that nobody reads any more (`| head`), or that were closed: the program goes on."""
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any, TextIO
 
 
 class _Unbreakable:
-    """A text stream that drops what it is given once its pipe is closed."""
+    """A text stream that drops what it is given once its pipe, or its file descriptor, is closed."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
@@ -28,11 +29,17 @@ class _Unbreakable:
         with self._dropping():
             self._stream.flush()
 
+    def close(self) -> None:
+        """Leaves it open: a user's function that closes it closes it for all that is still to be said."""
+        self.flush()
+
     @contextmanager
     def _dropping(self) -> Iterator[None]:
         try:
             yield
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EBADF):  # nobody reads; a user's function has closed it
+                raise
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())  # what is buffered goes there, too
             os.close(nowhere)

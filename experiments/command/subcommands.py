@@ -192,6 +192,14 @@ CONTROLS = Subcommand(
     first=("methods", "honest_cost", "data_dir", "workdir", "cache_dir", "seeds", "width"),
     notes=(RESUMES,),
 )
+DEFENCES = Subcommand(
+    "defences",
+    "Compares defences, each against attackers who know it, and what each costs honest people.",
+    "experiments.defences.__main__",
+    examples=(("--data_dir=FOLDER --seeds=0-2", "three victims of width 16 on prepared CIFAR-10"),),
+    first=("methods", "honest_cost", "data_dir", "workdir", "cache_dir", "seeds", "width"),
+    notes=(RESUMES,),
+)
 CAMPAIGN = Subcommand(
     "campaign",
     "Harms whole runs at random, for as long as you like: kills, flipped bits, wrong flags, data and functions.",
@@ -203,7 +211,9 @@ CAMPAIGN = Subcommand(
     notes=("Exit status 0: no defect. 1: there are some; their folders are kept in --workdir.",),
     stopped="stopped: what was found so far is in trials.jsonl",
 )
-ALONE = {each.name: each for each in (VICTIMS, CONTROLS, CAMPAIGN)}  # `python -m experiments.NAME` starts them
+ALONE = {
+    each.name: each for each in (VICTIMS, CONTROLS, DEFENCES, CAMPAIGN)
+}  # `python -m experiments.NAME` starts them
 SERVE = Subcommand(
     "serve",
     "Serves a model that forgets over HTTP: a reference to attack and to learn from.",

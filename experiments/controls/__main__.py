@@ -76,7 +76,14 @@ def main(arguments: list[str]) -> None:
     folder = Path(config.run.workdir)
     with alone_in(folder):
         for seed in config.run.seeds:
-            measure_victim(config, seed, flags.FLAGS.methods, flags.FLAGS.honest_cost, folder / FILE, typed_command("experiments.controls"))
+            measure_victim(
+                config,
+                seed,
+                flags.FLAGS.methods,
+                flags.FLAGS.honest_cost,
+                folder / FILE,
+                typed_command("experiments.controls"),
+            )
         print(write(folder / FILE))
 
 

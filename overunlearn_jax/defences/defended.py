@@ -14,9 +14,10 @@ import numpy as np
 
 from overunlearn_jax.defences.bounded_service import BoundedService
 from overunlearn_jax.defences.budgets import Ledger
-from overunlearn_jax.defences.examination import Identify, Piece, examined
+from overunlearn_jax.defences.examination import Piece, examined
 from overunlearn_jax.defences.gate import Decision, Gate
 from overunlearn_jax.defences.honest_steps import StepBound
+from overunlearn_jax.defences.identification import Identify
 from overunlearn_jax.defences.monitor import Monitor, Verdict, Watcher
 from overunlearn_jax.defences.records import Record, refused_in
 from overunlearn_jax.defences.release import Released, released

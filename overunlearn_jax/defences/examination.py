@@ -1,17 +1,15 @@
 """A request as gates and identification leave it: what is to be forgotten, and what was decided about each sample."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from overunlearn_jax.defences.gate import Decision, Gate, GateError, View, decide
+from overunlearn_jax.defences.identification import Identify
 from overunlearn_jax.services.service import Service
 from overunlearn_jax.types import Request
-
-# The originals of the samples that it accepts, in their order, and its decision about all of them.
-Identify = Callable[[Request, View], tuple[Request, Decision]]
 
 
 class Examined(NamedTuple):
@@ -59,9 +57,9 @@ def _identified(identify: Identify, request: Request, view: View) -> tuple[Reque
     found: list[Request] = []
 
     def as_gate(asked: Request, seen: View) -> Decision:
-        originals, decision = identify(asked, seen)
-        found.append(originals)
-        return decision
+        identified = identify(asked, seen)
+        found.append(identified.request)
+        return identified.decision
 
     as_gate.__name__ = getattr(identify, "__name__", type(identify).__name__)
     [decision] = decide([as_gate], request, view)

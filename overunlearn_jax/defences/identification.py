@@ -17,14 +17,15 @@ from overunlearn_jax.types import Bounds, Images, Request, Split
 
 Lookup = Callable[[Images], Nearest]  # images (n, h, w, c) to the rows of the nearest originals, and how far they are
 NOT_FOUND = -1
+NOT_MEANT = "no training sample looks like it, or another sample of the request asks for the same one"
 
 
 class Identified(NamedTuple):
     """What a request means, among the originals."""
 
-    request: Request  # the m originals that were found, each once, in the order asked; m may be 0
+    request: Request  # the m originals of the accepted samples, in their order; m may be 0
     rows: np.ndarray  # shape=(n,), dtype=int64: the original of each submitted sample; -1 where none was found
-    decision: Decision  # about the n submitted samples
+    decision: Decision  # about the n submitted samples: accepted where one was found, and no sample before asks for it
 
 
 Identify = Callable[[Request, View], Identified]
@@ -58,10 +59,12 @@ def identifier(originals: Split, lookup: Lookup, most: float, *, name: str = "id
         nearest = lookup(checked.images)
         found = nearest.distances <= most
         rows = np.where(found, nearest.rows, NOT_FOUND)
-        once = np.array(list(dict.fromkeys(rows[found].tolist())), np.int64)
+        accepted = np.zeros(len(rows), bool)
+        accepted[np.unique(rows, return_index=True)[1]] = True  # the first that asks for each original
+        accepted &= found
         distances = np.asarray(nearest.distances, np.float64)
-        decision = Decision(name, found, distances, float(most), "no training sample looks like it")
-        return Identified(Request(images[once], labels[once]), rows, decision)
+        decision = Decision(name, accepted, distances, float(most), NOT_MEANT)
+        return Identified(Request(images[rows[accepted]], labels[rows[accepted]]), rows, decision)
 
     return identify
 

@@ -81,6 +81,24 @@ def test_jax_says_why_it_lacks_a_platform(monkeypatch: pytest.MonkeyPatch):
         check_devices()
 
 
+@pytest.mark.parametrize("closing", ["sys.stderr.close()", "sys.stdout.close()", "os.close(2)", "os.close(1)"])
+def test_a_function_that_closes_a_stream_stops_nothing(closing: str):
+    code = (
+        "import os, sys\n"
+        "from experiments.command.streams import unbreakable_streams\n"
+        "with unbreakable_streams():\n"
+        f"    {closing}\n"
+        "    print('said', flush=True)\n"
+        "    print('told', file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tiny.ROOT, timeout=60, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    expected = {"sys": ("said\n", "told\n"), "os.close(2)": ("said\n", ""), "os.close(1)": ("", "told\n")}
+    assert (done.stdout, done.stderr) == expected[closing if closing.startswith("os") else "sys"]
+
+
 @pytest.mark.parametrize("closed", [1, 2])
 def test_a_pipe_that_nobody_reads_any_more_stops_nothing(closed: int, tmp_path: Path):
     said = tmp_path / "said.txt"
