@@ -23,7 +23,7 @@ class Nearest(NamedTuple):
 class HashStore:
     """Hashes of images, and how they were made; 32 bytes an image at 256 bits, and no image.
 
-    400 look-ups among 40,000 hashes of 256 bits take half a second on one CPU core.
+    400 look-ups among 40,000 hashes of 256 bits take a quarter of a second on a CPU core; making those, ten seconds.
 
     Args:
       images: shape=(m, h, w, c), m at least 1.
@@ -71,8 +71,10 @@ class HashStore:
 def perceptual_hash_gate(store: HashStore, threshold: float | np.ndarray) -> ScoredGate:
     """Refuses an image whose hash differs in more than `threshold` bits from that of every training image.
 
-    Score: bits that differ from the nearest stored hash. Of CIFAR-10's images at 256 bits the nearest other image is
-    some 40 bits away and a re-encoded one a few; a push moves as far as its noise does, so it passes.
+    Score: bits that differ from the nearest stored hash. At 256 bits, of 300 CIFAR-10 images none is nearer than 44
+    bits to any of 20,000 others; storing them as JPEG 75 or WebP, or at half the size and back, moves them at most 32
+    bits, cropping them by a pixel 42, noise of L2 1.3 (pixels in a range of 1) 28. What has hardly any structure, such
+    as a piece of clear sky, moves much farther in a JPEG: its owner is refused. What looks alike passes, by design.
 
     The server holds: the store, 32 bytes for each sample at 256 bits. Cost: about a millisecond a submitted image among
     40,000. Source: Hu et al., NDSS 2024, section on defences, "robust image hashing".

@@ -36,21 +36,23 @@ def re_encoded(images: Images, bounds: Bounds, how: str) -> np.ndarray:
     >>> re_encoded(np.full((1, 4, 4, 1), 0.5), Bounds(0.0, 1.0), "brighter")[0, 0, 0, 0] * 255
     np.float32(131.0)
     """
-    array = check_pixels("images", images, bounds)
-    if array.ndim != 4 or array.shape[-1] not in (1, 3):
-        raise ValueError(f"images have shape {array.shape}; expected (n, h, w, c) with 1 or 3 channels c")
     if how not in RE_ENCODINGS:
         raise ValueError(f"how is {how!r}; expected one of {', '.join(RE_ENCODINGS)}")
-    return from_8_bits(np.stack([RE_ENCODINGS[how](each) for each in to_8_bits(array, bounds)]), bounds)
+    return _changed(images, bounds, RE_ENCODINGS[how])
 
 
 def jpeg_encoded(images: Images, bounds: Bounds, quality: int) -> np.ndarray:
-    """`re_encoded` as JPEG of any quality, 1 ... 100. Raises ValueError for another."""
+    """`re_encoded` as JPEG of any quality, 1 ... 100. Raises ValueError for another, and for other images."""
     if not 1 <= quality <= 100:
         raise ValueError(f"the JPEG quality is {quality}; expected 1 ... 100")
-    return from_8_bits(
-        np.stack([_file("JPEG", quality)(each) for each in to_8_bits(np.asarray(images), bounds)]), bounds
-    )
+    return _changed(images, bounds, _file("JPEG", quality))
+
+
+def _changed(images: Images, bounds: Bounds, change: Change) -> np.ndarray:
+    array = check_pixels("images", images, bounds)
+    if array.ndim != 4 or array.shape[-1] not in (1, 3):
+        raise ValueError(f"images have shape {array.shape}; expected (n, h, w, c) with 1 or 3 channels c")
+    return from_8_bits(np.stack([change(each) for each in to_8_bits(array, bounds)]), bounds)
 
 
 def _picture(pixels: np.ndarray) -> Image.Image:

@@ -50,9 +50,10 @@ def perceptual_hashes(images: Images, bounds: Bounds, *, bits: int = 256) -> np.
 def keyed_hashes(images: Images, bounds: Bounds, *, secret: bytes, bits: int = 256) -> np.ndarray:
     """A hash of the signs of the low frequencies' projections on random directions that only `secret` tells.
 
-    Two images differ in about bits * angle / pi bits, the angle being that between their low frequencies without the
-    mean (Charikar, Similarity Estimation Techniques from Rounding Algorithms, STOC 2002). The directions are Gaussian,
-    made of SHAKE-256 of the secret. Whoever has hashes alone learns which images are alike, and no image; whoever may
+    Two images differ in about bits * angle / pi bits, the angle being that between the square roots, with their signs,
+    of their low frequencies without the mean (Charikar, Similarity Estimation Techniques from Rounding Algorithms, STOC
+    2002); without the root the few largest would decide alone. The directions are Gaussian, made of SHAKE-256 of the
+    secret. Whoever has hashes alone learns which images are alike, and no image; whoever may
     ask the server about images of their own learns it from the answers, with a key as without.
 
     Returns:
@@ -65,9 +66,10 @@ def keyed_hashes(images: Images, bounds: Bounds, *, secret: bytes, bits: int = 2
         raise ValueError("the secret is empty; expected some bytes, as of secrets.token_bytes(32)")
     side = _bits_a_side(bits)
     low = _low_frequencies(images, bounds, side).reshape(len(images), -1)[:, 1:]
+    compressed = np.sign(low) * np.sqrt(np.abs(low))
     stream = hashlib.shake_256(b"keyed perceptual hash:" + secret).digest(8 * low.shape[1] * bits)
     uniform = (np.frombuffer(stream, "<u8") >> np.uint64(12)).astype(np.float64) / 2**52 + 2**-53
-    return _packed(low @ ndtri(uniform).reshape(low.shape[1], bits) > 0)
+    return _packed(compressed @ ndtri(uniform).reshape(low.shape[1], bits) > 0)
 
 
 def _bits_a_side(bits: int) -> int:

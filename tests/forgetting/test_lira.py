@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from overunlearn_jax.forgetting import lira_scores, membership, shadow_logits, shadow_subsets, true_label_confidence
+from overunlearn_jax.forgetting import (
+    lira_scores,
+    membership,
+    shadow_deviation,
+    shadow_logits,
+    shadow_subsets,
+    true_label_confidence,
+)
 from tests.forgetting.memorising import CLASSES, IMAGE_SHAPE, memoriser, random_samples
 
 SHADOWS = 16
@@ -54,6 +61,36 @@ def test_variances_come_from_groups_of_different_sizes():
     for shared in (True, False):
         scores = lira_scores(target, logits, inside, shared_variance=shared)
         np.testing.assert_allclose(scores, _slow(target, logits, inside, shared), rtol=1e-9)
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_with_a_deviation_of_others_each_sample_is_judged_by_itself(offline):
+    target, logits, inside = _made_up(2)
+    whole = lira_scores(target, logits, inside, shared_variance=True, offline=offline)
+    deviation = shadow_deviation(logits, inside, offline=offline)
+    one_by_one = [
+        lira_scores(target[[i]], logits[:, [i]], inside[:, [i]], offline=offline, deviation=deviation)[0]
+        for i in range(len(target))
+    ]
+    np.testing.assert_allclose(one_by_one, whole, rtol=1e-12)
+    larger = lira_scores(target, logits, inside, offline=offline, deviation=2 * deviation)
+    np.testing.assert_allclose(larger, whole / (2 if offline else 4), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("deviation", "shared"), [(0.0, None), (-1.0, None), (np.nan, None), (np.inf, None), (1.0, True)]
+)
+def test_a_deviation_that_is_none(deviation, shared):
+    target, logits, inside = _made_up(2)
+    with pytest.raises(ValueError, match="expected one of them, and a deviation above 0"):
+        lira_scores(target, logits, inside, deviation=deviation, shared_variance=shared)
+
+
+def test_a_deviation_of_nothing():
+    with pytest.raises(ValueError, match="at least one model and sample"):
+        shadow_deviation(np.zeros((4, 0)), np.zeros((4, 0), bool))
+    with pytest.raises(ValueError, match="expected bool"):
+        shadow_deviation(np.zeros((4, 2)), np.zeros((4, 1), bool))
 
 
 @pytest.mark.parametrize(("shadows", "shared"), [(62, True), (64, False)])
