@@ -4,6 +4,7 @@ from .auditing._audit import audit
 from .auditing.revealing import probe
 from .black_box import BlackBox
 from .data import load
+from .defences.defended import defended
 from .evaluation import evaluate
 from .models import Model, equinox_model, nnx_model, predict_fn, pure_model, resnet, vgg
 from .services.pixels import PixelFormat
@@ -23,6 +24,7 @@ __all__ = [
     "__version__",
     "audit",
     "blend",
+    "defended",
     "equinox_model",
     "evaluate",
     "fine_tuning",

@@ -106,6 +106,7 @@ class Meter:
                 | {"weights_changed": self._changed(whole)}
                 | {"gradient_evaluations": own.deletion.gradient_evaluations}
                 | {"seconds_unlearn": own.deletion.seconds}
+                | _defended(own)
                 | ({"diverged": True, "diverged_because": because} if measured is None else {}),
             )
 
@@ -123,6 +124,15 @@ def differ(before: Variables, after: Variables) -> bool:
     """Whether any array of two trees of one form differs."""
     pairs = zip(*(jax.tree.leaves(without_keys(each)) for each in (before, after)), strict=True)
     return any(not np.array_equal(one, other) for one, other in pairs)
+
+
+def _defended(left: After) -> dict[str, Any]:
+    """What defences refused, and how much of the step a bound left; nothing where the service has none."""
+    refused, kept = left.deletion.refused, left.deletion.step_kept
+    told: dict[str, Any] = {}
+    if refused is not None:
+        told |= {"refused": refused.samples, "refused_by": dict(refused.by), "refused_because": refused.why}
+    return told if kept is None else told | {"step_kept": kept}
 
 
 def _matched(request: UnlearningRequest, left: After) -> dict[str, Any]:

@@ -81,6 +81,11 @@ class Row(Required, total=False):
     class_a_right_predicted: PerClass | None  # as class_a_predicted, of images that were predicted rightly before
     matched_to_original: Fraction  # of the submitted images that the service took for their own original
     gradient_evaluations: int | None  # null where nobody counted
+    # What the service's defences did about the request; missing where it has none.
+    refused: Samples  # of the submitted ones; they were not forgotten
+    refused_by: dict[str, int]  # samples by gate; one that two gates refuse counts for both
+    refused_because: str  # in a line; empty where nothing was refused
+    step_kept: Fraction  # of the length of the unlearning step that a bound left
     # What forgetting is told by: of the unlearned model, and with `_before` and `_retrained` of the others.
     forget_accuracy: Fraction | None
     retain_accuracy: Fraction | None

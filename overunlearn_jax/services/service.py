@@ -26,13 +26,24 @@ class Variant(NamedTuple):
 ONLY = Variant("none", None)  # of a service that forgets in one way
 
 
+class Refused(NamedTuple):
+    """What a service's defences refused of a deletion."""
+
+    samples: int  # all told; they are not forgotten
+    by: Mapping[str, int]  # samples by the name of the gate; one that two gates refuse counts for both
+    why: str  # in a line; empty where nothing was refused
+
+
 class Deletion(NamedTuple):
     """What a service says of a deletion that it has carried out."""
 
     seconds: float  # wall time of forgetting alone; that of variants made in one call is shared out
-    matched_ids: np.ndarray | None = None  # shape=(n,), dtype=int64: `Split.ids` it took each image for; None: unsaid
+    # shape=(n,), dtype=int64: `Split.ids` it took each image for, -1 for one that was refused; None: unsaid
+    matched_ids: np.ndarray | None = None
     gradient_evaluations: int | None = None  # None: nobody counted
     diverged: str = ""  # why no model is left; empty: there is one
+    refused: Refused | None = None  # None: the service has no defences, or does not say
+    step_kept: float | None = None  # fraction of the step's length that a bound left; None: it has no bound
 
 
 class After(NamedTuple):

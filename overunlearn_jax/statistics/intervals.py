@@ -53,6 +53,29 @@ def mean_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95
     return Interval(mean, mean - half_width, mean + half_width, array.size)
 
 
+def prediction_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -> Interval:
+    """Returns the mean of independent repeats, and where one more repeat falls with probability `confidence`.
+
+    mean -+ t * s * sqrt(1 + 1 / n), with Student's t of n - 1 degrees of freedom: the spread of a single value beside
+    the uncertainty of the mean. Exact for normal values; it does not shrink to the mean as n grows.
+
+    Args:
+      values: shape=(n,), two or more, any unit.
+      confidence: coverage of the two-sided interval, between 0 and 1 exclusive.
+
+    Raises:
+      ValueError: for a single value, whose spread nobody knows, or as `mean_interval` does.
+
+    >>> prediction_interval([1.0, 1.0, 1.0]).high
+    1.0
+    """
+    of_mean = mean_interval(values, confidence)
+    if of_mean.count < 2:
+        raise ValueError("a single value says nothing about the next one: a prediction needs two or more.")
+    half_width = (of_mean.high - of_mean.mean) * np.sqrt(of_mean.count + 1)  # s / sqrt(n) becomes s * sqrt(1 + 1 / n)
+    return Interval(of_mean.mean, of_mean.mean - half_width, of_mean.mean + half_width, of_mean.count)
+
+
 def paired_difference(
     first: Sequence[float] | np.ndarray,
     second: Sequence[float] | np.ndarray,

@@ -15,6 +15,7 @@ from .matching import match_samples, without
 from .partition import merge_params, parameter_paths, partition_params
 from .registry import METHODS, Method, Resources, build, read_settings, user_method
 from .replacements import REPLACEMENTS, replacement_images
+from .sample_gradients import sample_gradient_norms
 from .transforms import first_order_transform
 from .updates import along_step, step_cosine, step_length
 
@@ -48,6 +49,7 @@ __all__ = [
     "retrain",
     "saliency_mask",
     "salun",
+    "sample_gradient_norms",
     "scrub",
     "selective_dampening",
     "step_cosine",

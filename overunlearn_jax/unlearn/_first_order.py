@@ -3,6 +3,7 @@
 theta_u = theta - tau * (sum grad l(x~, y) - sum grad l(x, y)), summed over the submitted (x, y).
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -16,6 +17,7 @@ from overunlearn_jax.types import Array, Bounds, Images, Key, Labels, Params, Sp
 from overunlearn_jax.unlearn.call import UnlearnFn, check_request, check_settings, finite
 from overunlearn_jax.unlearn.partition import merge_params, partition_params
 from overunlearn_jax.unlearn.replacements import replacement_images
+from overunlearn_jax.unlearn.sample_gradients import clipped_difference
 from overunlearn_jax.unlearn.transforms import first_order_transform
 from overunlearn_jax.unlearn.work import count_gradients
 
@@ -29,6 +31,8 @@ def first_order(
     last_partial_batch_only: bool = False,
     batch_size: int = 256,
     pad: bool = False,
+    clip: optax.GradientTransformation | None = None,
+    clip_each: float = math.inf,
 ) -> UnlearnFn:
     """One step of size `tau` along the request's gradient difference.
 
@@ -44,11 +48,16 @@ def first_order(
         any size share a few compiled programs. Their sums are then rounded otherwise: 7e-7 of the largest weight's
         change was the most seen on a CPU, and no run that was made without it is repeated bit for bit. For models
         whose answer to an image does not depend on the others, as when deployed.
+      clip: what the sum of the gradients goes through before the step, such as `optax.clip_by_global_norm(10.0)`, which
+        bounds the step by tau * 10; see `defences.bounds.step_bound`.
+      clip_each: L2 norm that each sample's own share of the sum is clipped to; infinity: it is not, bit for bit. Costs
+        the time of one gradient a sample, for models as with `pad`, which it replaces.
 
     Raises ValueError for settings out of range. The method raises ValueError for a wrong request, and DivergedError.
     """
-    check_settings("first_order", tau=tau, batch_size=batch_size)
-    transform = first_order_transform(tau)
+    check_settings("first_order", tau=tau, batch_size=batch_size, clip_each=clip_each)
+    step = first_order_transform(tau)
+    transform = step if clip is None else optax.chain(clip, step)
 
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
@@ -62,8 +71,11 @@ def first_order(
             rows = slice(start, start + batch_size)
             lost = last_partial_batch_only and start + batch_size <= len(images)
             batch = (images[rows], None if others is None or lost else others[rows], labels[rows])
-            counted = padded(batch) if pad else (*batch, None)
-            part = gradient_difference(model.apply, selected, rest, variables.state, *counted)
+            of_model = (model.apply, selected, rest, variables.state)
+            if clip_each < math.inf:
+                part = clipped_difference(*of_model, *batch, clip_each)
+            else:
+                part = gradient_difference(*of_model, *(padded(batch) if pad else (*batch, None)))
             count_gradients(len(labels[rows]) * (1 if others is None or lost else 2))
             difference = part if difference is None else jax.tree.map(jnp.add, difference, part)
         updates, _ = transform.update(difference, transform.init(selected), selected)

@@ -29,6 +29,8 @@ _LEAST_COUNT = {
 }
 _NOT_NEGATIVE = ("tau", "learning_rate", "damping", "distillation")
 _POSITIVE = ("lissa_scale", "most_residual", "selection", "dampening")
+_SHARES = ("most_shrunk",)
+_BOUNDS = ("clip_each",)
 
 
 class UnlearnFn(Protocol):
@@ -65,6 +67,10 @@ def check_settings(method: str, **settings: float | Array) -> None:
             right, expected = 0 <= value < math.inf, "a finite number, 0 or more"
         elif name in _POSITIVE:
             right, expected = 0 < value < math.inf, "a finite number above 0"
+        elif name in _SHARES:
+            right, expected = 0 <= value <= 1, "a finite number from 0 to 1"
+        elif name in _BOUNDS:
+            right, expected = value >= 0, "a finite number, 0 or more, or infinity, which bounds nothing"
         else:
             raise TypeError(f"{method} has {name} checked, and nothing says what it may be: add it to call.py")
         if not right:

@@ -14,10 +14,12 @@ gradients of a request of one class point the same way more than those of mixed 
 an alpha from there touches fewer weights here.
 """
 
+import math
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Array, DivergedError, Images, Key, Labels, Params, PyTree, Split, Variables
@@ -31,7 +33,12 @@ CHUNK = 16  # samples whose gradients are in memory together
 
 
 def selective_dampening(
-    *, selection: float = 10.0, dampening: float = 1.0, retain_samples: int = 2000, scope: str = "all"
+    *,
+    selection: float = 10.0,
+    dampening: float = 1.0,
+    retain_samples: int = 2000,
+    scope: str = "all",
+    most_shrunk: float = 1.0,
 ) -> UnlearnFn:
     """Shrinks every weight whose importance to the request is more than `selection` times that to retained data.
 
@@ -42,11 +49,19 @@ def selective_dampening(
       dampening: the paper's lambda; the smaller, the more each is shrunk.
       retain_samples: retained samples that the importance is estimated from, drawn at random.
       scope: the parameters that may shrink, see `partition`.
+      most_shrunk: share of the weights in `scope` that may shrink, at most, a defence of this package: of more that are
+        selected, those with the largest ratio of the two importances do. 1: all that are selected; 0: none.
 
     Raises ValueError for numbers that are not positive. The method raises ValueError for a wrong request or without
     retained data, and DivergedError where a sample's gradient is not finite.
     """
-    check_settings("selective_dampening", selection=selection, dampening=dampening, retain_samples=retain_samples)
+    check_settings(
+        "selective_dampening",
+        selection=selection,
+        dampening=dampening,
+        retain_samples=retain_samples,
+        most_shrunk=most_shrunk,
+    )
 
     def unlearn_fn(
         model: Model, variables: Variables, images: Images, labels: Labels, key: Key, retain: Split | None = None
@@ -60,13 +75,42 @@ def selective_dampening(
         if not_finite((to_request, to_retained)):  # no weight would look important, and none would shrink
             raise DivergedError("selective_dampening: a gradient is not finite; the model has no slope at some sample")
 
-        def shrunk(weight: Array, request: Array, stays: Array) -> Array:
-            factor = jnp.minimum(1.0, dampening * stays / jnp.where(request > 0, request, 1.0))
-            return jnp.where(request > selection * stays, weight * factor, weight)
+        chosen = jax.tree.map(lambda request, stays: request > selection * stays, to_request, to_retained)
+        if most_shrunk < 1:
+            chosen = most_important(chosen, to_request, to_retained, most_shrunk)
 
-        return variables._replace(params=merge_params(jax.tree.map(shrunk, selected, to_request, to_retained), rest))
+        def shrunk(weight: Array, request: Array, stays: Array, shrinks: Array) -> Array:
+            factor = jnp.minimum(1.0, dampening * stays / jnp.where(request > 0, request, 1.0))
+            return jnp.where(shrinks, weight * factor, weight)
+
+        params = jax.tree.map(shrunk, selected, to_request, to_retained, chosen)
+        return variables._replace(params=merge_params(params, rest))
 
     return unlearn_fn
+
+
+def most_important(chosen: Params, to_request: Params, to_retained: Params, share: float) -> Params:
+    """Those of the `chosen` weights, booleans, that matter most to the request beside what stays.
+
+    At most floor(`share` * all weights) are left. Where ratios are equal, as those of weights that matter to nothing
+    that stays, the larger importance to the request decides, then the position.
+    """
+    leaves, form = jax.tree.flatten(chosen)
+    flat, request, stays = (
+        np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
+        for tree in (chosen, to_request, to_retained)
+    )
+    most = math.floor(share * len(flat) + 1e-9)  # 0.3 of 10 weights are 3
+    rows = np.flatnonzero(flat)
+    if len(rows) <= most:
+        return chosen
+    ratio = np.divide(
+        request[rows], stays[rows], out=np.full(len(rows), np.inf), where=stays[rows] > 0, dtype=np.float64
+    )
+    kept = np.zeros(len(flat), bool)
+    kept[rows[np.lexsort((-request[rows], -ratio))[:most]]] = True
+    parts = np.split(kept, np.cumsum([leaf.size for leaf in leaves])[:-1])
+    return jax.tree.unflatten(form, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)])
 
 
 def importance(model: Model, variables: Variables, samples: Batch, *, scope: str = "all") -> Params:

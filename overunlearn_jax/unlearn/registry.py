@@ -95,6 +95,7 @@ def build(name: str, resources: Resources, settings: Mapping[str, str]) -> Unlea
         "settings": resources.train,
         "directory": resources.directory,
         "on_step": resources.on_step,
+        "clip": None,  # a transformation is no text: see `defences.bounds`
     }
     parameters = inspect.signature(METHODS[name].make).parameters
     own = {key: parameter.default for key, parameter in parameters.items() if key not in provided}

@@ -154,6 +154,7 @@ def test_the_same_key_gives_the_same_bits_and_the_given_weights_stay(name):
         ("salun", {"share": 0.0}),
         ("scrub", {"rounds": 0, "ascents": 0}),
         ("selective_dampening", {"selection": 1e9}),
+        ("selective_dampening", {"selection": 1.0, "most_shrunk": 0.0}),
         ("retain_tuning", {"steps": 0}),
         ("random_labels", {"steps": 0}),
         ("neg_grad_plus", {"steps": 0}),
@@ -184,7 +185,7 @@ NO_RATE = (-0.01, float("nan"), float("inf"))
 NO_FACTOR = (0.0, *NO_RATE)
 DESCENT = {"learning_rate": NO_RATE, "steps": (-5, 2.5), "batch_size": (0, -4, 2.5)}
 OUT_OF_RANGE = {
-    "first_order": {"tau": NO_RATE, "batch_size": (0, -4)},
+    "first_order": {"tau": NO_RATE, "batch_size": (0, -4), "clip_each": (-1.0, float("nan"))},
     "fine_tuning": {"learning_rate": NO_RATE, "epochs": (-1,), "batch_size": (0, -4)},
     "gradient_ascent": DESCENT,
     "neg_grad_plus": DESCENT,
@@ -199,7 +200,12 @@ OUT_OF_RANGE = {
         "retain_steps": (-1,),
         "batch_size": (0, -4),
     },
-    "selective_dampening": {"selection": NO_FACTOR, "dampening": NO_FACTOR, "retain_samples": (0, -1)},
+    "selective_dampening": {
+        "selection": NO_FACTOR,
+        "dampening": NO_FACTOR,
+        "retain_samples": (0, -1),
+        "most_shrunk": (-0.1, 1.1, float("nan")),
+    },
     "influence": {
         "damping": NO_RATE,
         "iterations": (0, -1, 30.0),
