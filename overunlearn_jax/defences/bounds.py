@@ -53,7 +53,8 @@ def shortened(before: Variables, after: Variables, length: float) -> Variables:
     """`after`, or the model `length` away from `before` on the way to it, where it is further than that.
 
     The length is the L2 norm of the change of the parameters; statistics, as of batch norm, go the same part of their
-    way. A model that is near enough is returned itself, and `before` itself for a length of 0.
+    way. A model that is near enough is returned itself, `before` itself for a length of 0, and one that is not finite, which
+    lies in no direction, as it is.
 
     Raises ValueError for a length that is NaN or negative, and for models of different form.
     """
@@ -61,7 +62,7 @@ def shortened(before: Variables, after: Variables, length: float) -> Variables:
     whole = step_length(before, after)
     if length == 0:
         return before
-    return after if whole <= length else along_step(before, after, length / whole)
+    return after if whole <= length or not math.isfinite(whole) else along_step(before, after, length / whole)
 
 
 def bounded(method: UnlearnFn, length: float) -> UnlearnFn:
