@@ -214,7 +214,10 @@ def test_bounds_that_cannot_be_found(change, message):
 def test_a_class_without_enough_samples_and_a_service_without_weights():
     safe = BoundedService(_service(), StepBound(DATA.train, KEY))
     many = Request(np.zeros((70, 3, 3, 1), np.float32), np.zeros(70, np.int32))
-    with pytest.raises(CalibrationError, match=r"has \d+ samples of class 0, and a request of 70"), safe.after([many], KEY):
+    with (
+        pytest.raises(CalibrationError, match=r"has \d+ samples of class 0, and a request of 70"),
+        safe.after([many], KEY),
+    ):
         pass
     with pytest.raises(ValueError, match="offers its weights, and this one does not"):
         BoundedService(InPlaceService(InPlace()), StepBound(DATA.train, KEY))

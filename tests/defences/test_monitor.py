@@ -63,7 +63,7 @@ def by_number(images, labels):
 
 
 def monitor(**changes):
-    return Monitor(POINTS, POINTS, KEY, **changes)
+    return Monitor(POINTS, POINTS, KEY, **{"requests": 10, **changes})
 
 
 def _request(label, count=4):
@@ -118,7 +118,7 @@ def test_honest_requests_are_released_as_often_as_promised():
     released = []
     for number in range(60):
         rng = np.random.default_rng(number)
-        watcher = Watcher(monitor(confidence=0.9), Costs(lambda images, labels: rng.binomial(20, 0.3, 3)))
+        watcher = Watcher(monitor(confidence=0.9), Costs(lambda images, labels, rng=rng: rng.binomial(20, 0.3, 3)))
         limits = watcher.limits([_request(1)])
         left = {ONLY: After(Deletion(0.0), _answers(2 + rng.binomial(20, 0.3, 3)))}
         released.append(watcher.judge(left, limits)[ONLY].released)
@@ -147,7 +147,10 @@ def test_the_same_numbers_of_samples_are_calibrated_once():
 def test_no_model_left_is_rolled_back():
     watcher = Watcher(monitor(), Costs(lambda images, labels: [0, 0, 0]))
     limits = watcher.limits([_request(1)])
-    for left in (After(Deletion(0.0, diverged="it blew up"), None), After(Deletion(0.0), lambda x: np.full((len(x), 3), np.nan))):
+    for left in (
+        After(Deletion(0.0, diverged="it blew up"), None),
+        After(Deletion(0.0), lambda x: np.full((len(x), 3), np.nan)),
+    ):
         verdict = watcher.judge({ONLY: left}, limits)[ONLY]
         assert not verdict.released
         assert verdict.why in ("it blew up", "the model's answers are not finite")
