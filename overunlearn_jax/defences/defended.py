@@ -102,6 +102,11 @@ class DefendedService:
         """Of the service behind."""
         return variants_of(self._service)
 
+    @property
+    def decisions(self) -> list[Decision]:
+        """Those of `records`."""
+        return [record.decision for record in self.records]
+
     @contextmanager
     def after(self, requests: Sequence[Request], key: Key) -> Iterator[After]:
         """`after_each` of the only way to forget. Raises ValueError, too, where there are several."""
