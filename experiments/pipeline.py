@@ -1,4 +1,4 @@
-"""The whole experiment on one page: data, service, black box, attack, deletion, measures, one row a cell, report.
+"""The whole experiment on one page: data, service, black box, attack, defences, deletion, measures, rows, report.
 
 An honest request goes the same way as a malicious one; only who crafted it differs. The walk of the requests is
 `overunlearn_jax.auditing.requesting.request_rows`.
@@ -36,6 +36,7 @@ from experiments.run.outputs import (
 )
 from experiments.run.processes import barrier, is_first
 from experiments.victims.cache import Victim, choice_of, ingredients_of, train_or_find
+from experiments.victims.defended import check_gates, defended_victim
 from experiments.victims.sources import sources_of
 from experiments.victims.trained import check_held_out
 from experiments.victims.users_own import UsersService, opened
@@ -147,7 +148,7 @@ def push_seed(config: Config, seed: int, users: UsersService | None = None) -> S
     if is_first():
         find()
     barrier(f"victim of seed {seed} trained")
-    victim = find()
+    victim = defended_victim(config, find(), splits, keys.unlearn)
     barrier(f"victim {victim.name} found")
     black_box = BlackBox(splits.spec, victim.service.predict, budget=config.attack.query_budget or None)
     revealed = revealed_by(config, victim.name, black_box, splits) if config.attack.search == "auto" else None
@@ -159,6 +160,7 @@ def push_seed(config: Config, seed: int, users: UsersService | None = None) -> S
 
 def check_before_hours(config: Config, splits: Splits, classes: Classes) -> None:
     """Raises ValueError, before a victim is trained, for flags that this data set cannot serve."""
+    check_gates(config.defences)
     if not config.service.users:
         recipes.check(choice_of(config.service), ingredients_of(config.victim, splits))
     check_search(config.attack, splits.spec)

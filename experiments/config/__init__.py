@@ -4,6 +4,7 @@ from experiments.config.attack import ATTACKS, AttackConfig
 from experiments.config.config import DEFAULTS, PART_OF, PARTS, SETTINGS, Config
 from experiments.config.connection import ConnectionConfig
 from experiments.config.data import DataConfig
+from experiments.config.defences import DefencesConfig
 from experiments.config.flags import define_flags, from_flags, given
 from experiments.config.measures import MeasuresConfig
 from experiments.config.run import RunConfig
@@ -22,6 +23,7 @@ __all__ = [
     "Config",
     "ConnectionConfig",
     "DataConfig",
+    "DefencesConfig",
     "MeasuresConfig",
     "RunConfig",
     "ServiceConfig",

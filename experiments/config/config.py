@@ -8,6 +8,7 @@ from typing import Any
 from experiments.config.attack import AttackConfig
 from experiments.config.connection import ConnectionConfig
 from experiments.config.data import DataConfig
+from experiments.config.defences import DefencesConfig
 from experiments.config.fields import as_typed
 from experiments.config.measures import MeasuresConfig
 from experiments.config.run import RunConfig
@@ -30,6 +31,7 @@ class Config:
     attack: AttackConfig = field(default_factory=AttackConfig)
     service: ServiceConfig = field(default_factory=ServiceConfig)
     connection: ConnectionConfig = field(default_factory=ConnectionConfig)
+    defences: DefencesConfig = field(default_factory=DefencesConfig)
     measures: MeasuresConfig = field(default_factory=MeasuresConfig)
 
     def __post_init__(self) -> None:

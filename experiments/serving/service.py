@@ -13,6 +13,8 @@ from experiments.requests.settings import load_splits
 from experiments.run.keys import seed_keys
 from experiments.run.locks import alone_in
 from experiments.victims.cache import Victim, choice_of, ingredients_of, train_or_find
+from experiments.victims.defended import check_gates, defences_of
+from overunlearn_jax.defences.assembly import Defences, defend
 from overunlearn_jax.defences.gate import Gate
 from overunlearn_jax.files import write_npz
 from overunlearn_jax.server.app import make_app
@@ -25,7 +27,7 @@ from overunlearn_jax.server.tokens import ADMIN, Tokens, read_or_make_tokens
 from overunlearn_jax.server.worker import Worker
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.service import Service
-from overunlearn_jax.types import Splits, Variables
+from overunlearn_jax.types import Split, Splits, Variables
 
 
 @dataclass
@@ -61,6 +63,10 @@ def opened(
         recipes.check(choice_of(config.service), ingredients_of(config.victim, splits))
         victim = train_or_find(config.victim, config.service, config.run, splits, seed, keys.train)
         weights = check_weights(victim.service)
+        defences = None
+        if config.defences.gates:
+            defences = defences_of(config, victim, splits, keys.unlearn)
+            gates = (*gates, *defences.gates)
         receipts = Receipts(splits.train, shared_out(len(splits.train.labels), owners), splits.spec.bounds)
         tokens = workdir / "tokens.json"
         holders = read_or_make_tokens(tokens, owners)
@@ -72,7 +78,12 @@ def opened(
             )
             served.warm_up()
             worker = Worker(
-                served, splits.train, forgetter_of(config, splits, victim), key=keys.unlearn, gates=gates, log=log
+                served,
+                splits.train,
+                forgetter_of(config, splits, victim, defences),
+                key=keys.unlearn,
+                gates=gates,
+                log=log,
             )
             app = make_app(served, worker, receipts, Tokens(holders), log=log)
             made = Opened(app, served.served.version.number, tokens, workdir / "server.log", served, worker)
@@ -85,18 +96,51 @@ def opened(
                         served.close()
 
 
-def forgetter_of(config: Config, splits: Splits, victim: Victim) -> Forgetter:
-    """How the service of these flags forgets."""
+def forgetter_of(config: Config, splits: Splits, victim: Victim, defences: Defences | None = None) -> Forgetter:
+    """How the service of these flags forgets; what `defences` say of an outcome is part of it, gates are not.
+
+    Raises ValueError for defences that this way of serving has no place for.
+    """
     choice = choice_of(config.service)
+    around = None if defences is None else defences._replace(gates=())
+    if around == Defences():
+        around = None
+    _check_place(around, replays=config.service.facts.prepares)
     if config.service.facts.prepares:
         return ReplayingForgetter(splits.train, victim.service)
     ingredients = ingredients_of(config.victim, splits)
     folder = Path(config.run.workdir) / "work"
 
     def make(variables: Variables, held: Splits) -> Service:
-        return recipes.serve(choice, ingredients._replace(splits=held), variables, folder)
+        service = recipes.serve(choice, ingredients._replace(splits=held), variables, folder)
+        return service if around is None else defend(service, _of_held(around, held.train))
 
     return ServiceForgetter(splits, make)
+
+
+def _check_place(defences: Defences | None, *, replays: bool) -> None:
+    if defences is None:
+        return
+    if defences.identify is not None:
+        raise ValueError(
+            "the gate identify: a deletion by identifier names originals already, and --receipts asks for it"
+        )
+    if defences.monitor is not None and defences.monitor.in_parts:
+        raise ValueError("the gate monitor(in_parts=true): a deletion here is completed or fails; leave in_parts out")
+    if replays:
+        raise ValueError(
+            "clip, clip_each and monitor compare a model with the one before, and this method replays all deletions "
+            "for each: leave them out, or take another --unlearning"
+        )
+
+
+def _of_held(defences: Defences, held: Split) -> Defences:
+    """The defences, whose honest requests are drawn from what the model still stands for."""
+    bound, monitor = defences.bound, defences.monitor
+    return defences._replace(
+        bound=None if bound is None else bound._replace(held=held),
+        monitor=None if monitor is None else monitor._replace(held=held),
+    )
 
 
 def _check(config: Config, owners: Sequence[str]) -> None:
@@ -105,6 +149,7 @@ def _check(config: Config, owners: Sequence[str]) -> None:
             f"--taus={','.join(map(str, config.service.taus))} --fidelity={','.join(config.service.fidelity)}: a "
             "service forgets in one way: give one rate and one reading"
         )
+    check_gates(config.defences)
     wrong = [name for name in owners if not name.isidentifier() or name == ADMIN]
     if wrong or not owners or len(set(owners)) != len(owners):
         raise ValueError(

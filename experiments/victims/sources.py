@@ -4,6 +4,7 @@ from experiments.config import Config
 from experiments.requests.settings import load_splits
 from experiments.victims.trained import load_trained
 from overunlearn_jax import data
+from overunlearn_jax.defences.registry import read_gate, split_gates
 from overunlearn_jax.services.fingerprint import weights_digest
 from overunlearn_jax.user_code import source_digest
 
@@ -17,6 +18,9 @@ def sources_of(config: Config) -> dict[str, str]:
     """
     named = {"unlearning": config.service.unlearning, "model": config.victim.model}
     found = {flag: source_digest(name, f"--{flag}=") for flag, name in named.items() if ":" in name}
+    own_gates = [read_gate(each)[0] for each in split_gates(config.defences.gates) if ":" in each]
+    if own_gates:
+        found["gates"] = " ".join(source_digest(name, "--gates=") for name in own_gates)
     if config.victim.trained:
         found["trained"] = weights_digest(load_trained(config.victim.trained))
     if data.is_path(config.data.dataset):

@@ -40,8 +40,9 @@ def step_bound(length: float) -> optax.GradientTransformation:
 
     Raises ValueError for a length that is NaN or negative.
 
-    >>> step_bound(1.0).update({"w": np.array([3.0, 4.0])}, optax.EmptyState())[0]["w"].tolist()
-    [0.6000000238418579, 0.800000011920929]
+    >>> bound = step_bound(0.5)
+    >>> optax.tree.norm(bound.update({"w": optax.tree.ones_like(3.0)}, bound.init(None))[0]).item()
+    0.5
     """
     check_length(length)
     if length == 0:
@@ -53,7 +54,8 @@ def shortened(before: Variables, after: Variables, length: float) -> Variables:
     """`after`, or the model `length` away from `before` on the way to it, where it is further than that.
 
     The length is the L2 norm of the change of the parameters; statistics, as of batch norm, go the same part of their
-    way. A model that is near enough is returned itself, and `before` itself for a length of 0.
+    way. A model that is near enough is returned itself, and `before` itself for a length of 0. One that is not finite
+    lies in no direction: it is returned as it is.
 
     Raises ValueError for a length that is NaN or negative, and for models of different form.
     """
@@ -61,7 +63,7 @@ def shortened(before: Variables, after: Variables, length: float) -> Variables:
     whole = step_length(before, after)
     if length == 0:
         return before
-    return after if whole <= length else along_step(before, after, length / whole)
+    return after if whole <= length or not math.isfinite(whole) else along_step(before, after, length / whole)
 
 
 def bounded(method: UnlearnFn, length: float) -> UnlearnFn:

@@ -102,6 +102,11 @@ class DefendedService:
         """Of the service behind."""
         return variants_of(self._service)
 
+    @property
+    def decisions(self) -> list[Decision]:
+        """Those of `records`."""
+        return [record.decision for record in self.records]
+
     @contextmanager
     def after(self, requests: Sequence[Request], key: Key) -> Iterator[After]:
         """`after_each` of the only way to forget. Raises ValueError, too, where there are several."""
@@ -138,10 +143,10 @@ class DefendedService:
 
     def _passed(self, call: int, number: int, request: Request) -> list[Piece]:
         """What gates and identification leave of one request."""
-        found = examined(self._gates, self._identify, request, self._service, self._owner)
+        found = examined(self._gates, self._identify, number, request, self._service, self._owner)
         for rows, decision, seconds in found.decisions:
             self.records.append(Record(call, number, rows, None, decision, seconds))
-        return [Piece(number, found.rows, found.request)] if len(found.rows) else []
+        return [found.piece] if len(found.piece.rows) else []
 
     def _note(self, call: int, piece: Piece, variant: Variant, verdict: Verdict, seconds: float) -> None:
         accepted, scores = (np.full(len(piece.rows), value) for value in (verdict.released, verdict.score))
@@ -161,9 +166,11 @@ class DefendedService:
         ids = deletion.matched_ids
         if ids is not None:
             starts = np.cumsum([0, *counts])
-            rows = np.concatenate([starts[piece.request_number] + piece.rows for piece in left.pieces])
             spread = np.full(starts[-1], -1, np.int64)
-            spread[rows[: len(ids)]] = ids  # a deletion that diverged names the first ones alone
+            for piece in left.pieces:
+                own, ids = ids[: len(piece.request.labels)], ids[len(piece.request.labels) :]
+                if len(own):  # a deletion that diverged names those of the first requests alone
+                    spread[starts[piece.request_number] + piece.rows] = own[piece.places]
             deletion = deletion._replace(matched_ids=spread)
         return left.after._replace(deletion=deletion._replace(refused=refused))
 

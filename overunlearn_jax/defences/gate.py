@@ -37,7 +37,7 @@ Gate = Callable[[Request, View], Decision]
 
 
 class GateError(ValueError):
-    """A gate failed, or answered something else than a decision; nothing was unlearned."""
+    """A gate failed, or answered something else than a decision, or a defence refused; nothing was unlearned."""
 
 
 def decide(gates: Sequence[Gate], request: Request, view: View) -> list[Decision]:

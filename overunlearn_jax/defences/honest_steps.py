@@ -16,6 +16,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from overunlearn_jax.defences.gate import GateError
 from overunlearn_jax.services.service import HasWeights, Service, Variant, after_each
 from overunlearn_jax.types import Key, Request, Split
 from overunlearn_jax.unlearn.updates import step_length
@@ -23,7 +24,7 @@ from overunlearn_jax.unlearn.updates import step_length
 Composition = tuple[tuple[tuple[int, int], ...], ...]  # for each request: (class, samples), in the order of classes
 
 
-class CalibrationError(ValueError):
+class CalibrationError(GateError):
     """What is normal for honest requests cannot be found out; nothing was unlearned."""
 
 

@@ -38,7 +38,7 @@ class Monitor(NamedTuple):
     held: Split  # training samples that the server still has: honest requests are drawn from them
     test: Split  # images that it was not trained on, of every class
     key: Key
-    requests: int = 10  # m, honest ones for each combination of numbers of samples; two or more
+    requests: int = 20  # m, honest ones for each combination of numbers of samples; few make the interval wide
     confidence: float = 0.99  # that an honest request is released, over all classes together; 1: all are, 0: none is
     in_parts: bool = False  # whether the halves of what is rolled back are tried, and theirs
     smallest: int = 1  # samples in the smallest part that is halved no more

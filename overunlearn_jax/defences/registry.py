@@ -5,7 +5,7 @@ A new gate is a file beside this one, a function in makers.py and a line in `GAT
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -77,22 +77,9 @@ def make_gate(name: str, holdings: Holdings, settings: Mapping[str, str] | None 
     given |= inside
     if ":" in name:
         return _user_gate(name, given)
-    if name not in GATES:
-        raise ValueError(
-            f"the gate is {name!r}; expected my_module:my_gate or one of {', '.join(GATES)}{did_you_mean(name, GATES)}"
-        )
+    values = _read(name, given)
     facts, who = GATES[name], f"the gate {name}"
-    own = {
-        key: each.default
-        for key, each in inspect.signature(facts.make).parameters.items()
-        if each.kind is each.KEYWORD_ONLY
-    }
-    known = own | (CALIBRATION if facts.calibrated_by else {})
-    if unknown := sorted(given.keys() - known.keys()):
-        raise ValueError(f"{who} has no setting {', '.join(unknown)}; expected {', '.join(known) or 'none'}")
-    values = {key: read_value(who, key, text, known[key]) for key, text in given.items()}
-    if "threshold" in values and (others := sorted(values.keys() & CALIBRATION.keys() - {"threshold"})):
-        raise ValueError(f"{who} is given a threshold and {', '.join(others)}, which would choose one; give either")
+    own = _own_settings(facts)
     if facts.calibrated_by and "threshold" not in values:
         require(holdings, facts.calibrated_by, f"{who} without a threshold")
     require(holdings, facts.needs, who)
@@ -103,6 +90,41 @@ def make_gate(name: str, holdings: Holdings, settings: Mapping[str, str] | None 
         return replace(gate, threshold=values["threshold"])
     chosen = {key: values.get(key, default) for key, default in CALIBRATION.items() if key != "threshold"}
     return _calibrated(gate, holdings, chosen)
+
+
+def check_gate(text: str, others: Iterable[str] = ()) -> None:
+    """Checks a gate's name and settings, without anything that the server holds; `others` are named beside `GATES`.
+
+    Raises ValueError for an unknown name, and for a setting that the gate does not have or cannot read.
+    """
+    name, given = read_gate(text)
+    if ":" in name:
+        _user_gate(name, given)
+    else:
+        _read(name, given, others)
+
+
+def _read(name: str, given: Mapping[str, str], others: Iterable[str] = ()) -> dict[str, Any]:
+    """The settings that are given, as values."""
+    if name not in GATES:
+        names = [*GATES, *others]
+        raise ValueError(
+            f"the gate is {name!r}; expected my_module:my_gate or one of {', '.join(names)}{did_you_mean(name, names)}"
+        )
+    facts, who = GATES[name], f"the gate {name}"
+    known = _own_settings(facts) | (CALIBRATION if facts.calibrated_by else {})
+    if unknown := sorted(given.keys() - known.keys()):
+        raise ValueError(f"{who} has no setting {', '.join(unknown)}; expected {', '.join(known) or 'none'}")
+    values = {key: read_value(who, key, text, known[key]) for key, text in given.items()}
+    if "threshold" in values and (others := sorted(values.keys() & CALIBRATION.keys() - {"threshold"})):
+        raise ValueError(f"{who} is given a threshold and {', '.join(others)}, which would choose one; give either")
+    return values
+
+
+def _own_settings(facts: GateFacts) -> dict[str, Any]:
+    """By their names, with their defaults."""
+    parameters = inspect.signature(facts.make).parameters
+    return {key: each.default for key, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
 
 
 def read_gate(text: str) -> tuple[str, dict[str, str]]:

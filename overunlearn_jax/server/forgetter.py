@@ -1,10 +1,11 @@
 """How the service forgets: any method of this package, as a function from one version's weights to the next one's."""
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from overunlearn_jax.defences.gate import Decision, GateError
 from overunlearn_jax.services.service import HasWeights, Service
 from overunlearn_jax.types import DivergedError, Key, Request, Split, Splits, Variables
 from overunlearn_jax.unlearn.matching import without
@@ -17,13 +18,31 @@ class Forgotten(NamedTuple):
     variables: Variables
     ids: frozenset[int] | None  # `Split.ids` of the training samples that it took the request for; None: unsaid
     seconds: float
+    decisions: Sequence[Decision] = ()  # of defences that look at the outcome, about all samples of the request
+
+
+class RolledBackError(GateError):
+    """A defence that looks at the outcome refused it: nothing is forgotten."""
+
+    def __init__(self, why: str, decisions: Sequence[Decision]):
+        super().__init__(why)
+        self.decisions = decisions
 
 
 class Forgetter(Protocol):
     """From one version's weights to the next one's."""
 
     def __call__(self, variables: Variables, forgotten: frozenset[int], request: Request, key: Key) -> Forgotten:
-        """`forgotten` are `Split.ids` that these weights have forgotten before. Raises DivergedError."""
+        """`forgotten`: `Split.ids` that these weights have forgotten before. Raises DivergedError, RolledBackError."""
+
+
+@runtime_checkable
+class Decides(Protocol):
+    """A service that says what its defences decided about its one request."""
+
+    @property
+    def decisions(self) -> Sequence[Decision]:
+        """In their order."""
 
 
 MakeService = Callable[[Variables, Splits], Service]
@@ -66,12 +85,15 @@ class ReplayingForgetter:
 def _after(service: Service, requests: list[Request], key: Key, earlier: int) -> Forgotten:
     with service.after(requests, key) as left:
         deletion, variables = left.deletion, left.variables
+    decisions = service.decisions if isinstance(service, Decides) else ()
+    if deletion.refused is not None and deletion.refused.samples:
+        raise RolledBackError(deletion.refused.why, decisions)
     if variables is None:
         raise DivergedError(deletion.diverged or "the method left no weights")
     if path := not_finite(variables):
         raise DivergedError(f"{path} would hold NaN or infinity: a smaller step may help")
     ids = None if deletion.matched_ids is None else frozenset(map(int, deletion.matched_ids[earlier:]))
-    return Forgotten(variables, ids, deletion.seconds)
+    return Forgotten(variables, ids, deletion.seconds, decisions)
 
 
 def _rows(train: Split, ids: frozenset[int]) -> np.ndarray:

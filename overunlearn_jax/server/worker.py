@@ -13,9 +13,18 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from overunlearn_jax.defences.gate import Gate, GateError, View, accepted_by_all, decide, for_journal, refusal_line
+from overunlearn_jax.defences.gate import (
+    Decision,
+    Gate,
+    GateError,
+    View,
+    accepted_by_all,
+    decide,
+    for_journal,
+    refusal_line,
+)
 from overunlearn_jax.server.core import Served, ServedModel
-from overunlearn_jax.server.forgetter import Forgetter, Forgotten
+from overunlearn_jax.server.forgetter import Forgetter, Forgotten, RolledBackError
 from overunlearn_jax.server.lineage import Outcome, OvertakenError
 from overunlearn_jax.server.logs import Log, no_log
 from overunlearn_jax.server.queue import Task
@@ -117,14 +126,20 @@ class Worker:
             return
         view = View(self._served.spec, base.predict, str(base.version.number), task.owner, task.by)
         decisions = decide(self._gates, request, view)
-        self._served.queue.note_decisions(task.id, for_journal(decisions))
+        self._note(task, decisions)
         accepted, refused = accepted_by_all(decisions, count), refusal_line(decisions, count)
         if not accepted.any():
             self._fail(task, refused)
             return
         request = Request(np.asarray(request.images)[accepted], np.asarray(request.labels)[accepted])
         key = jax.random.fold_in(self._key, task.number)
-        forgotten = self._forgotten(base, request, key)
+        try:
+            forgotten = self._forgotten(base, request, key)
+        except RolledBackError as error:
+            self._note(task, [*decisions, *error.decisions])
+            raise
+        if forgotten.decisions:
+            self._note(task, [*decisions, *forgotten.decisions])
         gone = forgotten.ids if ids is None else frozenset(map(int, ids[accepted]))
         outcome = Outcome(task.id, None if gone is None else len(gone), forgotten.seconds, refused or None)
         new = self._served.commit(base, forgotten.variables, gone or frozenset(), outcome)
@@ -136,10 +151,13 @@ class Worker:
             seconds=forgotten.seconds,
         )
 
+    def _note(self, task: Task, decisions: Sequence[Decision]) -> None:
+        self._served.queue.note_decisions(task.id, for_journal(decisions))
+
     def _forgotten(self, base: Served, request: Request, key: Key) -> Forgotten:
         try:
             return self._forget(base.variables, base.version.forgotten, request, key)
-        except (OSError, DivergedError):
+        except (OSError, DivergedError, GateError):
             raise
         except Exception as error:  # of a method, perhaps a user's: this deletion alone fails, with its words
             raise _MethodFailedError(_told(error)) from error

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +60,12 @@ class SweepService:
     def variants(self) -> tuple[Variant, ...]:
         """Every rate of every reading."""
         return tuple(Variant(fidelity, tau) for fidelity in self._readings for tau in self._taus)
+
+    def clipping_each(self, norm: float) -> "SweepService":
+        """The same service, with the gradient of each sample clipped to this L2 norm; infinity clips none."""
+        readings: dict[str, Any] = dict(self._readings)
+        clipped = {name: partial(reading, clip_each=norm) for name, reading in readings.items()}
+        return SweepService(self.spec, self.model, self.variables, clipped, self._taus, train=self._train)
 
     @contextmanager
     def after(self, requests: Sequence[Request], key: Key) -> Iterator[After]:

@@ -72,7 +72,7 @@ def prediction_interval(values: Sequence[float] | np.ndarray, confidence: float 
     of_mean = mean_interval(values, confidence)
     if of_mean.count < 2:
         raise ValueError("a single value says nothing about the next one: a prediction needs two or more.")
-    half_width = (of_mean.high - of_mean.mean) * np.sqrt(of_mean.count + 1)  # s / sqrt(n) becomes s * sqrt(1 + 1 / n)
+    half_width = (of_mean.high - of_mean.mean) * math.sqrt(of_mean.count + 1)  # s / sqrt(n) becomes s * sqrt(1 + 1 / n)
     return Interval(of_mean.mean, of_mean.mean - half_width, of_mean.mean + half_width, of_mean.count)
 
 

@@ -127,4 +127,4 @@ def _clipped_sum(
 def _norms(
     apply: Apply, selected: Params, rest: Params, state: PyTree, images: Images, others: None, labels: Labels
 ) -> Array:
-    return jax.vmap(optax.global_norm)(_each(apply, selected, rest, state, images, others, labels))
+    return jax.vmap(optax.tree.norm)(_each(apply, selected, rest, state, images, others, labels))

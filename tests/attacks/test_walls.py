@@ -76,7 +76,7 @@ def test_the_reader_of_names_sees_them(source):
         (("services",), ("attacks", "auditing")),
         (("evaluation.py", "stealth", "statistics", "reporting"), ("attacks", "unlearn", "services", "auditing")),
         (("forgetting",), ("attacks", "unlearn", "services", "auditing")),
-        (("defences",), ("attacks", "auditing")),
+        (("defences",), ("attacks", "black_box", "auditing", "server")),
     ],
 )
 def test_rooms_that_know_nothing_of_each_other(parts, rooms):

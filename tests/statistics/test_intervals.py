@@ -4,8 +4,16 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from overunlearn_jax.statistics.intervals import Interval, mean_interval, no_finer, paired_difference, within
+from overunlearn_jax.statistics.intervals import (
+    Interval,
+    mean_interval,
+    no_finer,
+    paired_difference,
+    prediction_interval,
+    within,
+)
 
 
 def test_interval_of_one_two_three():
@@ -113,3 +121,25 @@ def test_cutting_loses_none_of_the_coverage_of_what_is_possible():
     plain = [mean_interval(values, 0.9) for values in shares]
     cut = [within(interval, 0.0, 1.0) for interval in plain]
     assert [one.low <= 0.97 <= one.high for one in cut] == [one.low <= 0.97 <= one.high for one in plain]
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
+@pytest.mark.parametrize("count", [2, 5, 30])
+def test_prediction_interval_is_that_of_scipy(confidence, count):
+    values = np.random.default_rng(count).normal(3.0, 2.0, count)
+    found = prediction_interval(values, confidence)
+    spread = values.std(ddof=1) * np.sqrt(1 + 1 / count)
+    low, high = scipy.stats.t.interval(confidence, count - 1, values.mean(), spread)
+    assert (found.mean, found.low, found.high, found.count) == pytest.approx((values.mean(), low, high, count))
+
+
+def test_prediction_interval_covers_the_next_value_as_often_as_promised():
+    draws = np.random.default_rng(0).normal(size=(4000, 6))
+    intervals = [prediction_interval(draw[:5], 0.9) for draw in draws]
+    covered = [found.low <= draw[5] <= found.high for found, draw in zip(intervals, draws, strict=True)]
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.015)
+
+
+def test_a_single_value_predicts_nothing():
+    with pytest.raises(ValueError, match="a prediction needs two or more"):
+        prediction_interval([1.0])
