@@ -1,0 +1,7 @@
+"""Pictures."""
+
+from pathlib import Path
+
+
+def make(folder: Path) -> None:
+    """None yet."""
