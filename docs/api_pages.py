@@ -4,7 +4,6 @@ import ast
 import importlib
 import inspect
 import pkgutil
-import shutil
 import textwrap
 import tokenize
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from copies import write
+
 import overunlearn_jax
 
 PACKAGE = "overunlearn_jax"
@@ -20,9 +21,8 @@ PACKAGE = "overunlearn_jax"
 
 def make(folder: Path) -> list[Path]:
     """Writes index.rst and a page for each room; returns them."""
-    folder.mkdir(parents=True, exist_ok=True)
     rooms = _rooms()
-    pages = [_write(folder / f"{room}.rst", _page(room, modules)) for room, modules in rooms.items()]
+    pages = [write(folder / f"{room}.rst", _page(room, modules)) for room, modules in rooms.items()]
     listed = "\n".join(f"   {room}" for room in rooms)
     shown = "\n".join(f"* {_reference(name)}" for name in overunlearn_jax.__all__ if name != "__version__")
     here = "\n".join(
@@ -35,15 +35,7 @@ def make(folder: Path) -> list[Path]:
         f"wall: read it first.\n\nMost scripts need these, as in ``import {PACKAGE} as ou``:\n\n{shown}\n\n{here}\n"
         f"{_title('Rooms', '-')}\n.. toctree::\n   :maxdepth: 1\n\n{listed}\n"
     )
-    return [_write(folder / "index.rst", front), *pages]
-
-
-def copy_notebooks(source: Path, folder: Path) -> None:
-    """The notebooks, where Sphinx finds them, without badges: these are pictures from elsewhere."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in source.glob("*.ipynb"):
-        lines = path.read_text().splitlines()
-        _write(folder / path.name, "\n".join(line for line in lines if "colab-badge" not in line))
+    return [write(folder / "index.rst", front), *pages]
 
 
 def public_names(module: ModuleType) -> Iterator[str]:
@@ -129,13 +121,6 @@ def _title(text: str, line: str) -> str:
     return f"{text}\n{line * len(text)}\n"
 
 
-def _write(path: Path, text: str) -> Path:
-    """Leaves a file that has this text already, so that Sphinx does not read it again."""
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
-    return path
-
-
 def fields_of(value: type) -> list[tuple[str, str, str]]:
     """Name, type and comment of each field that a class declares: the shapes stand in these comments."""
     try:
@@ -197,8 +182,3 @@ def skip_fields(app: Any, what: str, name: str, value: Any, skip: bool, options:
     """Sphinx asks whether to leave out a member: a field of a NamedTuple says only its number."""
     del app, what, skip, options  # Unused: Sphinx gives them.
     return True if type(value).__name__ == "_tuplegetter" or name == "__init__" else None
-
-
-def clean(folder: Path) -> None:
-    """Removes what was made."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import api_pages
+import copies
 import pictures
 
 from overunlearn_jax import __version__
@@ -46,7 +47,9 @@ html_show_sourcelink = False
 made = HERE / "made"  # not in git: all of it is made from the package, the rows and the notebooks
 pictures.make(made / "pictures")
 api_pages.make(made / "api")
-api_pages.copy_notebooks(HERE.parent / "notebooks", made / "notebooks")
+copies.copy_notebooks(HERE.parent / "notebooks", made / "notebooks")
+copies.copy_schema(HERE.parent / "overunlearn_jax/services/http/schema.md", made / "schema")
+copies.copy_results(HERE.parent / "experiments" / "results", made / "results")
 
 
 def setup(app):
