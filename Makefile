@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo serve-demo test lint clean
+.PHONY: demo serve-demo test lint docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.main --flagfile=experiments/flagfiles/quickstart.cfg
@@ -14,6 +14,10 @@ serve-demo: $(VENV)/.installed_server
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# The site: open docs/_build/html/index.html. A warning is an error.
+docs: $(VENV)/.installed_docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --jobs auto --quiet docs docs/_build/html
 
 lint: $(VENV)/.installed_dev
 	$(BIN)/ruff check .
@@ -32,9 +36,13 @@ $(VENV)/.installed_server: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[server]'
 	touch $(VENV)/.installed $@
 
-$(VENV)/.installed_dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+$(VENV)/.installed_docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $(VENV)/.installed $(VENV)/.installed_server $@
 
+$(VENV)/.installed_dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(VENV)/.installed $(VENV)/.installed_server $(VENV)/.installed_docs $@
+
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info
+	rm -rf $(VENV) runs build dist docs/_build docs/made *.egg-info

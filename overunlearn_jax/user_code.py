@@ -58,7 +58,7 @@ def running(name: str, expected: str) -> Iterator[None]:
 def check_form(name: str, returned: PyTree, like: PyTree, advice: str) -> None:
     """Raises ValueError unless what `name` returned has the structure of `like`, and arrays of its shapes and dtypes.
 
-    `like` may hold arrays or `jax.ShapeDtypeStruct`s.
+    `like` may hold arrays or `jax.ShapeDtypeStruct` objects.
     """
     like, returned = without_keys(like), without_keys(returned)
     form: Any = jax.tree.structure(like)

@@ -32,6 +32,7 @@ def load(
 
     Args:
       name: one of
+
         - `digits`: scikit-learn's 1,797 digits, each pixel repeated 2 x 2 to 16 x 16 x 1; no download;
         - `cifar10`, `cifar100`, `stl10`, or any TensorFlow Datasets image classification set in TFDS's own
           syntax, `name`, `name/config` or `name:version`; its features must be called `image` and `label`.
@@ -39,6 +40,7 @@ def load(
         - a path ending in `.npz`; keys: see `overunlearn_jax.data.npz_file.read_npz`;
         - a path to a folder of images; layout: see `overunlearn_jax.data.image_folder.read_image_folder`.
           A bare word is always a data set's name: write `./photos`, not `photos`.
+
       data_dir: where TFDS sets are, or are to be prepared; None is TFDS's own default. Other sets ignore it.
       seed: not negative; decides which 20 % of the training part validate, and nothing else.
       download: whether a TFDS set that is not on disk may be downloaded and prepared.

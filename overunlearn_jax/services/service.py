@@ -1,9 +1,11 @@
 """The wall around what is attacked and audited: all that a pipeline, or an audit, knows of a victim.
 
-service = ou.service(spec=spec, predict=my_predict, forget=my_forget, reset=my_reset)     # any framework
-with service.after([Request(images, labels)], key) as left:                               # it has forgotten them
-    left.predict(test_images)
-                                                                                          # and is itself again
+    service = ou.service(spec=spec, predict=my_predict, forget=my_forget, reset=my_reset)  # any framework
+    with service.after([Request(images, labels)], key) as left:                            # it has forgotten them
+        left.predict(test_images)
+                                                                                           # and is itself again
+
+What a service may offer beside these is a protocol of its own: rates swept in one call, weights, a count of what was sent.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

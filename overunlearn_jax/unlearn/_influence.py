@@ -42,7 +42,7 @@ def influence(
         needs a few times lissa_scale / damping of them).
       lissa_scale: of LiSSA, above the largest eigenvalue of the damped Hessian of any batch; the default is for inputs
         of the head that are of length 1 or so.
-      most_residual: how much of the equations may be left unsolved, |v - (H + damping) x| / |v|. A step that leaves
+      most_residual: how much of the equations may be left unsolved, `|v - (H + damping) x| / |v|`. A step that leaves
         more is no Newton step, and an error for either solver: where the Hessian can be inverted, conjugate gradients
         leave about 1e-4; where it cannot, cutting them off short has left more than not moving at all (1).
       hessian_samples: retained samples, drawn at random, that stand for all; all of them where there are fewer.
