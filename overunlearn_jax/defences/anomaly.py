@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from overunlearn_jax.defences.features import Features, pixel_features
 from overunlearn_jax.defences.gate import View
@@ -82,20 +83,29 @@ def mahalanobis(features: Array | np.ndarray, labels: Labels, num_classes: int) 
 
     Lee et al., A Simple Unified Framework for Detecting Out-of-Distribution Samples, NeurIPS 2018, by the submitted
     label in place of the nearest class. The covariance is shrunk as by Ledoit and Wolf (2004), scikit-learn's, so that
-    features without variance do no harm. Held: k means and a matrix (d, d). Cost: a product with that matrix.
+    features without variance do no harm. Held: k means and a matrix (d, d). Cost: a solution with that matrix's
+    Cholesky factor; fitting takes m d^2, a minute for 20,000 images of 3,072 pixels on two CPU cores.
 
     Args:
       features: shape=(m, d), of training images.
       labels: shape=(m,).
       num_classes: k; each needs a sample.
     """
-    from sklearn.covariance import LedoitWolf
+    from sklearn.covariance import ledoit_wolf
 
     array = _checked("features", features)
     checked = check_labels("labels", labels, len(array), num_classes)
     means = np.stack([array[_of_class(checked, each, 1)].mean(0) for each in range(num_classes)])
-    inside = LedoitWolf(assume_centered=True).fit(array - means[checked])
-    return lambda asked, asked_labels: np.sqrt(inside.mahalanobis(asked - means[asked_labels]))
+    try:
+        factor = np.linalg.cholesky(ledoit_wolf(array - means[checked], assume_centered=True)[0])
+    except np.linalg.LinAlgError as error:
+        raise ValueError("the samples of each class are all alike: no distance is many standard deviations") from error
+
+    def score(asked: np.ndarray, asked_labels: np.ndarray) -> np.ndarray:
+        whitened = solve_triangular(factor, (asked - means[asked_labels]).T, lower=True)
+        return np.sqrt(np.square(whitened).sum(axis=0))
+
+    return score
 
 
 def nearest_neighbours(

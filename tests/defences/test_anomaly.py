@@ -111,6 +111,8 @@ def test_what_no_detector_can_be_fitted_to():
         nearest_neighbours(np.zeros((9, 2)), labels=np.array([0] * 2 + [1] * 7), num_classes=2)
     with pytest.raises(ValueError, match="no sample of class 3"):
         mahalanobis(TRAIN, LABELS, 4)
+    with pytest.raises(ValueError, match="the samples of each class are all alike"):
+        mahalanobis(np.ones((6, 2)), np.arange(6) % 2, 2)
     with pytest.raises(ValueError, match="trees is 0"):
         isolation_forest(TRAIN, KEY, trees=0)
 

@@ -2,7 +2,6 @@
 
 import doctest
 import importlib
-import pathlib
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +14,16 @@ from overunlearn_jax.models import vgg
 from overunlearn_jax.types import Split
 from tests.defences.small import KEY, digits, on_the_boundary, predict, probabilities, request, view
 
-FILES = sorted(pathlib.Path(overunlearn_jax.defences.__file__).parent.glob("*.py"))
+WITH_EXAMPLES = [
+    "agreement",
+    "calibration",
+    "exact_digest",
+    "hash_store",
+    "honest",
+    "perceptual_hash",
+    "registry",
+    "scored_gate",
+]
 
 
 @lru_cache
@@ -153,10 +161,11 @@ def test_lists_of_gates():
     assert split_gates("") == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_examples_print_what_they_say(path):
-    module = importlib.import_module(f"overunlearn_jax.defences.{path.stem}".removesuffix(".__init__"))
-    assert doctest.testmod(module).failed == 0
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_examples_print_what_they_say(name):
+    result = doctest.testmod(importlib.import_module(f"overunlearn_jax.defences.{name}"))
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 def test_the_face_has_every_name():
