@@ -15,8 +15,7 @@ from experiments.controls.requests import every_request
 from experiments.controls.steps import first_order_steps, other_steps
 from experiments.pipeline import SeedRun, push_seed
 from experiments.requests.settings import request_settings
-from experiments.run.outputs import PLACES
-from experiments.run.records import append_records, read_records
+from experiments.run.records import append_records, changed_settings, read_records
 from experiments.victims.cache import describe_model, ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.auditing.crafting import Crafter
@@ -37,7 +36,7 @@ def measure_victim(
 
     `command` stands in each of them. Raises ValueError for a file with records of other settings.
     """
-    settings = {name: value for name, value in config.flat().items() if name not in (*PLACES, "seeds", "experiment")}
+    settings = changed_settings(config)
     shared = {"settings": settings_hash(settings | {"honest_cost": honest_cost}), "seed": seed}
     known = read_records(path)
     if any(record["settings"] != shared["settings"] for record in known):

@@ -7,9 +7,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from overunlearn_jax.defences.defended import DefendedService, defended
-from overunlearn_jax.defences.honest_steps import StepBound
-from overunlearn_jax.defences.monitor import Monitor
 
 from experiments.config import Config
 from experiments.controls.rates import CostError, rate_at_cost
@@ -23,16 +20,18 @@ from experiments.defences.rows import gate_records, harm_record, outcome
 from experiments.defences.slowly import ask_slowly
 from experiments.pipeline import SeedRun, push_seed
 from experiments.requests.settings import request_settings
-from experiments.run.outputs import PLACES
-from experiments.run.records import append_records, read_records
+from experiments.run.records import append_records, changed_settings, read_records
 from experiments.victims.cache import describe_model, ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.auditing.crafting import Crafter
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.data import request_size, take
+from overunlearn_jax.defences.defended import DefendedService, defended
 from overunlearn_jax.defences.gate import View
 from overunlearn_jax.defences.hash_store import HashStore
+from overunlearn_jax.defences.honest_steps import StepBound
 from overunlearn_jax.defences.identification import identifier, lookup_by_hash
+from overunlearn_jax.defences.monitor import Monitor
 from overunlearn_jax.defences.registry import Holdings
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.files import settings_hash
@@ -44,10 +43,11 @@ from overunlearn_jax.services.service import HasWeights, Service
 from overunlearn_jax.types import Key, Request, Variables
 from overunlearn_jax.unlearn import along_step, read_settings
 
-HONEST_RUNS = 19  # honest requests that a bound and a monitor know: the fewest that tell the 0.95 quantile
-QUANTILE = 0.95
+HONEST_RUNS = 9  # honest requests that a bound and a monitor know: the fewest that tell the 0.9 quantile
+QUANTILE = 0.9
 BITS_APART = 40  # of 256: the nearest other image is farther away
-TARGETED = "first_order"  # the method of the thresholds' curve and of the slow attackers
+TARGETED = "first_order"  # the method of every gate, of the thresholds' curve and of the slow attackers
+OTHERS = ("exact", "phash", "confidence")  # gates of the other methods: who gets through a gate depends on no method
 
 
 class Scene(NamedTuple):
@@ -67,7 +67,7 @@ def measure_victim(
 
     Raises ValueError for files with records of other settings.
     """
-    settings = {name: value for name, value in config.flat().items() if name not in (*PLACES, "seeds", "experiment")}
+    settings = changed_settings(config)
     shared: dict[str, Any] = {"settings": settings_hash(settings | {"honest_cost": honest_cost}), "seed": seed}
     at_gates, harm = read_records(folder / "gates.jsonl"), read_records(folder / "harm.jsonl")
     if any(record["settings"] != shared["settings"] for record in (*at_gates, *harm)):
@@ -219,12 +219,12 @@ def _choice(config: Config, cell: Cell, scene: Scene, honest_cost: float) -> tup
 def _cases(
     scene: Scene, service: RememberedService, seed: int, key: Key, *, full: bool
 ) -> Iterator[tuple[dict[str, Any], DefendedService, list[Attack]]]:
-    """Each defence with those who ask; `full`: at all thresholds."""
+    """Each defence with those who ask; `full`: every gate at all thresholds."""
     requests = scene.requests
     static, monitored = static_attacks(requests), against_a_monitor(requests)
     yield _named("none"), defended(service), [*static, *monitored]
     for gate in scene.gates:
-        if gate.shown or full:
+        if full or (gate.shown and gate.name in OTHERS):
             retreats = scene.retreats[gate.name, gate.refuse]
             yield _named(gate.name, gate.refuse), defended(service, [gate.gate]), [*static, *retreats]
     train = scene.ready.splits.train

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.config import DEFAULTS, Config
+from experiments.run.outputs import PLACES
 from overunlearn_jax.digests import sealed, unsealed
 from overunlearn_jax.files import append_lines, json_text
 
@@ -49,3 +51,12 @@ def _parsed(line: bytes) -> Record:
     if not isinstance(value, dict):
         raise ValueError(f"it holds a {type(value).__name__}; expected a JSON object")
     return unsealed(value)
+
+
+def changed_settings(config: Config) -> dict[str, Any]:
+    """All that is not a default and decides what is measured: records of one file share it.
+
+    A setting that comes later with a default that changes nothing leaves it as it is.
+    """
+    kept = (*PLACES, "seeds", "experiment")
+    return {name: value for name, value in config.flat().items() if name not in kept and value != DEFAULTS[name]}

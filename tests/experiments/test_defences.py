@@ -1,0 +1,234 @@
+"""The suite of defences by hand: people, attackers, what is remembered, sums over victims, and a whole tiny victim."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.defences import attackers, gates, page
+from experiments.defences.attackers import Attack, against_a_monitor, in_parts, retreating
+from experiments.defences.people import AS_TRAINED, WRONG, honest_people
+from experiments.defences.remembered import RememberedService, remembered
+from experiments.defences.slowly import ask_slowly
+from experiments.defences.summary import harms, prices
+from experiments.defences.victim import measure_victim
+from experiments.run.records import append_records, read_records
+from overunlearn_jax.attack_names import HONEST
+from overunlearn_jax.defences.gate import Decision, View
+from overunlearn_jax.defences.honest_steps import StepBound
+from overunlearn_jax.models import predict_fn, pure_model
+from overunlearn_jax.services.service import After, Deletion
+from overunlearn_jax.types import Bounds, DatasetSpec, Request, Split, Variables
+from tests.experiments.running import MakeConfig
+
+SPEC = DatasetSpec("pixels", (4, 4, 1), Bounds(-0.5, 0.5), ("a", "b"))
+DRAWS = np.random.default_rng(0)
+TRAIN = Split(
+    DRAWS.uniform(-0.5, 0.5, (60, 4, 4, 1)).astype(np.float32), np.arange(60, dtype=np.int32) % 2, np.arange(60) + 100
+)
+
+
+def test_nobody_is_calibrated_on_and_judged_by_and_the_attacker_is_neither():
+    attackers_ids = TRAIN.ids[:10]
+    wrong = np.arange(60) % 6 == 0
+    people = honest_people(TRAIN, SPEC, 0, attackers_ids, wrong, seed=3)
+    judged = people.judged[AS_TRAINED]
+    assert (judged.labels == 0).all()
+    assert len(judged.labels) == 12  # half of the 25 that are class a and not the attacker's
+    ids = {image.tobytes(): number for number, image in zip(TRAIN.ids, TRAIN.images, strict=True)}
+    of_judged = {ids[np.asarray(image).tobytes()] for image in judged.images}
+    assert not of_judged & set(attackers_ids)
+    assert not of_judged & set(people.calibration.ids)
+    assert not set(people.calibration.ids) & set(attackers_ids)
+    misses = people.judged[WRONG]
+    assert {ids[np.asarray(image).tobytes()] for image in misses.images} == set(TRAIN.ids[wrong]) - set(attackers_ids)
+    assert len(people.judged) == 9
+    with pytest.raises(ValueError, match="nobody to compare with"):
+        honest_people(TRAIN, SPEC, 0, TRAIN.ids, wrong, seed=3)
+
+
+REQUESTS = {
+    HONEST: Request(np.zeros((8, 1, 1, 1), np.float32), np.zeros(8, np.int32)),
+    "pushing_1": Request(np.full((8, 1, 1, 1), 0.4, np.float32), np.zeros(8, np.int32)),
+    "pushing_2": Request(np.full((8, 1, 1, 1), 0.5, np.float32), np.zeros(8, np.int32)),
+    attackers.CHOSEN: Request(np.full((8, 1, 1, 1), 0.1, np.float32), np.zeros(8, np.int32)),
+}
+
+
+def test_attackers_who_know():
+    one, two = retreating(lambda images: images.reshape(-1) <= 0.25, REQUESTS)
+    assert one.adaptive
+    np.testing.assert_allclose(one.requests[0].images, 0.25, atol=0.4 / 2**attackers.RETREAT_STEPS)
+    np.testing.assert_allclose(two.requests[0].images, 0.25, atol=0.5 / 2**attackers.RETREAT_STEPS)
+    chosen, *mixed = against_a_monitor(REQUESTS)
+    assert chosen.requests == [REQUESTS[attackers.CHOSEN]]
+    assert [int((np.asarray(each.requests[0].images) > 0).sum()) for each in mixed] == [1, 2, 4]
+    parts = in_parts(Attack("pushing_1", [REQUESTS["pushing_1"]], adaptive=False), 3)
+    assert [len(each.labels) for each in parts.requests] == [3, 3, 2]
+    assert parts.name == "pushing_1 in 3 requests"
+
+
+# One pixel x, two classes, logits (w x, 0); forgetting n samples takes n hundredths from w.
+MODEL = pure_model(
+    lambda key: {"w": jnp.ones(1)},
+    lambda params, images: jnp.stack([params["w"] * images.reshape(-1), jnp.zeros(len(images))], -1),
+)
+TEST = Split(np.array([0.5, 0.4, -0.3, -0.2], np.float32).reshape(4, 1, 1, 1), np.array([0, 0, 1, 1]), np.arange(4))
+
+
+class Shrinking:
+    """A service with weights that counts its deletions; bright samples take ten times as much."""
+
+    spec = DatasetSpec("one pixel", (1, 1, 1), Bounds(-0.5, 0.5), ("a", "b"))
+
+    def __init__(self, variables: Variables):
+        self.model, self.variables, self.calls = MODEL, variables, 0
+
+    @property
+    def predict(self):
+        return predict_fn(MODEL, self.variables)
+
+    @contextmanager
+    def after(self, requests, key):
+        self.calls += 1
+        taken = sum(0.01 * (1 + 9 * (np.asarray(each.images) > 0.3)).sum() for each in requests)
+        left = Variables({"w": self.variables.params["w"] - taken})
+        yield After(Deletion(0.0), predict_fn(MODEL, left), left)
+
+
+def test_the_same_question_is_asked_once():
+    behind = Shrinking(MODEL.init(jax.random.key(0)))
+    service = RememberedService(behind)
+    for key in (jax.random.key(1), jax.random.key(1), jax.random.key(2)):
+        with service.after([REQUESTS[HONEST]], key) as left:
+            assert float(left.variables.params["w"][0]) == pytest.approx(0.92)
+    assert behind.calls == 2  # another key is another question
+    with service.after([REQUESTS["pushing_1"]], jax.random.key(1)) as left:
+        assert float(left.variables.params["w"][0]) == pytest.approx(0.2)
+    asked = []
+
+    def gate(request, view):
+        asked.append(len(request.labels))
+        return Decision("all", np.ones(len(request.labels), bool), np.zeros(len(request.labels)), 1.0, "")
+
+    once = remembered(gate)
+    view = View(Shrinking.spec, service.predict)
+    for request in (REQUESTS[HONEST], REQUESTS["pushing_1"], REQUESTS[HONEST]):
+        once(request, view)
+    assert asked == [8, 8]
+
+
+def test_slow_requests_meet_the_bound_one_by_one():
+    before = MODEL.init(jax.random.key(0))
+    held = Split(np.zeros((20, 1, 1, 1), np.float32), np.zeros(20, np.int32), np.arange(20))
+    bound = StepBound(held, jax.random.key(3), requests=9, quantile=0.9)
+    parts = in_parts(Attack("pushing_1", [REQUESTS["pushing_1"]], adaptive=False), 4).requests
+
+    def left(**defences):
+        return ask_slowly(Shrinking, MODEL, before, parts, jax.random.key(4), **defences)
+
+    assert float(left().variables.params["w"][0]) == pytest.approx(0.2)
+    bounded = left(bound=bound)
+    assert float(bounded.variables.params["w"][0]) == pytest.approx(0.92)  # as long as four honest ones
+    assert bounded.released.all()
+
+
+def gate_row(seed: int, who: str, name: str, accepted: int, auc: float | None = None) -> dict:
+    shared = {"seed": seed, "gate": "lof", "refuse": 0.05, "threshold": 1.0, "samples": 10}
+    return shared | {"who": who, "name": name, "accepted": accepted, "auc": auc}
+
+
+GATE_ROWS = [
+    row
+    for seed, more in enumerate((0, 1))
+    for row in (
+        gate_row(seed, "honest", AS_TRAINED, 9 + more),
+        gate_row(seed, "honest", "png", 8 + more),
+        gate_row(seed, "honest", "webp", 4 + more),
+        gate_row(seed, "honest", WRONG, 5 + more),
+        gate_row(seed, "static", "pushing_1", 2 + more, 0.8),
+        gate_row(seed, "static", "pushing_2", 2 + more, 0.8),
+        gate_row(seed, "adaptive", "retreat_1", 10, 0.5),
+    )
+]
+
+
+def harm_row(seed: int, defence: str, request: str, class_a: float | None, **values: object) -> dict:
+    shared = {
+        "seed": seed, "method": "first_order", "method_settings": "", "defence": defence, "refuse": None,
+        "request": request, "adaptive": False, "samples": 10, "through": 10, "class_a": class_a, "overall": 0.7,
+        "seconds_defence": 0.5, "model": "VGG-3 width 16", "commit": "abc", "cpu": "a CPU", "command": "python x.py",
+    }  # fmt: skip
+    return shared | values
+
+
+HARM_ROWS = [
+    row
+    for seed, more in enumerate((0.0, 0.02))
+    for row in (
+        harm_row(seed, "none", HONEST, 0.8 + more),
+        harm_row(seed, "none", "pushing_1", 0.5 + more),
+        harm_row(seed, "lof", HONEST, 0.81 + more, refuse=0.05),
+        harm_row(seed, "lof", "pushing_1", 0.78 + more, refuse=0.05, through=2),
+        harm_row(seed, "lof", "retreat_1", 0.6 + more, refuse=0.05, adaptive=True),
+        harm_row(seed, "bound", HONEST, 0.8 + more),
+        harm_row(seed, "bound", "pushing_1", None if seed else 0.79),
+    )
+]
+
+
+def test_sums_over_victims_take_the_best_attacker():
+    none, lof, bound = harms(HARM_ROWS, "first_order")
+    assert none.static.mean == none.best.mean == pytest.approx(0.3)
+    assert lof.static.mean == pytest.approx(0.02)
+    assert (lof.best.mean, lof.best_name) == (pytest.approx(0.2), "retreat_1")
+    assert lof.honest.mean == pytest.approx(-0.01)
+    assert lof.through.mean == 1.0
+    assert bound.best.mean == pytest.approx((0.01 + 0.82) / 2)  # a model that is not left has lost everything
+    [price] = prices(GATE_ROWS)
+    assert price.by_way[AS_TRAINED].mean == pytest.approx(0.05)
+    assert (price.worst_way, price.worst.mean) == ("webp", pytest.approx(0.55))
+    assert price.stored.mean == pytest.approx(0.35)
+    assert price.refused.mean == pytest.approx((0.05 + 0.15 + 0.55 + 0.45) / 4)
+    assert price.passes["pushing_1"].mean == pytest.approx(0.25)
+
+
+def test_the_page_says_the_finding_first():
+    text = page.markdown(GATE_ROWS, HARM_ROWS)
+    first = text.split("##")[0]
+    assert "Undefended, a push costs class A 30.0 [30.0, 30.0] points beyond an honest request" in first
+    assert "* **lof**: 2.0 [2.0, 2.0] from an attacker who does not know it, 20.0 [20.0, 20.0]" in first
+    assert "Made at commit abc on a CPU by `python x.py`." in text
+
+
+def test_a_tiny_victim_from_flags_to_page(config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gates, "GATES", {"exact": "exact", "confidence": "confidence(threshold=inf)"})
+    monkeypatch.setattr("experiments.defences.victim.GATES", gates.GATES)
+    settings = config(fractions=(0.25,))
+    measure_victim(settings, 0, ["gradient_ascent"], 0.05, tmp_path, "x")
+    at_gates, harm = (read_records(tmp_path / name) for name in ("gates.jsonl", "harm.jsonl"))
+    assert {row["gate"] for row in at_gates} == {"exact", "confidence"}
+    exact = {row["name"]: row["accepted"] / row["samples"] for row in at_gates if row["gate"] == "exact"}
+    assert (exact[AS_TRAINED], exact["pushing_1"], exact["jpeg75"]) == (1, 0, 0)
+    assert {"none", "exact", "identify", "bound", "monitor"} <= {row["defence"] for row in harm}
+    through = {row["request"]: row["through"] for row in harm if row["defence"] == "exact"}
+    assert through[HONEST] > 0
+    assert through["pushing_1"] == 0
+    gone = next(row for row in harm if (row["defence"], row["request"]) == ("exact", "pushing_1"))
+    assert gone["class_a"] == gone["class_a_before"]  # nothing is left of the request
+    measure_victim(settings, 0, ["gradient_ascent"], 0.05, tmp_path, "x")  # all is there
+    assert read_records(tmp_path / "harm.jsonl") == harm
+    with pytest.raises(ValueError, match="holds records of other settings"):
+        measure_victim(settings, 0, ["gradient_ascent"], 0.06, tmp_path, "x")
+
+
+def test_the_files_of_a_page(tmp_path: Path):
+    append_records(tmp_path / "gates.jsonl", GATE_ROWS)
+    with pytest.raises(ValueError, match="no record of a method behind a defence"):
+        page.write(tmp_path)
+    append_records(tmp_path / "harm.jsonl", HARM_ROWS)
+    assert page.write(tmp_path).read_text() == page.markdown(GATE_ROWS, HARM_ROWS)
+    assert (tmp_path / "defences.png").stat().st_size > 10_000
