@@ -37,7 +37,8 @@ def measure_victim(
 
     `command` stands in each of them. Raises ValueError for a file with records of other settings.
     """
-    settings = {name: value for name, value in config.flat().items() if name not in (*PLACES, "seeds", "experiment")}
+    without = (*PLACES, "seeds", "experiment", "gates")  # of gates there are none
+    settings = {name: value for name, value in config.flat().items() if name not in without}
     shared = {"settings": settings_hash(settings | {"honest_cost": honest_cost}), "seed": seed}
     known = read_records(path)
     if any(record["settings"] != shared["settings"] for record in known):
