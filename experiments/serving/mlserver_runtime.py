@@ -43,6 +43,8 @@ class UnlearningRuntime(MLModel):
         """Trains or finds the victim."""
         extra = dict(self.settings.parameters.extra or {})
         config = Config.of(**{name: tuple(each) if isinstance(each, list) else each for name, each in extra.items()})
+        if config.defences.gates:
+            raise ValueError(f"gates={config.defences.gates}: this runtime has none; serve with `overunlearn serve`")
         seed = config.run.seeds[0]
         splits, keys = load_splits(config, seed), seed_keys(seed)
         victim = train_or_find(config.victim, config.service, config.run, splits, seed, keys.train)

@@ -16,6 +16,7 @@ from experiments.victims.cache import Victim, choice_of, ingredients_of, train_o
 from experiments.victims.defended import check_gates, defences_of
 from overunlearn_jax.defences.assembly import Defences, defend
 from overunlearn_jax.defences.gate import Gate
+from overunlearn_jax.defences.registry import read_gate, split_gates
 from overunlearn_jax.files import write_npz
 from overunlearn_jax.server.app import make_app
 from overunlearn_jax.server.core import ServedModel
@@ -97,15 +98,11 @@ def opened(
 
 
 def forgetter_of(config: Config, splits: Splits, victim: Victim, defences: Defences | None = None) -> Forgetter:
-    """How the service of these flags forgets; what `defences` say of an outcome is part of it, gates are not.
-
-    Raises ValueError for defences that this way of serving has no place for.
-    """
+    """How the service of these flags forgets; what `defences` say of an outcome is part of it, gates are not."""
     choice = choice_of(config.service)
     around = None if defences is None else defences._replace(gates=())
     if around == Defences():
         around = None
-    _check_place(around, replays=config.service.facts.prepares)
     if config.service.facts.prepares:
         return ReplayingForgetter(splits.train, victim.service)
     ingredients = ingredients_of(config.victim, splits)
@@ -118,19 +115,19 @@ def forgetter_of(config: Config, splits: Splits, victim: Victim, defences: Defen
     return ServiceForgetter(splits, make)
 
 
-def _check_place(defences: Defences | None, *, replays: bool) -> None:
-    if defences is None:
-        return
-    if defences.identify is not None:
-        raise ValueError(
-            "the gate identify: a deletion by identifier names originals already, and --receipts asks for it"
-        )
-    if defences.monitor is not None and defences.monitor.in_parts:
+def _check_gates(config: Config) -> None:
+    """Raises ValueError for gates that there are none of, and for defences that a server has no place for."""
+    check_gates(config.defences)
+    named = dict(read_gate(each) for each in split_gates(config.defences.gates))
+    if "identify" in named:
+        raise ValueError("the gate identify: a deletion by identifier names originals already; --receipts asks for one")
+    if named.get("monitor", {}).get("in_parts", "").lower() == "true":
         raise ValueError("the gate monitor(in_parts=true): a deletion here is completed or fails; leave in_parts out")
-    if replays:
+    of_outcomes = sorted(named.keys() & {"clip", "clip_each", "monitor"})
+    if of_outcomes and config.service.facts.prepares:
         raise ValueError(
-            "clip, clip_each and monitor compare a model with the one before, and this method replays all deletions "
-            "for each: leave them out, or take another --unlearning"
+            f"--gates={config.defences.gates}: {', '.join(of_outcomes)} compare a model with the one before, and "
+            f"{config.service.unlearning} replays all deletions for each: leave them out, or take another --unlearning"
         )
 
 
@@ -149,7 +146,7 @@ def _check(config: Config, owners: Sequence[str]) -> None:
             f"--taus={','.join(map(str, config.service.taus))} --fidelity={','.join(config.service.fidelity)}: a "
             "service forgets in one way: give one rate and one reading"
         )
-    check_gates(config.defences)
+    _check_gates(config)
     wrong = [name for name in owners if not name.isidentifier() or name == ADMIN]
     if wrong or not owners or len(set(owners)) != len(owners):
         raise ValueError(

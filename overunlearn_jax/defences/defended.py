@@ -134,7 +134,8 @@ class DefendedService:
             pieces = [piece for number, request in enumerate(requests) for piece in self._passed(call, number, request)]
             if not pieces:
                 left: Mapping[Variant, Released] = {
-                    variant: Released((), After(Deletion(0.0), None)) for variant in self.variants
+                    variant: Released((), After(Deletion(0.0, gradient_evaluations=0), None))
+                    for variant in self.variants
                 }
             else:
                 note = partial(self._note, call)
@@ -162,7 +163,8 @@ class DefendedService:
         deletion = left.after.deletion
         if not left.pieces:
             variables = self.variables if isinstance(self, HasWeights) else None
-            return After(Deletion(deletion.seconds, refused=refused), self.predict, variables)
+            deletion = deletion._replace(matched_ids=None, diverged="", refused=refused)
+            return After(deletion, self.predict, variables)
         ids = deletion.matched_ids
         if ids is not None:
             starts = np.cumsum([0, *counts])

@@ -1,0 +1,151 @@
+"""From a text to defences: what each name makes, what it needs, and what is refused before there is a model."""
+
+import jax
+import numpy as np
+import pytest
+
+from overunlearn_jax.defences.assembly import SETTINGS, assemble, check_defences, defend
+from overunlearn_jax.defences.budgets import BudgetLimits
+from overunlearn_jax.defences.gate import View, decide
+from overunlearn_jax.defences.holdings import Holdings
+from overunlearn_jax.services.service import ONLY
+from overunlearn_jax.services.sweep import SweepService
+from overunlearn_jax.types import Request
+from overunlearn_jax.unlearn import sample_gradient_norms, step_length, sweep_tau
+from tests.defences import patterns
+from tests.unlearn.small_model import assert_same_tree
+
+DATA, KEY = patterns.DATA, jax.random.key(3)
+
+
+def holdings():
+    service = patterns.service()
+    return Holdings(patterns.SPEC, DATA.train, DATA.train, service.predict, patterns.MODEL, patterns.trained(), key=KEY)
+
+
+def nobody(request, view):
+    raise AssertionError("it is not asked here")
+
+
+def test_a_text_becomes_defences_in_their_order():
+    made = assemble(
+        "agreement(margin=0.2), phash(distance=4,bits=64),budget(per_class=3,window=60),clip(quantile=0.5,requests=9),"
+        "monitor(requests=4,confidence=0.9,in_parts=true,smallest=2,canaries=7),identify(bits=64,distance=0),"
+        f"clip_each(norm=0.5),{__name__}:nobody",
+        holdings(),
+        test=DATA.validation,
+    )
+    assert [getattr(gate, "__name__", type(gate).__name__) for gate in made.gates] == [
+        "agreement",
+        "phash",
+        "Budget",
+        "nobody",
+    ]
+    assert made.gates[2]._limits == BudgetLimits(per_class=3.0, window=60.0)
+    assert (made.bound.quantile, made.bound.requests, made.bound.held) == (0.5, 9, DATA.train)
+    assert (made.monitor.requests, made.monitor.confidence, made.monitor.in_parts) == (4, 0.9, True)
+    assert len(made.monitor.canaries.labels) == 7
+    assert made.monitor.test is DATA.validation
+    assert made.clip_each == 0.5
+    keys = {jax.random.key_data(each.key).tobytes() for each in (made.bound, made.monitor)}
+    assert len(keys) == 2
+    asked = Request(DATA.train.images[:2], DATA.train.labels[:2])
+    found = made.identify(asked, View(patterns.SPEC, patterns.service().predict))
+    assert found.decision.accepted.all()
+    assert decide(made.gates[:1], asked, View(patterns.SPEC, patterns.service().predict))[0].gate == "agreement"
+
+
+def test_clipped_samples_at_a_quantile_of_the_training_samples():
+    made = assemble("clip_each(quantile=0.5,samples=1000)", holdings(), scope="all")
+    norms = sample_gradient_norms(patterns.MODEL, patterns.trained(), DATA.train.images, DATA.train.labels, scope="all")
+    assert made.clip_each == pytest.approx(np.median(norms), rel=1e-5)
+
+
+def _sweep(**settings):
+    def sweep(taus, model, variables, images, labels, key, **more):
+        bounds = patterns.SPEC.bounds
+        return sweep_tau(taus, model, variables, images, labels, key, bounds=bounds, scope="all", **more, **settings)
+
+    return SweepService(
+        patterns.SPEC, patterns.MODEL, patterns.trained(), {"corrected": sweep}, (0.1,), train=DATA.train
+    )
+
+
+def test_clipped_samples_of_a_sweep_are_those_of_the_method():
+    request = patterns.pushed(patterns.honest(0, 20))
+    safe = defend(_sweep(), assemble("clip_each(norm=0.2)", holdings()))
+    with safe.after([request], KEY) as left, _sweep(clip_each=0.2).after([request], KEY) as expected:
+        assert_same_tree(left.variables, expected.variables)
+        assert step_length(patterns.trained(), left.variables) <= 0.1 * 20 * 0.2
+    unclipped = defend(_sweep(), assemble("clip_each(norm=inf)", holdings()))
+    with unclipped.after([request], KEY) as left, _sweep().after([request], KEY) as expected:
+        assert_same_tree(left.variables, expected.variables)
+
+
+def test_all_together_stop_a_push_and_serve_honest_people():
+    text = "agreement,clip,monitor,budget(in_all=50)"
+    service = defend(patterns.service(0.2), assemble(text, holdings(), test=DATA.validation), owner="ann")
+    honest = patterns.honest(0, 20)
+    with service.after([honest], KEY) as left:
+        assert left.deletion.refused.samples == 0
+        assert left.deletion.step_kept == 1
+    with service.after([patterns.pushed(honest)], KEY) as left:
+        assert left.deletion.refused.by.get("agreement", 0) < 20  # they are pushed to just inside
+        assert left.deletion.step_kept < 0.5
+    assert {decision.gate for decision in service.decisions} == {"agreement", "budget", "monitor"}
+    assert [record.variant for record in service.records if record.decision.gate == "monitor"] == [ONLY, ONLY]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected some of exact, phash"),
+        ("phahs", "the gate is 'phahs'; expected my_module:my_gate or one of exact, .*monitor"),
+        ("monitr", "did you mean monitor"),
+        ("clip,clip(quantile=0.5)", "clip is there twice"),
+        ("clip(share=1)", "the gate clip has no setting share; expected requests, quantile"),
+        ("clip(quantile=2)", "quantile is 2.0"),
+        ("clip(requests=3)", "give at least 19"),
+        ("clip(requests=many)", "the gate clip cannot read requests=many: expected int"),
+        ("monitor(held=3)", "the gate monitor has no setting held"),
+        ("monitor(requests=1)", "expected two honest ones or more"),
+        ("monitor(confidence=2)", "confidence is 2.0"),
+        ("budget", "the gate budget has no limit"),
+        ("budget(in_all=-1)", "in_all is -1.0"),
+        ("clip_each(norm=-1)", "norm=-1.0; expected an L2 norm"),
+        ("clip_each(quantile=1.5)", "quantile=1.5"),
+        ("phash(distance=near)", "cannot read distance=near"),
+        ("no_such_module:gate", "no_such_module"),
+        ("phash(", "expected a name, or name"),
+    ],
+)
+def test_what_is_refused_before_there_is_a_model(text, message):
+    with pytest.raises(ValueError, match=message):
+        check_defences(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "message"),
+    [
+        ("clip", {"train": None}, "the gate clip needs train"),
+        ("monitor", {"key": None}, "the gate monitor needs key"),
+        ("clip_each", {"model": None}, "the gate clip_each without a norm needs model"),
+        ("lira", {}, "the gate lira needs shadows"),
+    ],
+)
+def test_what_the_server_lacks_is_named(text, changes, message):
+    with pytest.raises(ValueError, match=message):
+        assemble(text, holdings()._replace(**changes), test=DATA.validation)
+
+
+def test_a_monitor_without_test_images_and_a_method_without_samples():
+    with pytest.raises(ValueError, match="needs test images"):
+        assemble("monitor", holdings())
+    with pytest.raises(ValueError, match="this service's is none"):
+        defend(patterns.service(), assemble("clip_each(norm=1)", holdings()))
+
+
+def test_every_setting_of_text_is_one_of_what_it_makes():
+    assert SETTINGS["clip"].keys() == {"requests", "quantile"}
+    assert SETTINGS["monitor"].keys() == {"requests", "confidence", "in_parts", "smallest", "canaries"}
+    assert SETTINGS["budget"].keys() == {"per_owner", "per_class", "in_all", "window"}
