@@ -21,9 +21,9 @@ PACKAGE = "overunlearn_jax"
 
 def make(folder: Path) -> list[Path]:
     """Writes index.rst and a page for each room; returns them."""
-    rooms = _rooms()
-    pages = [write(folder / f"{room}.rst", _page(room, modules)) for room, modules in rooms.items()]
-    listed = "\n".join(f"   {room}" for room in rooms)
+    of_package = rooms()
+    pages = [write(folder / f"{room}.rst", _page(room, modules)) for room, modules in of_package.items()]
+    listed = "\n".join(f"   {room}" for room in of_package)
     shown = "\n".join(f"* {_reference(name)}" for name in overunlearn_jax.__all__ if name != "__version__")
     here = "\n".join(
         _directive(overunlearn_jax, name)
@@ -64,13 +64,13 @@ def _is_private(module: str | None) -> bool:
     return bool(module) and module.startswith(PACKAGE) and any(part.startswith("_") for part in module.split("."))
 
 
-def _rooms() -> dict[str, list[ModuleType]]:
+def rooms() -> dict[str, list[ModuleType]]:
     """Packages by name; the modules that lie beside them are rooms of their own, but those without public names."""
-    rooms: dict[str, list[ModuleType]] = {"types": []}
+    found: dict[str, list[ModuleType]] = {"types": []}
     for module in modules():
         if module is not overunlearn_jax:
-            rooms.setdefault(module.__name__.split(".")[1], []).append(module)
-    return rooms
+            found.setdefault(module.__name__.split(".")[1], []).append(module)
+    return found
 
 
 def _page(room: str, of_room: list[ModuleType]) -> str:
