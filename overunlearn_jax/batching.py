@@ -11,9 +11,10 @@ import numpy as np
 from overunlearn_jax.typed_keys import without_keys
 from overunlearn_jax.types import Array, Images, PredictFn
 
+
 @jax.jit
 def apply_predict(predict: PredictFn, images: Array) -> Array:
-    """A jittable `predict`, asked about images (n, h, w, c) as one program: a `Partial` of other weights is the same."""
+    """Asks a jittable `predict` about images (n, h, w, c); a `Partial` of the same function is not compiled again."""
     return predict(images)
 
 

@@ -1,7 +1,6 @@
 """The pages that people read, and the blocks of code and commands in them."""
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,6 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-sys.path.insert(0, str(DOCS))  # where the site's own scripts lie
 
 SITE = sorted(path for path in DOCS.rglob("*.md") if not {"made", "_build"} & {*path.relative_to(DOCS).parts})
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *SITE]
