@@ -48,7 +48,7 @@ def public_names(module: ModuleType) -> Iterator[str]:
         origin = (
             getattr(value, "__module__", None) if callable(value) and not isinstance(value, type(list[int])) else None
         )
-        if origin == module.__name__ or _is_private(origin):
+        if origin == module.__name__ or (hasattr(module, "__path__") and _is_private(origin)):
             yield name
 
 
