@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 serve-demo: $(VENV)/.installed_server
 	$(BIN)/python -m experiments.serving.demo
 
-test: lint
+test: lint docs
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The site: open docs/_build/html/index.html. A warning is an error.

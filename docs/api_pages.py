@@ -21,9 +21,9 @@ PACKAGE = "overunlearn_jax"
 
 def make(folder: Path) -> list[Path]:
     """Writes index.rst and a page for each room; returns them."""
-    rooms = _rooms()
-    pages = [write(folder / f"{room}.rst", _page(room, modules)) for room, modules in rooms.items()]
-    listed = "\n".join(f"   {room}" for room in rooms)
+    of_package = rooms()
+    pages = [write(folder / f"{room}.rst", _page(room, modules)) for room, modules in of_package.items()]
+    listed = "\n".join(f"   {room}" for room in of_package)
     shown = "\n".join(f"* {_reference(name)}" for name in overunlearn_jax.__all__ if name != "__version__")
     here = "\n".join(
         _directive(overunlearn_jax, name)
@@ -48,7 +48,7 @@ def public_names(module: ModuleType) -> Iterator[str]:
         origin = (
             getattr(value, "__module__", None) if callable(value) and not isinstance(value, type(list[int])) else None
         )
-        if origin == module.__name__ or _is_private(origin):
+        if origin == module.__name__ or (hasattr(module, "__path__") and _is_private(origin)):
             yield name
 
 
@@ -64,13 +64,13 @@ def _is_private(module: str | None) -> bool:
     return bool(module) and module.startswith(PACKAGE) and any(part.startswith("_") for part in module.split("."))
 
 
-def _rooms() -> dict[str, list[ModuleType]]:
+def rooms() -> dict[str, list[ModuleType]]:
     """Packages by name; the modules that lie beside them are rooms of their own, but those without public names."""
-    rooms: dict[str, list[ModuleType]] = {"types": []}
+    found: dict[str, list[ModuleType]] = {"types": []}
     for module in modules():
         if module is not overunlearn_jax:
-            rooms.setdefault(module.__name__.split(".")[1], []).append(module)
-    return rooms
+            found.setdefault(module.__name__.split(".")[1], []).append(module)
+    return found
 
 
 def _page(room: str, of_room: list[ModuleType]) -> str:

@@ -11,7 +11,11 @@ import numpy as np
 from overunlearn_jax.typed_keys import without_keys
 from overunlearn_jax.types import Array, Images, PredictFn
 
-apply_predict = jax.jit(lambda predict, images: predict(images))
+
+@jax.jit
+def apply_predict(predict: PredictFn, images: Array) -> Array:
+    """Asks a jittable `predict` about images (n, h, w, c); a `Partial` of the same function is not compiled again."""
+    return predict(images)
 
 
 def in_batches(call: Callable[[np.ndarray], np.ndarray], images: np.ndarray, batch_size: int) -> np.ndarray:

@@ -5,7 +5,7 @@
         left.predict(test_images)
                                                                                            # and is itself again
 
-What a service may offer beside these is a protocol of its own: rates swept in one call, weights, a count of what was
+What a service may offer beside these has a protocol of its own: rates swept in one call, weights, a count of what was
 sent.
 """
 
