@@ -7,9 +7,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from overunlearn_jax.defences.defended import DefendedService, defended
-from overunlearn_jax.defences.honest_steps import StepBound
-from overunlearn_jax.defences.monitor import Monitor
 
 from experiments.config import Config
 from experiments.controls.rates import CostError, rate_at_cost
@@ -30,9 +27,12 @@ from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.auditing.crafting import Crafter
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.data import request_size, take
+from overunlearn_jax.defences.defended import DefendedService, defended
 from overunlearn_jax.defences.gate import View
 from overunlearn_jax.defences.hash_store import HashStore
+from overunlearn_jax.defences.honest_steps import StepBound
 from overunlearn_jax.defences.identification import identifier, lookup_by_hash
+from overunlearn_jax.defences.monitor import Monitor
 from overunlearn_jax.defences.registry import Holdings
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.files import settings_hash
