@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from overunlearn_jax.defences.defended import DefendedService
 from sklearn.metrics import roc_auc_score
 
 from experiments.defences.attackers import Attack
 from experiments.defences.gates import GateAt
 from experiments.defences.people import AS_TRAINED, People
+from overunlearn_jax.defences.defended import DefendedService
 from overunlearn_jax.defences.gate import View
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.types import Key, Metrics, Request, Split

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+
 from overunlearn_jax.defences.bounded_service import BoundedService
 from overunlearn_jax.defences.bounds import shortened
 from overunlearn_jax.defences.honest_steps import StepBound
 from overunlearn_jax.defences.monitor import Monitor, Watcher
-
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.models import Model, predict_fn
 from overunlearn_jax.services.service import Service

@@ -8,6 +8,8 @@ from overunlearn_jax.attacks.noise import noise_of_length
 from overunlearn_jax.attacks.pushing import PushResult, default_slots, push
 from overunlearn_jax.attacks.retreating import Retreated, retreat
 from overunlearn_jax.attacks.search import run_from_python, run_fused
+from overunlearn_jax.attacks.subspace import push_in_subspace
+from overunlearn_jax.attacks.subspace_settings import SubspaceSettings
 from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, ZooState, check_blocks
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "PushResult",
     "Retreated",
     "Status",
+    "SubspaceSettings",
     "Zoo",
     "ZooSettings",
     "ZooState",
@@ -25,6 +28,7 @@ __all__ = [
     "noise_of_length",
     "push",
     "push_by_labels",
+    "push_in_subspace",
     "retreat",
     "run_from_python",
     "run_fused",

@@ -125,15 +125,15 @@ def check_settings(settings: ZooSettings) -> None:
     lower, upper = settings.bounds
     if not (math.isfinite(lower) and math.isfinite(upper) and lower < upper):
         raise ValueError(f"bounds are {settings.bounds}; expected two finite numbers, the lower one first")
-    _check_number("step_size", settings.step_size, "a finite number above 0", settings.step_size > 0)
-    _check_number(
+    check_number("step_size", settings.step_size, "a finite number above 0", settings.step_size > 0)
+    check_number(
         "difference",
         settings.difference,
         "a finite number above 0, the h of the finite differences",
         settings.difference > 0,
     )
     for name in ("margin_weight", "kappa", "resolution"):
-        _check_number(name, getattr(settings, name), "a finite number, 0 or more", getattr(settings, name) >= 0)
+        check_number(name, getattr(settings, name), "a finite number, 0 or more", getattr(settings, name) >= 0)
     levels = settings.levels
     check_count("levels", levels, 0)
     if levels and (settings.space != "box" or settings.difference < 0.999 * (upper - lower) / levels):
@@ -167,6 +167,7 @@ def check_limit(name: str, value: float) -> None:
         raise ValueError(f"{name} is {value}; expected a number, 0 or more; infinity: no limit")
 
 
-def _check_number(name: str, value: float, expected: str, right: bool) -> None:
+def check_number(name: str, value: float, expected: str, right: bool) -> None:
+    """Raises ValueError unless a setting is finite and `right`, which says whether it lies where it is `expected`."""
     if not (right and math.isfinite(value)):  # NaN is never right
         raise ValueError(f"{name} is {value}; expected {expected}")
