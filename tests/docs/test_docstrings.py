@@ -42,7 +42,8 @@ def functions() -> Iterator[Public]:
             value = inspect.unwrap(getattr(module, name))
             members = [value] if inspect.isfunction(value) else []
             if inspect.isclass(value) and not getattr(value, "_is_protocol", False):
-                members = [each for key, each in vars(value).items() if not key.startswith("_") and inspect.isfunction(each)]
+                own = {key: each for key, each in vars(value).items() if not key.startswith("_")}
+                members = [each for each in own.values() if inspect.isfunction(each)]
             for each in members:
                 found = _read(each, module.__name__)
                 if found is not None and found.arrays:
@@ -71,7 +72,9 @@ def lacking(each: Public) -> list[str]:
     found = sections(each.doc)
     parts = [] if "Args" in found else ["Args"]
     for name in each.arrays:
-        told = re.search(rf"^ +(?:\w+, )*{name}(?:, \w+)*: (.*?)(?=^  \w[\w, ]*:|\Z)", found.get("Args", ""), re.M | re.S)
+        told = re.search(
+            rf"^ +(?:\w+, )*{name}(?:, \w+)*: (.*?)(?=^  \w[\w, ]*:|\Z)", found.get("Args", ""), re.M | re.S
+        )
         if not told or not re.search(r"shape|\([\w, *.]*\)|scalar|`\w*Split`", told[1]):
             parts.append(f"shape of {name}")
     if each.raises and "Raises" not in found:
