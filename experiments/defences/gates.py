@@ -42,12 +42,13 @@ class GateAt(NamedTuple):
 
 
 def scored(name: str, holdings: Holdings) -> Gate:
-    """The gate without a threshold of its own, asked once about each request."""
-    return remembered(make_gate(GATES[name], holdings))
+    """The gate without a threshold of its own."""
+    return make_gate(GATES[name], holdings)
 
 
 def at_thresholds(name: str, gate: Gate, calibration: Request, view: View) -> list[GateAt]:
-    """The gate at each threshold of REFUSED, or as it is. `gate` is that of `scored`."""
+    """The gate of `scored` at each threshold of REFUSED, or as it is, asked once about each request."""
+    gate = remembered(gate)
     if "inf" not in GATES[name]:
         return [GateAt(name, None, gate)]
     scores = gate(calibration, view).scores

@@ -64,6 +64,7 @@ def gate_table(price: Sequence[Price]) -> str:
     headers = [
         "Gate", "Share it may refuse", "Refused as trained on, %", "Stored anew, mean, %", "Stored anew, worst way, %",
         "Predicted wrongly, %", "Pushing-I passes, %", "Pushing-II passes, %", "AUC, Pushing-I", "AUC, Pushing-II",
+        "Milliseconds a sample",
         "Pushing-I, back until accepted, passes, %",
     ]  # fmt: skip
     lines = [
@@ -76,6 +77,7 @@ def gate_table(price: Sequence[Price]) -> str:
             _points(each.by_way.get(WRONG)),
             *(_points(each.passes.get(name)) for name in ("pushing_1", "pushing_2")),
             *(_number(each.auc.get(name)) for name in ("pushing_1", "pushing_2")),
+            f"{1000 * each.seconds:.2f}",
             _points(each.passes.get("retreat_1")),
         ]
         for each in price

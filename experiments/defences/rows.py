@@ -11,16 +11,18 @@ from experiments.defences.attackers import Attack
 from experiments.defences.gates import GateAt
 from experiments.defences.people import AS_TRAINED, People
 from overunlearn_jax.defences.defended import DefendedService
-from overunlearn_jax.defences.gate import View
+from overunlearn_jax.defences.gate import Gate, View
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.types import Key, Metrics, Request, Split
 
 
-def gate_records(gate: GateAt, view: View, people: People, attacks: Sequence[Attack]) -> Iterator[dict[str, Any]]:
+def gate_records(
+    gate: GateAt, view: View, people: People, attacks: Sequence[Attack], seconds: float
+) -> Iterator[dict[str, Any]]:
     """A record for each way in which honest people's samples arrive, and for each attacker.
 
-    The area under the ROC curve tells an attacker's samples from honest ones, stored in every way. Seconds are those of
-    a sample that the gate has not been asked about before.
+    The area under the ROC curve tells an attacker's samples from honest ones, stored in every way. `seconds` are those
+    of `seconds_a_sample`.
     """
     honest = np.concatenate([gate.gate(each, view).scores for each in people.judged.values()])
     groups: list[tuple[str, str, Request]] = [("honest", name, each) for name, each in people.judged.items()]
@@ -37,17 +39,18 @@ def gate_records(gate: GateAt, view: View, people: People, attacks: Sequence[Att
             "name": name,
             "samples": len(found.scores),
             "accepted": int(found.accepted.sum()),
+            "seconds_a_sample": seconds,
             "auc": None if who == "honest" else float(roc_auc_score(is_attack, scores)),
         }
 
 
-def seconds_a_sample(gate: GateAt, view: View, people: People) -> float:
-    """Wall time of the gate for a sample of a request of the usual size."""
-    images, labels = people.judged[AS_TRAINED]
-    changed = Request(np.asarray(images)[::-1].copy(), np.asarray(labels)[::-1].copy())  # not asked about before
+def seconds_a_sample(gate: Gate, view: View, people: People) -> float:
+    """Wall time of a gate for a sample of a request of the usual size, once what it compiles is compiled."""
+    request = people.judged[AS_TRAINED]
+    gate(request, view)
     began = time.perf_counter()
-    gate.gate(changed, view)
-    return (time.perf_counter() - began) / len(labels)
+    gate(request, view)
+    return (time.perf_counter() - began) / len(request.labels)
 
 
 def harm_record(attack: Attack, service: DefendedService, key: Key, test: Split, class_a: int) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Price(NamedTuple):
     refused: Interval  # the mean over all ways, those predicted wrongly included
     passes: Mapping[str, Interval]  # by attacker
     auc: Mapping[str, Interval]
+    seconds: float  # a sample, the mean over victims
 
 
 def harms(rows: Sequence[Record], method: str) -> list[Harm]:
@@ -102,6 +103,7 @@ def prices(at_gates: Sequence[Record]) -> list[Price]:
                 _mean_over(refused, list(refused)),
                 {name: mean_interval(each) for name, each in passes.items()},
                 {name: mean_interval(each) for name, each in auc.items()},
+                sum(row["seconds_a_sample"] for row in own) / len(own),
             )
         )
     return found

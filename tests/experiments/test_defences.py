@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.defences import attackers, gates, page
+from experiments.defences import attackers, gates, page, scene
 from experiments.defences.attackers import Attack, against_a_monitor, in_parts, retreating
 from experiments.defences.people import AS_TRAINED, WRONG, honest_people
 from experiments.defences.remembered import RememberedService, remembered
@@ -137,7 +137,7 @@ def test_slow_requests_meet_the_bound_one_by_one():
 
 
 def gate_row(seed: int, who: str, name: str, accepted: int, auc: float | None = None) -> dict:
-    shared = {"seed": seed, "gate": "lof", "refuse": 0.05, "threshold": 1.0, "samples": 10}
+    shared = {"seed": seed, "gate": "lof", "refuse": 0.05, "threshold": 1.0, "samples": 10, "seconds_a_sample": 0.001}
     return shared | {"who": who, "name": name, "accepted": accepted, "auc": auc}
 
 
@@ -206,7 +206,7 @@ def test_the_page_says_the_finding_first():
 
 def test_a_tiny_victim_from_flags_to_page(config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gates, "GATES", {"exact": "exact", "confidence": "confidence(threshold=inf)"})
-    monkeypatch.setattr("experiments.defences.victim.GATES", gates.GATES)
+    monkeypatch.setattr(scene, "GATES", gates.GATES)
     settings = config(fractions=(0.25,))
     measure_victim(settings, 0, ["gradient_ascent"], 0.05, tmp_path, "x")
     at_gates, harm = (read_records(tmp_path / name) for name in ("gates.jsonl", "harm.jsonl"))
