@@ -67,7 +67,7 @@ def prediction_interval(values: Sequence[float] | np.ndarray, confidence: float 
       ValueError: for a single value, whose spread nobody knows, or as `mean_interval` does.
 
     Examples:
-      >>> prediction_interval([1.0, 1.0, 1.0]).high
+      >>> float(prediction_interval([1.0, 1.0, 1.0]).high)
       1.0
     """
     of_mean = mean_interval(values, confidence)
