@@ -15,8 +15,9 @@ PAPER_HONEST = "Normal unlearning"  # the paper's name of the honest request, in
 def attack_name(attack: str, *, at_start: bool = False) -> str:
     """Returns what a reader calls an attack of a row; a name not known here is returned as it is.
 
-    >>> attack_name("noise"), attack_name("noise", at_start=True)
-    ('noise control', 'Noise control')
+    Examples:
+      >>> attack_name("noise"), attack_name("noise", at_start=True)
+      ('noise control', 'Noise control')
 
     Args:
       attack: as in a row, such as "pushing_1".

@@ -21,7 +21,8 @@ def apply_predict(predict: PredictFn, images: Array) -> Array:
 def in_batches(call: Callable[[np.ndarray], np.ndarray], images: np.ndarray, batch_size: int) -> np.ndarray:
     """Concatenates `call` over batches of exactly `batch_size` rows; the last is padded with its own first row.
 
-    Raises ValueError for an empty array or a batch size below 1.
+    Raises:
+      ValueError: an empty array or a batch size below 1.
     """
     if len(images) == 0 or batch_size < 1:
         raise ValueError(f"need images and a batch size of at least 1; got {len(images)} and {batch_size}")

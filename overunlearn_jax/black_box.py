@@ -54,8 +54,9 @@ class BlackBox:
     status of 400 ... 499 is not asked again, but for 408, 425 and 429: the same question would be refused again. Every
     attempt is counted: the images were sent.
 
-    Raises ValueError for a budget, a batch size or retries that are no whole numbers or too small, for a `wait`
-    that is negative or not finite, and for a `retry_on` that holds anything but kinds of exceptions.
+    Raises:
+      ValueError: a budget, a batch size or retries that are no whole numbers or too small, a `wait` that is negative or
+        not finite or a `retry_on` that holds anything but kinds of exceptions.
     """
 
     def __init__(
@@ -116,11 +117,19 @@ class BlackBox:
         self.queries += count
 
     def query(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities, shape (n, k), dtype float32, of images (n, h, w, c) inside the bounds.
+        """What the victim answers; each image counts as one query.
 
-        Raises ValueError for images of another shape, dtype kind or range, BadAnswerError for an answer that is not
-        probabilities, QueryBudgetExceededError where the budget is too small, VictimUnavailableError where a callable
-        could not be reached.
+        Args:
+          images: shape=(n, h, w, c), any float dtype, inside the bounds.
+
+        Returns:
+          Probabilities, shape=(n, k), dtype=float32.
+
+        Raises:
+          ValueError: images of another shape, dtype kind or range.
+          BadAnswerError: an answer that is not probabilities.
+          QueryBudgetExceededError: where the budget is too small.
+          VictimUnavailableError: where a callable could not be reached.
         """
         images = check_images(self.spec, images)
         self.check_budget(len(images))
@@ -163,7 +172,15 @@ class BlackBox:
 
 
 def check_images(spec: DatasetSpec, images: np.ndarray) -> np.ndarray:
-    """`images` as float32, or a ValueError that says what is wrong with them."""
+    """Returns images as float32.
+
+    Args:
+      spec: what they have to fit.
+      images: shape=(n, h, w, c), any float dtype, inside the bounds.
+
+    Raises:
+      ValueError: none, or others than these; the message says what to do.
+    """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != spec.image_shape or len(images) == 0:
         raise ValueError(

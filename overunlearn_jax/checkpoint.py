@@ -35,7 +35,8 @@ def save(path: str | Path, tree: PyTree) -> None:
 
     Typed keys (`jax.random.key`) are stored as what they hold, beside the name of their kind.
 
-    Raises OSError naming the path where the disk refuses (full, read-only); nothing else is touched.
+    Raises:
+      OSError: naming the path where the disk refuses (full, read-only); nothing else is touched.
     """
     path = Path(path).absolute()
     try:
@@ -57,7 +58,8 @@ def save(path: str | Path, tree: PyTree) -> None:
 def load(path: str | Path, like: PyTree) -> PyTree:
     """Reads what `save` wrote. `like` gives the structure, shapes and dtypes expected; keys are keys of its kinds.
 
-    Raises CheckpointError where a file is not as it was written, or holds another structure.
+    Raises:
+      CheckpointError: where a file is not as it was written, or holds another structure.
     """
     path = Path(path).absolute()
     abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), without_keys(like))

@@ -12,8 +12,9 @@ def decimals_of(values: np.ndarray) -> int | None:
     Args:
       values: probabilities of any shape, float32 or finer.
 
-    >>> decimals_of(np.array([0.25, 0.5])), decimals_of(np.array([1.0, 0.0])), decimals_of(np.array([1 / 3]))
-    (2, 0, None)
+    Examples:
+      >>> decimals_of(np.array([0.25, 0.5])), decimals_of(np.array([1.0, 0.0])), decimals_of(np.array([1 / 3]))
+      (2, 0, None)
     """
     exact = np.asarray(values, np.float64)
     for decimals in range(MOST + 1):

@@ -24,8 +24,9 @@ class DamagedError(ValueError):
 def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
     """`value` as plain JSON with a digest of all of it behind; any older digest is replaced.
 
-    >>> sealed({"seed": 0})
-    {'seed': 0, 'digest': 'd8044728dde11288'}
+    Examples:
+      >>> sealed({"seed": 0})
+      {'seed': 0, 'digest': 'd8044728dde11288'}
     """
     plain = json.loads(json_text({key: each for key, each in value.items() if key != DIGEST}))
     return {**plain, DIGEST: settings_hash(plain)}
@@ -34,7 +35,8 @@ def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
 def unsealed(value: Mapping[str, Any], *, required: bool = False) -> dict[str, Any]:
     """What `sealed` was given. Without a digest, as older versions wrote it, `value` is accepted unless `required`.
 
-    Raises DamagedError, a ValueError, where the digest is another, or its key was damaged.
+    Raises:
+      DamagedError: a ValueError, where the digest is another, or its key was damaged.
     """
     plain = {key: each for key, each in value.items() if key != DIGEST}
     if DIGEST in value:
@@ -57,8 +59,9 @@ def sealed_text(value: Mapping[str, Any]) -> str:
 def read_sealed(path: str | Path, remedy: str, *, required: bool = False) -> dict[str, Any]:
     """Reads a JSON object that `sealed_text` made, or, unless `required`, one without a digest.
 
-    Raises DamagedError, a ValueError, naming the file and `remedy`, for what is no JSON object and where the digest is
-    another; OSError where the file cannot be read.
+    Raises:
+      DamagedError: a ValueError, naming the file and `remedy`, what is no JSON object and where the digest is another.
+      OSError: where the file cannot be read.
     """
     content = Path(path).read_bytes()
     try:
@@ -78,7 +81,8 @@ def write_digests(folder: Path) -> None:
 def check_digests(folder: Path) -> bool:
     """Whether a folder has digests; without any, an older version wrote it.
 
-    Raises DamagedError, a ValueError, naming the first file that is missing or not as it was written.
+    Raises:
+      DamagedError: a ValueError, naming the first file that is missing or not as it was written.
     """
     if not (folder / DIGESTS).exists():
         return False

@@ -76,10 +76,19 @@ def rightly_predicted(predict: PredictFn, split: Split, label: int) -> Split:
 
 
 def metrics_from_predictions(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> Metrics:
-    """Metrics of labels (n,) and predicted labels (n,). Raises ValueError for no labels or one out of range.
+    """Metrics of what was predicted.
 
-    >>> metrics_from_predictions(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).per_class.tolist()
-    [0.5, 1.0]
+    Args:
+      labels: shape=(n,), integers in 0 ... k - 1.
+      predicted: shape=(n,), integers in 0 ... k - 1.
+      num_classes: k.
+
+    Raises:
+      ValueError: no labels, or one out of range.
+
+    Examples:
+      >>> metrics_from_predictions(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).per_class.tolist()
+      [0.5, 1.0]
     """
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(f"expected labels in 0 ... {num_classes - 1}, at least one; got {labels}")

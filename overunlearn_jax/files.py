@@ -44,7 +44,8 @@ def append_lines(path: str | os.PathLike[str], lines: bytes, is_whole: Callable[
     What a killed process left of a line is removed first; `is_whole` says of a last line without a line break whether
     it lacks that alone. Missing folders are made. One process writes a file at a time.
 
-    Raises OSError where the disk refuses; what was in the file is safe.
+    Raises:
+      OSError: where the disk refuses; what was in the file is safe.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

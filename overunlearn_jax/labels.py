@@ -18,8 +18,9 @@ def check_labels(whose: str, labels: Labels, count: int, num_classes: int) -> np
       ValueError: anything else. The message says what was given, what is expected, and which line of NumPy makes class
         numbers of it: of names, one-hot rows, a column, floats, and of numbers that begin at 1.
 
-    >>> check_labels("labels", np.array([2, 0], np.uint8), 2, 3)
-    array([2, 0], dtype=int32)
+    Examples:
+      >>> check_labels("labels", np.array([2, 0], np.uint8), 2, 3)
+      array([2, 0], dtype=int32)
     """
     array = np.asarray(labels)
     if array.shape != (count,) or array.dtype.kind not in "iu":

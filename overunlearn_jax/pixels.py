@@ -17,8 +17,9 @@ def check_pixels(whose: str, images: Images, bounds: Bounds | None = None) -> np
     Raises:
       ValueError: no image, integers (8-bit pixels are some), NaN or infinity, or a pixel outside the bounds.
 
-    >>> check_pixels("images", np.zeros((1, 2, 2, 1))).shape
-    (1, 2, 2, 1)
+    Examples:
+      >>> check_pixels("images", np.zeros((1, 2, 2, 1))).shape
+      (1, 2, 2, 1)
     """
     array = np.asarray(images)
     if array.size == 0:
@@ -37,8 +38,9 @@ def check_pixels(whose: str, images: Images, bounds: Bounds | None = None) -> np
 def advice_on_8_bits(bounds: Bounds | None = None) -> str:
     """How pixels in 0 ... 255 come into the bounds; into those of what `load` returns, where none are given.
 
-    >>> advice_on_8_bits(Bounds(0.0, 1.0))
-    '8-bit pixels become those by x / 255'
+    Examples:
+      >>> advice_on_8_bits(Bounds(0.0, 1.0))
+      '8-bit pixels become those by x / 255'
     """
     lower, upper = (-0.5, 0.5) if bounds is None else bounds
     width = "" if upper - lower == 1 else f" * {upper - lower:g}"

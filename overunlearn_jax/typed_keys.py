@@ -19,8 +19,9 @@ def is_key(leaf: Any) -> bool:
 def without_keys(tree: PyTree) -> PyTree:
     """`tree`, of arrays or `jax.ShapeDtypeStruct`, with each key as {"key of KIND": its data}.
 
-    >>> without_keys({"rng": jax.random.key(3)})["rng"]["key of threefry2x32"].tolist()
-    [0, 3]
+    Examples:
+      >>> without_keys({"rng": jax.random.key(3)})["rng"]["key of threefry2x32"].tolist()
+      [0, 3]
     """
 
     def plain(leaf: Any) -> Any:

@@ -25,7 +25,9 @@ class UserCodeError(ValueError):
 def import_named(name: str, flag: str = "") -> Any:
     """What `my_module:my_function` names; `flag`, such as "--model=", stands before the name in errors.
 
-    Raises ValueError for a name that is not there, and UserCodeError for a module that fails while it is imported.
+    Raises:
+      ValueError: a name that is not there.
+      UserCodeError: a module that fails while it is imported.
     """
     module, _, attribute = name.partition(":")
     words = f"{flag}{name} cannot be imported from {Path.cwd()} or PYTHONPATH"

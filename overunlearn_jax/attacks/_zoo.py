@@ -45,7 +45,11 @@ class Zoo(NamedTuple):
 def zoo(settings: ZooSettings) -> Zoo:
     """The pure functions of one search. Equal settings give the same object, so nothing is traced twice.
 
-    Raises ValueError for settings with which no search can be run (`check_settings`), and for a name that is not known.
+    Raises:
+      ValueError: settings with which no search can be run (`check_settings`) or a name that is not known.
+
+    References:
+      Chen et al., AISec 2017; Hu et al., NDSS 2024, equations (4) and (5).
     """
     check_settings(settings)
     space = _named("space", {"tanh": spaces.tanh_space, "box": spaces.box_space}, settings.space)(settings.bounds)
@@ -147,7 +151,20 @@ def zoo(settings: ZooSettings) -> Zoo:
 def start(
     engine: Zoo, key: Key, ids: Array | np.ndarray, images: Images, labels: Labels, targets: Labels, num_classes: int
 ) -> ZooState:
-    """The batched first state. Each sample's key comes from its id alone, never from its place in the batch."""
+    """The batched first state. Each sample's key comes from its id alone, never from its place in the batch.
+
+    Args:
+      engine: made by `zoo`.
+      key: of all samples.
+      ids: shape=(n,), integers in 0 ... 2**32 - 1, one a sample.
+      images: shape=(n, h, w, c), dtype=float32, inside the bounds.
+      labels: shape=(n,), integers: what the images are predicted as.
+      targets: shape=(n,), integers: the class to push to; the labels where the push has no target.
+      num_classes: k.
+
+    Returns:
+      A state whose arrays have a leading axis of n samples.
+    """
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(ids, jnp.uint32))
     init = jax.vmap(engine.init, (0, 0, 0, 0, None))
     labels, targets = jnp.asarray(labels, jnp.int32), jnp.asarray(targets, jnp.int32)

@@ -39,6 +39,9 @@ def bisect(
 
     Raises:
       QueryBudgetExceededError: the budget is smaller than `steps` queries for every crossed sample; none is sent.
+
+    References:
+      Hu et al., NDSS 2024, equation (3).
     """
     if steps < 0:
         raise ValueError(f"steps is {steps}; expected the number of halvings, 0 or more")

@@ -4,13 +4,25 @@ import numpy as np
 
 
 def blend(images: np.ndarray, others: np.ndarray, ratio: float) -> np.ndarray:
-    """(1 - ratio) * images + ratio * others, all of shape (n, h, w, c).
+    """(1 - ratio) * images + ratio * others.
 
-    `ratio` is the paper's alpha: higher shows more of the other class; 0 returns the images, 1 the others.
-    Raises ValueError for shapes that differ, integer images or a ratio outside [0, 1].
+    Args:
+      images: shape=(n, h, w, c), any float dtype.
+      others: shape=(n, h, w, c): images of the class to blend in.
+      ratio: the paper's alpha, in [0, 1]: higher shows more of the other class; 0 returns the images, 1 the others.
 
-    >>> blend(np.zeros((1, 1, 1, 1)), np.ones((1, 1, 1, 1)), 0.25).item()
-    0.25
+    Returns:
+      shape=(n, h, w, c), dtype of the images.
+
+    Raises:
+      ValueError: shapes that differ, integer images or a ratio outside [0, 1].
+
+    References:
+      Hu et al., NDSS 2024, equation (1).
+
+    Examples:
+      >>> blend(np.zeros((1, 1, 1, 1)), np.ones((1, 1, 1, 1)), 0.25).item()
+      0.25
     """
     if images.shape != others.shape:
         raise ValueError(f"images have shape {images.shape} and others {others.shape}; expected one other an image")

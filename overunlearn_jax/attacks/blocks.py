@@ -15,7 +15,16 @@ SMALLEST_MOVE = 1e-5  # of the pixel range: what moved less did so by rounding
 
 
 def choose_blocks(state: ZooState, moved: Array, settings: ZooSettings) -> Array:
-    """Corners (p, 3) of the blocks to probe in this step, drawn without replacement."""
+    """Draws the blocks to probe in this step, without replacement.
+
+    Args:
+      state: of one sample.
+      moved: shape=(h, w, c), dtype=float32: how far each pixel has moved so far, 0 or more; read with importance alone.
+      settings: of the search.
+
+    Returns:
+      shape=(p, 3), dtype=int32: row, column and channel where each block begins.
+    """
     height, width, channels = state.original.shape
     grid = (height // settings.block, width // settings.block, channels)
     key = jax.random.fold_in(state.key, state.step)
@@ -31,7 +40,16 @@ def choose_blocks(state: ZooState, moved: Array, settings: ZooSettings) -> Array
 
 
 def flat_index(corners: Array, shape: tuple[int, ...], block: int) -> Array:
-    """Coordinates (p,) of the blocks that begin at `corners`, as positions in the flattened grid of blocks."""
+    """Positions of blocks in the flattened grid of blocks.
+
+    Args:
+      corners: shape=(p, 3), integers: where each block begins.
+      shape: (h, w, c) of the image.
+      block: side in pixels.
+
+    Returns:
+      shape=(p,), integers.
+    """
     columns = shape[1] // block
     return ((corners[:, 0] // block) * columns + corners[:, 1] // block) * shape[2] + corners[:, 2]
 
@@ -41,12 +59,30 @@ def _block_at(image: Array, corner: Array, block: int) -> Array:
 
 
 def blocks_at(image: Array, corners: Array, block: int) -> Array:
-    """Pixels (p, b, b) of the blocks that begin at `corners`."""
+    """The pixels of blocks.
+
+    Args:
+      image: shape=(h, w, c).
+      corners: shape=(p, 3), integers: where each block begins.
+      block: side b in pixels.
+
+    Returns:
+      shape=(p, b, b), dtype of the image.
+    """
     return jax.vmap(lambda corner: _block_at(image, corner, block))(corners)
 
 
 def spread_over_blocks(moves: Array, shape: tuple[int, ...], block: int) -> Array:
-    """Moves (d,) of the grid's coordinates as an array (h, w, c): every pixel of a block moves alike."""
+    """Moves of the grid's coordinates as a move of the image: every pixel of a block moves alike.
+
+    Args:
+      moves: shape=(d,), one for each block.
+      shape: (h, w, c) of the image.
+      block: side in pixels.
+
+    Returns:
+      shape=(h, w, c), dtype of the moves.
+    """
     height, width, channels = shape
     grid = moves.reshape(height // block, width // block, channels)
     return jnp.repeat(jnp.repeat(grid, block, axis=0), block, axis=1)

@@ -66,6 +66,9 @@ def push_by_labels(
     Raises:
       ValueError: arrays that do not fit the victim or each other, or settings with which no search can be run.
       QueryBudgetExceededError: the budget ends before the search does.
+
+    References:
+      Chen, Jordan and Wainwright, IEEE S&P 2020: HopSkipJump.
     """
     for name, least in (("iterations", 0), ("directions", 1), ("halvings", 0), ("levels", 0), ("group", 1)):
         check_count(name, getattr(settings, name), least)

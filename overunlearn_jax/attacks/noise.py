@@ -10,10 +10,22 @@ BISECTIONS = 40  # halvings of the scale: float32 has no finer one
 
 
 def noise_of_length(key: Key, images: Images, lengths: Array | np.ndarray, bounds: Bounds) -> Images:
-    """Images plus Gaussian noise, inside the bounds, each at the L2 distance `lengths` (n,) from its original.
+    """Images plus Gaussian noise, inside the bounds, each at a given L2 distance from its original.
 
     Clipping to the bounds shortens noise, so the scale is found by bisection. A length that no image inside the bounds
-    can have in that direction gives the farthest one. Raises ValueError unless there is one length an image.
+    can have in that direction gives the farthest one.
+
+    Args:
+      key: of all images.
+      images: shape=(n, h, w, c), dtype=float32.
+      lengths: shape=(n,), L2 distances in units of the pixels.
+      bounds: that the images live in.
+
+    Returns:
+      shape=(n, h, w, c), dtype=float32.
+
+    Raises:
+      ValueError: not one length an image.
     """
     if np.shape(lengths) != (len(images),):
         raise ValueError(f"lengths have shape {np.shape(lengths)}; expected one for each of {len(images)} images")

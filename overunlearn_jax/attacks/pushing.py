@@ -77,6 +77,9 @@ def push(
     Raises:
       ValueError: images, labels or targets that do not fit the victim or each other, blocks that do not tile the
         images, or settings with which no search can be run; nothing is sent then.
+
+    References:
+      Hu et al., NDSS 2024: Pushing-I and Pushing-II.
     """
     spec = black_box.spec
     images = check_images(spec, images)
@@ -160,7 +163,15 @@ def _result_of(black_box: BlackBox, originals: np.ndarray, kept: dict[str, np.nd
 
 
 def check_ids(ids: np.ndarray, count: int) -> np.ndarray:
-    """`ids`, or a ValueError that says what is wrong with them."""
+    """Returns `ids` as an array.
+
+    Args:
+      ids: shape=(n,), integers in 0 ... 2**32 - 1.
+      count: n.
+
+    Raises:
+      ValueError: another shape or dtype, or an id out of range.
+    """
     ids = np.asarray(ids)
     if ids.shape != (count,) or not np.issubdtype(ids.dtype, np.integer):
         raise ValueError(f"ids are {ids.dtype} of shape {ids.shape}; expected {count} integers, one an image")

@@ -68,7 +68,16 @@ def lattice_space(bounds: Bounds, levels: int) -> Space:
 
 
 def on_lattice(images: np.ndarray, bounds: Bounds, levels: int) -> np.ndarray:
-    """The nearest images on the lattice, float32, on the host; as they are without levels."""
+    """The nearest images on the lattice, on the host; as they are without levels.
+
+    Args:
+      images: shape=(n, h, w, c), dtype=float32, inside the bounds.
+      bounds: the lattice's first and last value.
+      levels: steps between them, 255 for 8 bits; 0: no lattice.
+
+    Returns:
+      shape=(n, h, w, c), dtype=float32.
+    """
     if not levels:
         return images
     places = np.rint((np.asarray(images, np.float32) - bounds.lower) * (levels / (bounds.upper - bounds.lower)))

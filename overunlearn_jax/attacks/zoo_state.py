@@ -67,10 +67,12 @@ class ZooSettings(NamedTuple):
     def fitted(self, image_shape: tuple[int, ...]) -> "ZooSettings":
         """These settings with no more coordinates than images (h, w, c) have, in blocks of `block`.
 
-        Raises ValueError for blocks that do not tile the images.
+        Raises:
+          ValueError: blocks that do not tile the images.
 
-        >>> ZooSettings(Bounds(-0.5, 0.5)).fitted((8, 8, 1)).coordinates
-        64
+        Examples:
+          >>> ZooSettings(Bounds(-0.5, 0.5)).fitted((8, 8, 1)).coordinates
+          64
         """
         return self._replace(coordinates=min(self.coordinates, _grid_size(self.block, image_shape)))
 

@@ -128,7 +128,8 @@ def audit(
 def most_confused(service: Service, test: Split, class_a: int) -> int:
     """The class that the test images of class A are given the most probability of, after their own.
 
-    Raises ValueError where there are no such images.
+    Raises:
+      ValueError: where there are no such images.
     """
     images = test.images[test.labels == class_a]
     if not len(images):
@@ -143,7 +144,8 @@ def push_from_class(
 ) -> PushResult:
     """The search by labels, from images of class B that the service predicts so.
 
-    Raises ValueError where it predicts none of them so.
+    Raises:
+      ValueError: where it predicts none of them so.
     """
     pool = train.images[train.labels == class_b][:START_IMAGES]
     across = pool[box.query(pool).argmax(-1) == class_b] if len(pool) else pool

@@ -31,7 +31,8 @@ class Classes(NamedTuple):
     def of(spec: DatasetSpec, class_a: str, class_b: str, target: str = "") -> "Classes":
         """The labels behind names or numbers; an empty target is none.
 
-        Raises ValueError for a class that is not there, and where two that have to differ are the same.
+        Raises:
+          ValueError: a class that is not there, and where two that have to differ are the same.
         """
         a, b = class_index(spec, class_a), class_index(spec, class_b)
         goal = class_index(spec, target) if target else None
@@ -71,7 +72,8 @@ def choose_and_push(
 ) -> AttackerSamples:
     """Picks the attacker's samples by seed, skips those that the victim gets wrong, and pushes the rest.
 
-    Raises ValueError for a request of more samples than the victim gets right.
+    Raises:
+      ValueError: a request of more samples than the victim gets right.
     """
     needed = max(request_size(splits.train, classes.a, fraction) for fraction in settings.fractions)
     order = candidates(splits.train, classes.a, seed)

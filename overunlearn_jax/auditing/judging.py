@@ -21,7 +21,8 @@ def judge(rows: Sequence[Row], *, most: float, most_honest: float) -> Judgement:
       most: how much more of a class's accuracy a malicious request may cost than an honest one.
       most_honest: the part of an accuracy that the honest request itself may cost.
 
-    Raises ValueError for rows without a malicious request.
+    Raises:
+      ValueError: rows without a malicious request.
     """
     honest = honest_costs(rows, most_honest)
     destroyed = {each.variant for each in honest if each.outcome == DESTROYED}

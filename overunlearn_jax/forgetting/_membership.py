@@ -61,8 +61,9 @@ def true_label_confidence(probabilities: Probabilities | np.ndarray, labels: Lab
     Raises:
       ValueError: if the rows are no probabilities or the labels do not fit them.
 
-    >>> true_label_confidence(np.array([[0.25, 0.75], [0.25, 0.75]]), np.array([0, 1])).round(3).tolist()
-    [-1.099, 1.099]
+    Examples:
+      >>> true_label_confidence(np.array([[0.25, 0.75], [0.25, 0.75]]), np.array([0, 1])).round(3).tolist()
+      [-1.099, 1.099]
     """
     checked = check_probabilities("probabilities", probabilities)
     of_label = np.arange(checked.shape[1]) == check_labels("labels", labels, *checked.shape)[:, None]

@@ -28,8 +28,9 @@ def js_distance(p: Probabilities | np.ndarray, q: Probabilities | np.ndarray) ->
     Raises:
       ValueError: if the shapes differ or the rows are no probabilities.
 
-    >>> js_distance(np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([[0.0, 1.0], [0.5, 0.5]])).tolist()
-    [1.0, 0.0]
+    Examples:
+      >>> js_distance(np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([[0.0, 1.0], [0.5, 0.5]])).tolist()
+      [1.0, 0.0]
     """
     if np.shape(p) != np.shape(q):
         raise ValueError(f"p has shape {np.shape(p)} and q {np.shape(q)}; expected both models' answers to one set")

@@ -62,9 +62,10 @@ def lira_scores(
         trained on (unless offline) or fewer than 2 were not, shadow models that all answer alike, or a deviation that
         is given with shared_variance, or is not above 0.
 
-    >>> shadow_answers = np.array([[3.0], [5.0], [-1.0], [1.0]])  # 4 and 0 on average, both of variance 2
-    >>> lira_scores(np.array([4.0]), shadow_answers, np.array([[True], [True], [False], [False]])).round(6).tolist()
-    [4.0]
+    Examples:
+      >>> shadow_answers = np.array([[3.0], [5.0], [-1.0], [1.0]])  # 4 and 0 on average, both of variance 2
+      >>> lira_scores(np.array([4.0]), shadow_answers, np.array([[True], [True], [False], [False]])).round(6).tolist()
+      [4.0]
     """
     target, shadows = np.asarray(target_logits, np.float64), np.asarray(shadow_logits, np.float64)
     if target.ndim != 1 or len(target) == 0 or shadows.ndim != 2 or shadows.shape[1] != len(target):
@@ -106,8 +107,9 @@ def shadow_deviation(shadow_logits: Array | np.ndarray, inside: np.ndarray, *, o
     Raises:
       ValueError: as `lira_scores` does for these.
 
-    >>> shadow_deviation(np.array([[3.0], [5.0], [-1.0], [1.0]]), np.array([[True], [True], [False], [False]])) ** 2
-    2.0000000000000004
+    Examples:
+      >>> shadow_deviation(np.array([[3.0], [5.0], [-1.0], [1.0]]), np.array([[True], [True], [False], [False]])) ** 2
+      2.0000000000000004
     """
     shadows = np.asarray(shadow_logits, np.float64)
     if shadows.ndim != 2 or shadows.size == 0:

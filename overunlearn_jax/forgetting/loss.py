@@ -19,7 +19,8 @@ LOSS_BATCH = 256  # samples whose loss is computed at a time; changes no result
 def mean_loss(model: Model, variables: Variables, images: Images, labels: Labels) -> float:
     """Mean cross-entropy of a model on images (n, h, w, c) with labels (n,), in prediction mode; nats, 0 is best.
 
-    Raises ValueError for no images or labels that do not fit them.
+    Raises:
+      ValueError: no images or labels that do not fit them.
     """
     check_samples(model, variables, images, labels)
     return checked_mean_loss(model, variables, jnp.asarray(images), jnp.asarray(labels))

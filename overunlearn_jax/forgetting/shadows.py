@@ -22,8 +22,9 @@ def shadow_subsets(key: Key, count: int, shadows: int) -> np.ndarray:
     Raises:
       ValueError: for fewer than 2 samples, or a number of shadow models that is odd or below 2.
 
-    >>> shadow_subsets(jax.random.key(0), 10, 4).sum(0).tolist()
-    [2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
+    Examples:
+      >>> shadow_subsets(jax.random.key(0), 10, 4).sum(0).tolist()
+      [2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
     """
     if count < 2:
         raise ValueError(f"count is {count}; half of at least 2 samples is needed to train a shadow model")

@@ -27,8 +27,9 @@ def equinox_model(
     Predictions are asked in `inference_mode`. Probes of single pixels are sent as whole images: `pixel_edit` knows
     channels-last convolutions only.
 
-    >>> net, state = eqx.nn.make_with_state(Net)(jax.random.key(0))                        # doctest: +SKIP
-    >>> model, variables = equinox_model(net, state, make=eqx.nn.make_with_state(Net))     # doctest: +SKIP
+    Examples:
+      >>> net, state = eqx.nn.make_with_state(Net)(jax.random.key(0))                        # doctest: +SKIP
+      >>> model, variables = equinox_model(net, state, make=eqx.nn.make_with_state(Net))     # doctest: +SKIP
 
     Args:
       module: trained or not; all its floating-point arrays are parameters.

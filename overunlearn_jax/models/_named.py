@@ -15,8 +15,9 @@ Tree = TypeVar("Tree")
 def named_leaves(tree: PyTree) -> dict[str, Array]:
     """The leaves by their paths, keys joined by `/`; what Flax's variables call their `value` adds nothing to it.
 
-    >>> named_leaves({"head": {"bias": 1.0, "kernel": 2.0}})
-    {'head/bias': 1.0, 'head/kernel': 2.0}
+    Examples:
+      >>> named_leaves({"head": {"bias": 1.0, "kernel": 2.0}})
+      {'head/bias': 1.0, 'head/kernel': 2.0}
     """
     return {_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
 
@@ -24,7 +25,8 @@ def named_leaves(tree: PyTree) -> dict[str, Array]:
 def with_leaves(tree: Tree, named: dict[str, Array]) -> Tree:
     """The tree with the leaves of those names in the place of its own; names that it does not have are left out.
 
-    Raises ValueError for a name that is missing.
+    Raises:
+      ValueError: a name that is missing.
     """
     names = list(named_leaves(tree))
     missing = [name for name in names if name not in named]

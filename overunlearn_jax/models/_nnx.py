@@ -22,7 +22,8 @@ def nnx_model(
     from the pass's key. What the module tracks beside its parameters, such as batch statistics, is the `state`; what a
     pass adds, such as intermediates, is left out.
 
-    >>> model, variables = nnx_model(net, make=lambda rngs: Net(10, rngs=rngs))            # doctest: +SKIP
+    Examples:
+      >>> model, variables = nnx_model(net, make=lambda rngs: Net(10, rngs=rngs))            # doctest: +SKIP
 
     Args:
       module: trained or not.

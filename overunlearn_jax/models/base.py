@@ -51,9 +51,10 @@ def pure_model(init: Callable[[Key], Params], apply: Callable[[Params, Images], 
     The model trains and predicts by the same pass. One that has dropout or batch statistics is written as a `Model`
     directly. What a `Model` is called with is `Variables`, `Variables(params)` of parameters that are there already:
 
-    >>> model = pure_model(lambda key: jnp.zeros((4, 3)), lambda params, images: images.reshape(-1, 4) @ params)
-    >>> predict_fn(model, Variables(jnp.eye(4, 3)))(jnp.zeros((2, 2, 2, 1))).shape
-    (2, 3)
+    Examples:
+      >>> model = pure_model(lambda key: jnp.zeros((4, 3)), lambda params, images: images.reshape(-1, 4) @ params)
+      >>> predict_fn(model, Variables(jnp.eye(4, 3)))(jnp.zeros((2, 2, 2, 1))).shape
+      (2, 3)
 
     Args:
       init: draws the parameters, any pytree of float arrays. A model that is never trained here may ignore the key.
@@ -100,9 +101,10 @@ def predict_fn(model: Model, variables: Variables) -> PredictFn:
     Answers in full float32 on every device: the shorter products that a GPU or TPU takes by default would drown the
     finite differences of an attack.
 
-    >>> predict = predict_fn(model, variables)                           # doctest: +SKIP
-    >>> predict(images).shape                                            # doctest: +SKIP
-    (n, k)
+    Examples:
+      >>> predict = predict_fn(model, variables)                           # doctest: +SKIP
+      >>> predict(images).shape                                            # doctest: +SKIP
+      (n, k)
     """
     return jax.tree_util.Partial(_probabilities, jax.tree_util.Partial(model.apply), variables)
 

@@ -18,8 +18,9 @@ def max_pool_2x2(x: Array) -> Array:
     Returns:
       shape=(n, h // 2, w // 2, c).
 
-    >>> max_pool_2x2(jnp.arange(16.0).reshape(1, 4, 4, 1)).ravel().tolist()
-    [5.0, 7.0, 13.0, 15.0]
+    Examples:
+      >>> max_pool_2x2(jnp.arange(16.0).reshape(1, 4, 4, 1)).ravel().tolist()
+      [5.0, 7.0, 13.0, 15.0]
     """
     n, height, width, channels = x.shape
     x = x[:, : height // 2 * 2, : width // 2 * 2].reshape(n, height // 2, 2, width // 2, 2, channels)

@@ -37,8 +37,9 @@ def count_test_images(rows: Sequence[Mapping[str, Any]], measure: str) -> int | 
 def smallest_denominator(values: Sequence[float]) -> int | None:
     """Returns the least n for which every value is a whole number of n-ths; None for no values or no such n.
 
-    >>> smallest_denominator([0.9375, 0.5625, 0.25])
-    16
+    Examples:
+      >>> smallest_denominator([0.9375, 0.5625, 0.25])
+      16
     """
     found = [Fraction(value).limit_denominator(_MOST_IMAGES) for value in values]
     if not found or any(

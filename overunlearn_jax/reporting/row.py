@@ -108,8 +108,9 @@ ACCURACY_KEYS = ("overall_before", "class_a_before", "class_b_before", "overall"
 def units() -> dict[str, str]:
     """The unit of every field that has one.
 
-    >>> units()["queries"]
-    'images'
+    Examples:
+      >>> units()["queries"]
+      'images'
     """
     hints = get_type_hints(Row, include_extras=True)
     return {name: unit for name, hint in hints.items() if (unit := _unit(hint))}

@@ -57,8 +57,9 @@ def allowed_points(limit: float) -> str:
 def costs(attack: str, class_name: str, mean: float, *, whole: bool = True) -> str:
     """Returns what a request costs a class beyond an honest request, as the beginning of a sentence.
 
-    >>> costs("pushing_1", "cat", 0.824)
-    'Pushing-I costs class cat 82 points beyond an honest request'
+    Examples:
+      >>> costs("pushing_1", "cat", 0.824)
+      'Pushing-I costs class cat 82 points beyond an honest request'
 
     Args:
       attack: as in a row.

@@ -200,7 +200,8 @@ def from_object(thing: Any, spec: DatasetSpec, *, name: str = "") -> CallableSer
     Its attribute `pixels`, a PixelFormat, says how the methods want their images; None, or no such attribute: as the
     package has them. `name` stands in errors; empty: that of its class.
 
-    Raises ValueError for a class in place of an object, a method that is missing, and what `CallableService` refuses.
+    Raises:
+      ValueError: a class in place of an object, a method that is missing, and what `CallableService` refuses.
     """
     if inspect.isclass(thing):
         raise ValueError(f"{thing.__name__} is a class; expected an object of it: {thing.__name__}(...)")

@@ -67,8 +67,9 @@ class GuardedService:
     def after(self, requests: Sequence[Request], key: Key) -> Iterator[After]:
         """`Service.after`, noted before it is sent.
 
-        Raises ServiceError where another process has the service for longer than `wait`, and where the service does
-        not answer as before once it was reset; the note then stays.
+        Raises:
+          ServiceError: where another process has the service for longer than `wait`, and where the service does not
+            answer as before once it was reset; the note then stays.
         """
         with self.noted(samples=sum(len(each.labels) for each in requests)):
             with self._service.after(requests, key) as left:
@@ -105,7 +106,8 @@ class GuardedService:
 def unfinished(directory: Path) -> dict[str, Any] | None:
     """What was noted of a deletion that nobody has ended, its file as `note`; None where there is none.
 
-    Raises DamagedError, a ValueError, for a note that is not as it was written.
+    Raises:
+      DamagedError: a ValueError, a note that is not as it was written.
     """
     path = directory / NOTE
     remedy = "a deletion may not have been ended: bring the service back by hand, then delete this note"

@@ -92,8 +92,9 @@ class ServiceProcess:
     def _call(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """One call over there.
 
-        Raises UserCodeError for what the service raised, for a call that took too long and for a process that ended;
-        DivergedError as it is.
+        Raises:
+          UserCodeError: what the service raised, a call that took too long or a process that ended.
+          DivergedError: as it is.
         """
         if self._ended:
             raise UserCodeError(self._ended)

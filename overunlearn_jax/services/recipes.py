@@ -91,7 +91,8 @@ def check(choice: MethodChoice, ingredients: Ingredients) -> None:
 def prepared_settings(choice: MethodChoice, train: TrainSettings) -> dict[str, object]:
     """What decides a victim's weights because training prepares for the method; empty for most methods.
 
-    Raises ValueError for settings that the method does not have, or that cannot be read.
+    Raises:
+      ValueError: settings that the method does not have, or that cannot be read.
     """
     return _PREPARED[choice.name].described(choice, train) if choice.name in _PREPARED else {}
 

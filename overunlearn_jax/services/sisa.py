@@ -86,7 +86,8 @@ class SisaService:
     def after(self, requests: Sequence[Request], key: Key) -> Iterator[After]:
         """The ensemble without the training samples that the requests' images are nearest to, one after the other.
 
-        Raises ValueError for no request, a wrong one, and one of a class that was never trained on.
+        Raises:
+          ValueError: no request, a wrong one, and one of a class that was never trained on.
         """
         del key  # Unused: the service's own decides.
         check_requests(requests, self._train, self.spec)
@@ -136,7 +137,8 @@ def train_sisa(
 def read_sharding(settings: Mapping[str, str], train: TrainSettings) -> Sharding:
     """Settings such as {"shards": "5", "slices": "4", "epochs": "10", "aggregation": "mean"}; the rest from `train`.
 
-    Raises ValueError for settings that SISA does not have, or that cannot be read.
+    Raises:
+      ValueError: settings that SISA does not have, or that cannot be read.
     """
     as_the_victim = SisaSettings(epochs=train.epochs, learning_rate=train.learning_rate, batch_size=train.batch_size)
     known: dict[str, Any] = {**as_the_victim._asdict(), "aggregation": AGGREGATIONS[0]}

@@ -72,7 +72,8 @@ def service(
     With `model` and `variables` it offers its weights, and relearning and gradients can be measured of it; see
     `CallableServiceWithWeights`.
 
-    >>> ou.service(spec=data.spec, predict=predict, forget=forget, reset=reset)            # doctest: +SKIP
+    Examples:
+      >>> ou.service(spec=data.spec, predict=predict, forget=forget, reset=reset)            # doctest: +SKIP
 
     Raises:
       ValueError: a function is missing or cannot be called, `pixels` does not fit the images, or one of `model` and

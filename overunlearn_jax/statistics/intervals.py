@@ -66,8 +66,9 @@ def prediction_interval(values: Sequence[float] | np.ndarray, confidence: float 
     Raises:
       ValueError: for a single value, whose spread nobody knows, or as `mean_interval` does.
 
-    >>> prediction_interval([1.0, 1.0, 1.0]).high
-    1.0
+    Examples:
+      >>> float(prediction_interval([1.0, 1.0, 1.0]).high)
+      1.0
     """
     of_mean = mean_interval(values, confidence)
     if of_mean.count < 2:

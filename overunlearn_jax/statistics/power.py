@@ -34,7 +34,8 @@ def repeats_needed(
       confidence: of the test, between 0 and 1.
       most: where to stop looking.
 
-    Raises ValueError for numbers out of range.
+    Raises:
+      ValueError: numbers out of range.
     """
     if not (0 < power < 1 and 0 < confidence < 1):
         raise ValueError(f"power is {power} and confidence {confidence}; expected numbers between 0 and 1")

@@ -90,8 +90,9 @@ def perceptual_distances(
 ) -> np.ndarray:
     """The distance of each pair of RGB images (n, h, w, 3) within `bounds`: shape (n,), dtype float32.
 
-    Raises ValueError for an unknown backbone, weights that lack some of its arrays, shapes that do not fit, or images
-    too small for its pooling.
+    Raises:
+      ValueError: an unknown backbone, weights that lack some of its arrays, shapes that do not fit, or images too small
+        for its pooling.
     """
     _check_backbone(backbone)
     if originals.shape != submitted.shape or originals.ndim != 4 or originals.shape[-1] != 3:

@@ -11,7 +11,8 @@ SSIM_WINDOW = 7  # pixels; scikit-image's default
 def l2_distances(originals: np.ndarray, submitted: np.ndarray) -> np.ndarray:
     """Euclidean distance of each pair of images (n, h, w, c), in units of the scaled pixels: shape (n,).
 
-    Raises ValueError for shapes that differ.
+    Raises:
+      ValueError: shapes that differ.
     """
     if originals.shape != submitted.shape:
         raise ValueError(f"originals have shape {originals.shape} and submitted images {submitted.shape}")

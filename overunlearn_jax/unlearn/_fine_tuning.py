@@ -16,7 +16,16 @@ from overunlearn_jax.unlearn.work import count_gradients
 
 
 def random_other_labels(key: Key, labels: Labels, num_classes: int) -> Labels:
-    """For each label (n,) one of the other classes, uniformly."""
+    """For each label one of the other classes, uniformly.
+
+    Args:
+      key: of all labels.
+      labels: shape=(n,), integers in 0 ... k - 1.
+      num_classes: k, two or more.
+
+    Returns:
+      shape=(n,), dtype of the labels.
+    """
     return (labels + jax.random.randint(key, labels.shape, 1, num_classes)) % num_classes
 
 
@@ -33,8 +42,13 @@ def fine_tuning(
     The paper's settings: learning rate 0.01, batches of 64 (the last one may be smaller), 1 epoch. Only parameters in
     `scope` are trained, but the batch statistics of every layer follow the samples.
 
-    Raises ValueError for fewer than two classes and settings out of range. The method raises ValueError for a wrong
-    request or a model of another number of classes, and DivergedError.
+    Raises:
+      ValueError: fewer than two classes and settings out of range; from the method itself, a wrong request or a model
+        of another number of classes.
+      DivergedError: from the method itself, no usable model is left.
+
+    References:
+      Hu et al., NDSS 2024: fine-tuning on random labels.
     """
     check_settings("fine_tuning", learning_rate=learning_rate, batch_size=batch_size, epochs=epochs)
     if num_classes < 2:

@@ -37,7 +37,7 @@ def first_order(
     """One step of size `tau` along the request's gradient difference.
 
     Args:
-      tau: the unlearning rate; an array under `jax.vmap` (see `sweep_tau`).
+      tau: the unlearning rate, 0 or more; a scalar array under `jax.vmap` (see `sweep_tau`).
       bounds: of the images, for the replacement.
       replacement: "none" is gradient ascent on the request; "noise", "one_noise", "black", "white": see `replacements`.
       scope: the parameters that move: "head", "all" or a regular expression (see `partition`).
@@ -53,7 +53,12 @@ def first_order(
       clip_each: L2 norm that each sample's own share of the sum is clipped to; infinity: it is not, bit for bit. Costs
         the time of one gradient a sample, for models as with `pad`, which it replaces.
 
-    Raises ValueError for settings out of range. The method raises ValueError for a wrong request, and DivergedError.
+    Raises:
+      ValueError: settings out of range; from the method itself, a wrong request.
+      DivergedError: from the method itself, no usable model is left.
+
+    References:
+      Warnecke et al., NDSS 2023; Hu et al., NDSS 2024, equations (12) and (13).
     """
     check_settings("first_order", tau=tau, batch_size=batch_size, clip_each=clip_each)
     step = first_order_transform(tau)
@@ -94,11 +99,23 @@ def sweep_tau(
     key: Key,
     **settings: object,
 ) -> Variables:
-    """First-order unlearning for every tau (t,) in one vmapped call: variables whose params have a leading axis t.
+    """First-order unlearning for every tau in one vmapped call; the gradient is computed once.
 
-    The gradient is computed once. `settings` are those of `first_order`. Raises what the step with one of the taus
-    would raise, but no DivergedError: where one tau is so large that its weights overflow, those are infinite, and the
-    others stand.
+    Args:
+      taus: shape=(t,), rates, 0 or more.
+      model: pure functions.
+      variables: its weights.
+      images: shape=(n, h, w, c), dtype=float32: what is submitted.
+      labels: shape=(n,), integers.
+      key: of the replacement.
+      **settings: those of `first_order`.
+
+    Returns:
+      Variables whose params have a leading axis t.
+
+    Raises:
+      ValueError: what the step with one of the taus would raise. There is no DivergedError: where one tau is so large
+        that its weights overflow, those are infinite, and the others stand.
     """
     for tau in taus:
         check_settings("first_order", tau=tau)
@@ -114,8 +131,9 @@ def padded(
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
     """A batch of n samples filled up with its first one to the next power of two, and which of them count.
 
-    >>> padded((np.zeros((3, 2, 2, 1)), None, np.array([1, 2, 3])))[2:]
-    (array([1, 2, 3, 1]), array([ True,  True,  True, False]))
+    Examples:
+      >>> padded((np.zeros((3, 2, 2, 1)), None, np.array([1, 2, 3])))[2:]
+      (array([1, 2, 3, 1]), array([ True,  True,  True, False]))
     """
     count = len(batch[2])
     size = 1 << (count - 1).bit_length()
@@ -139,7 +157,21 @@ def gradient_difference(
 ) -> Params:
     """Gradient of sum l(x~_i, y_i) - sum l(x_i, y_i) in the selected parameters, without dropout.
 
-    Without `others` the first sum is left out. `counted` (n,), of booleans: the samples that the sums are over.
+    Args:
+      apply: of a `Model`.
+      selected: the parameters that move; see `partition_params`.
+      rest: the others.
+      state: what the model tracks.
+      images: shape=(n, h, w, c), dtype=float32: the x_i.
+      others: shape=(n, h, w, c): the x~_i; None: their sum is left out.
+      labels: shape=(n,), integers: the y_i.
+      counted: shape=(n,), booleans: the samples that the sums are over; None: all.
+
+    Returns:
+      The form of `selected`.
+
+    References:
+      Warnecke et al., NDSS 2023; Hu et al., NDSS 2024, equations (12) and (13).
     """
 
     def losses(params: Params, inputs: Images) -> Array:

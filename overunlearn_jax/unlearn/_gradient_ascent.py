@@ -33,8 +33,12 @@ def gradient_ascent(
       batch_size: samples a batch; all of a smaller request.
       scope: the parameters that move, see `partition`.
 
-    Raises ValueError for a bound below 0 and settings out of range. The method raises ValueError for a wrong request,
-    and DivergedError.
+    Raises:
+      ValueError: a bound below 0 and settings out of range; from the method itself, a wrong request.
+      DivergedError: from the method itself, no usable model is left.
+
+    References:
+      Golatkar, Achille and Soatto, CVPR 2020; Thudi et al., EuroS&P 2022.
     """
     check_settings("gradient_ascent", learning_rate=learning_rate, steps=steps, batch_size=batch_size)
     if bound is not None and not bound >= 0:  # NaN, too

@@ -49,8 +49,13 @@ def influence(
       batch_size: samples a Hessian product is summed over at a time; with LiSSA each iteration takes one such batch.
       scope: the parameters that move, see `partition`.
 
-    Raises ValueError for another solver and settings out of range. The method raises ValueError for a wrong request or
-    without retained data, and DivergedError where the equations cannot be solved, or not well enough.
+    Raises:
+      ValueError: another solver and settings out of range; from the method itself, a wrong request or without retained
+        data.
+      DivergedError: from the method itself, where the equations cannot be solved, or not well enough.
+
+    References:
+      Guo et al., ICML 2020.
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver is {solver!r}; expected one of {', '.join(SOLVERS)}")

@@ -27,8 +27,13 @@ def neg_grad_plus(
       batch_size: samples a batch; all of a smaller request.
       scope: the parameters that move, see `partition`.
 
-    Raises ValueError for another weight and settings out of range. The method raises ValueError for a wrong request or
-    without retained data, and DivergedError.
+    Raises:
+      ValueError: another weight and settings out of range; from the method itself, a wrong request or without retained
+        data.
+      DivergedError: from the method itself, no usable model is left.
+
+    References:
+      Kurmanji et al., NeurIPS 2023.
     """
     check_settings("neg_grad_plus", learning_rate=learning_rate, steps=steps, batch_size=batch_size)
     if not 0 <= weight <= 1:

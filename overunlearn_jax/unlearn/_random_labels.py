@@ -31,8 +31,12 @@ def random_labels(
       batch_size: samples a batch; all of a smaller request.
       scope: the parameters that move, see `partition`.
 
-    Raises ValueError for settings out of range. The method raises ValueError for a wrong request or without retained
-    data, and DivergedError.
+    Raises:
+      ValueError: settings out of range; from the method itself, a wrong request or without retained data.
+      DivergedError: from the method itself, no usable model is left.
+
+    References:
+      Golatkar, Achille and Soatto, CVPR 2020.
     """
     check_settings("random_labels", learning_rate=learning_rate, steps=steps, batch_size=batch_size)
 

@@ -15,8 +15,12 @@ def retain_tuning(
 ) -> UnlearnFn:
     """SGD with momentum 0.9 on the mean loss of retained batches, `steps` of them.
 
-    Raises ValueError for settings out of range. The method raises ValueError for a wrong request or without retained
-    data, and DivergedError.
+    Raises:
+      ValueError: settings out of range; from the method itself, a wrong request or without retained data.
+      DivergedError: from the method itself, no usable model is left.
+
+    References:
+      Golatkar, Achille and Soatto, CVPR 2020.
     """
     check_settings("retain_tuning", learning_rate=learning_rate, steps=steps, batch_size=batch_size)
 

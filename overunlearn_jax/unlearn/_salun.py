@@ -34,8 +34,13 @@ def salun(
       batch_size: samples a batch; all of a smaller request.
       scope: the parameters that move, see `partition`.
 
-    Raises ValueError for another share and settings out of range. The method raises ValueError for a wrong request or
-    without retained data, and DivergedError.
+    Raises:
+      ValueError: another share and settings out of range; from the method itself, a wrong request or without retained
+        data.
+      DivergedError: from the method itself, no usable model is left.
+
+    References:
+      Fan et al., ICLR 2024.
     """
     check_settings("salun", learning_rate=learning_rate, steps=steps, batch_size=batch_size)
     if not 0 <= share <= 1:
@@ -69,7 +74,19 @@ def saliency_mask(
 ) -> Params:
     """True for the `share` of all weights in `scope` where the sum of the samples' gradients is largest in size.
 
-    Raises DivergedError where that sum is not finite.
+    Args:
+      model: pure functions.
+      variables: its weights.
+      images: shape=(n, h, w, c), dtype=float32: what is submitted.
+      labels: shape=(n,), integers.
+      share: of the weights, in [0, 1].
+      scope: the parameters that are looked at, see `partition`.
+
+    Returns:
+      Booleans in the form of the selected parameters.
+
+    Raises:
+      DivergedError: where that sum is not finite.
     """
     selected, rest = partition_params(variables.params, scope)
     total = jax.tree.map(jnp.zeros_like, selected)

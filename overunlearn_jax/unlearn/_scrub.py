@@ -40,8 +40,13 @@ def scrub(
         than there are batches.
       scope: the parameters that move, see `partition`.
 
-    Raises ValueError for as many ascents as rounds and settings out of range. The method raises ValueError for a wrong
-    request or without retained data, and DivergedError.
+    Raises:
+      ValueError: as many ascents as rounds and settings out of range; from the method itself, a wrong request or
+        without retained data.
+      DivergedError: from the method itself, no usable model is left.
+
+    References:
+      Kurmanji et al., NeurIPS 2023.
     """
     check_settings(
         "scrub",

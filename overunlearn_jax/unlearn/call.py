@@ -54,7 +54,8 @@ def check_settings(method: str, **settings: float | Array) -> None:
     0 is allowed where it is the limit case that changes nothing: no steps, a rate of 0. Raises ValueError for a count
     that is no whole number or too small, and for a number that is NaN, infinite, negative, or 0 where it may not be.
 
-    >>> check_settings("scrub", rounds=5, learning_rate=1e-3)
+    Examples:
+      >>> check_settings("scrub", rounds=5, learning_rate=1e-3)
     """
     right: bool | Array
     for name, value in settings.items():
@@ -80,8 +81,15 @@ def check_settings(method: str, **settings: float | Array) -> None:
 def check_request(model: Model, variables: Variables, images: Images, labels: Labels) -> int:
     """Returns the number of classes k that the model has a logit for.
 
-    Raises ValueError for an empty request, 8-bit or other integer images, images that are not finite, or labels that
-    the model has no logit for.
+    Args:
+      model: pure functions.
+      variables: its weights.
+      images: shape=(n, h, w, c), floats: what is submitted.
+      labels: shape=(n,), integers in 0 ... k - 1.
+
+    Raises:
+      ValueError: an empty request, 8-bit or other integer images, images that are not finite, or labels that the model
+        has no logit for.
     """
     images = np.asarray(images)
     if len(images) == 0:
@@ -96,8 +104,9 @@ def check_request(model: Model, variables: Variables, images: Images, labels: La
 def retained(method: str, retain: Split | None, classes: int) -> Split:
     """The retained data that a method cannot do without, of a model that knows so many classes.
 
-    Raises ValueError where there is none, for integer images, images that are not finite, or labels that the model has
-    no logit for.
+    Raises:
+      ValueError: where there is none, integer images, images that are not finite, or labels that the model has no logit
+        for.
     """
     if retain is None or len(retain.labels) == 0:
         raise ValueError(

@@ -52,8 +52,12 @@ def selective_dampening(
       most_shrunk: share of the weights in `scope` that may shrink, at most, a defence of this package: of more that are
         selected, those with the largest ratio of the two importances do. 1: all that are selected; 0: none.
 
-    Raises ValueError for numbers that are not positive. The method raises ValueError for a wrong request or without
-    retained data, and DivergedError where a sample's gradient is not finite.
+    Raises:
+      ValueError: numbers that are not positive; from the method itself, a wrong request or without retained data.
+      DivergedError: from the method itself, where a sample's gradient is not finite.
+
+    References:
+      Foster et al., AAAI 2024.
     """
     check_settings(
         "selective_dampening",

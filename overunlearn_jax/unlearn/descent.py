@@ -99,7 +99,15 @@ def _step(
 
 
 def batches(key: Key, images: Images, labels: Labels, batch_size: int, count: int) -> Iterator[Batch]:
-    """`count` batches of one size, shuffled anew whenever the samples are used up; fewer samples, smaller batches."""
+    """Batches of one size, shuffled anew whenever the samples are used up; fewer samples, smaller batches.
+
+    Args:
+      key: of the shuffles.
+      images: shape=(n, h, w, c), dtype=float32.
+      labels: shape=(n,), integers.
+      batch_size: samples a batch, at most.
+      count: how many batches.
+    """
     size = min(batch_size, len(labels))
     per_epoch = len(labels) // size  # the rest of a shuffle is left out: shapes stay the same
     order = np.arange(0)

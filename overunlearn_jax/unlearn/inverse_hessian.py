@@ -35,7 +35,8 @@ def conjugate_gradients(
     Its own residual is updated step by step and drifts in float32, away from 0 in truth where H is ill-conditioned; the
     one that is returned is computed anew, by one product more.
 
-    Raises DivergedError where a direction of negative curvature turns up: the damping is too small.
+    Raises:
+      DivergedError: where a direction of negative curvature turns up: the damping is too small.
     """
     value = jax.tree.map(jnp.zeros_like, target)
     residual = direction = target

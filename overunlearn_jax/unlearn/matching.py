@@ -21,7 +21,7 @@ class Matches(NamedTuple):
 
 
 def match_samples(images: Images, train: Split, *, most_l2: float = float("inf")) -> Matches:
-    """The nearest of `train` by L2 for each of `images` (n, h, w, c), float32; the first row among equally near ones.
+    """The nearest training image by L2 for each image; the first row among equally near ones.
 
     The answer is that of a search in float64: matrix products in float32 rule out the images that cannot be the
     nearest whatever their rounding, and the few that are left are measured pixel by pixel. An exact copy is at
@@ -31,8 +31,17 @@ def match_samples(images: Images, train: Split, *, most_l2: float = float("inf")
     Memory is bounded: beside the inputs, a few blocks of some 50 MB for images of 32x32x3. 2,000 images against
     40,000 of that size take some ten seconds on two CPU cores.
 
-    Raises ValueError for images of another shape than those of `train`, an empty `train`, pixels that are not finite
-    or beyond float32 when squared, and a `most_l2` below 0.
+    Args:
+      images: shape=(n, h, w, c), dtype=float32: what is submitted.
+      train: the images to search among.
+      most_l2: the distance beyond which there is no match, in units of the pixels.
+
+    Returns:
+      A row and a distance for each image.
+
+    Raises:
+      ValueError: images of another shape than those of `train`, an empty `train`, pixels that are not finite or beyond
+        float32 when squared, and a `most_l2` below 0.
     """
     if not most_l2 >= 0:  # true for NaN, too
         raise ValueError(f"most_l2 is {most_l2}; expected a distance of at least 0, or infinity to accept any")
@@ -66,17 +75,32 @@ def match_samples(images: Images, train: Split, *, most_l2: float = float("inf")
 
 
 def without(split: Split, rows: np.ndarray) -> Split:
-    """What is left of `split` when the samples at positions `rows` (m,) are deleted, in the old order, as a copy.
+    """What is left of a split when some samples are deleted, in the old order, as a copy.
 
-    A position may occur more than once. Raises ValueError for one outside 0 ... n - 1, as `match_samples` gives for an
-    image without a match.
+    Args:
+      split: n samples.
+      rows: shape=(m,), integers in 0 ... n - 1: positions to delete; one may occur more than once.
+
+    Raises:
+      ValueError: a position out of range, such as the -1 that `match_samples` gives for an image without a match.
     """
     rows = check_rows(rows, len(split.labels))
     return Split(*(np.delete(part, rows, axis=0) for part in split))
 
 
 def check_rows(rows: np.ndarray, count: int) -> np.ndarray:
-    """The positions `rows` (m,) sorted, each once, dtype int64. ValueError for one that is not in 0 ... count - 1."""
+    """Positions sorted, each once.
+
+    Args:
+      rows: shape=(m,), integers in 0 ... count - 1.
+      count: of the samples.
+
+    Returns:
+      shape=(at most m,), dtype=int64.
+
+    Raises:
+      ValueError: another shape or dtype, or a position out of range.
+    """
     rows = np.asarray(rows)
     if rows.size == 0:
         return np.zeros(0, np.int64)

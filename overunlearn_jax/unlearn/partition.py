@@ -26,8 +26,9 @@ def partition_params(params: Params, scope: str) -> tuple[Params, Params]:
     selected leaves only. Raises ValueError where nothing matches: it lists the paths that there are, and says what to
     choose.
 
-    >>> partition_params({"head_a": 1.0, "body": 2.0}, "head")
-    ({'body': None, 'head_a': 1.0}, {'body': 2.0, 'head_a': None})
+    Examples:
+      >>> partition_params({"head_a": 1.0, "body": 2.0}, "head")
+      ({'body': None, 'head_a': 1.0}, {'body': 2.0, 'head_a': None})
     """
     pattern = SCOPES.get(scope, scope)
     paths = parameter_paths(params)

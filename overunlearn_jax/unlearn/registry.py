@@ -78,8 +78,9 @@ METHODS = {
 def build(name: str, resources: Resources, settings: Mapping[str, str]) -> UnlearnFn:
     """The method `name` of METHODS, or the user's `my_module:my_function`, with settings such as {"steps": "50"}.
 
-    Raises ValueError for a name that is neither, for a setting that the method does not have or cannot read, and where
-    one is not given that has no default.
+    Raises:
+      ValueError: a name that is neither, a setting that the method does not have or cannot read, and where one is not
+        given that has no default.
     """
     if ":" in name:
         if settings:
@@ -114,8 +115,9 @@ def build(name: str, resources: Resources, settings: Mapping[str, str]) -> Unlea
 def read_settings(text: str) -> dict[str, str]:
     """`"steps=50,weight=0.9"` as a dict. Raises ValueError for a part that is no setting, or one given twice.
 
-    >>> read_settings("steps=50, weight=0.9")
-    {'steps': '50', 'weight': '0.9'}
+    Examples:
+      >>> read_settings("steps=50, weight=0.9")
+      {'steps': '50', 'weight': '0.9'}
     """
     settings: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -129,10 +131,12 @@ def read_settings(text: str) -> dict[str, str]:
 def read_value(whose: str, key: str, text: str, default: Any) -> Any:
     """The value of a setting, of the type of its default: float where that is None or there is none.
 
-    Raises ValueError, which says whose setting it is, for a text that is none.
+    Raises:
+      ValueError: a text that is none; the message says whose setting it is.
 
-    >>> read_value("retrain", "epochs", "50", 30)
-    50
+    Examples:
+      >>> read_value("retrain", "epochs", "50", 30)
+      50
     """
     kind = float if default in (None, inspect.Parameter.empty) else type(default)
     try:
@@ -153,9 +157,11 @@ def user_method(name: str) -> UnlearnFn:
     The function may change `params` and `request` in place: they are copies. The arrays of `retain` are too large to
     copy and can only be read.
 
-    Raises ValueError for a name that cannot be imported, and for what cannot be called so. The method raises
-    UserCodeError, a ValueError with the cause, where the function raises, ValueError for a wrong request and where it
-    returns another tree than `params`, and DivergedError for weights that are not finite.
+    Raises:
+      ValueError: a name that cannot be imported or what cannot be called so; from the method itself, a wrong request
+        and where it returns another tree than `params`.
+      UserCodeError: from the method itself, a ValueError with the cause, where the function raises.
+      DivergedError: from the method itself, weights that are not finite.
     """
     function = import_named(name)
     if not callable(function):

@@ -9,10 +9,20 @@ REPLACEMENTS = ("none", "noise", "one_noise", "black", "white")
 
 
 def replacement_images(name: str, key: Key, images: Images, bounds: Bounds) -> Images | None:
-    """Images of the shape of `images` (n, h, w, c) to overwrite them with.
+    """Images to put in the place of others.
 
-    `noise` draws uniform noise for each sample, `one_noise` one such image for all, `black` and `white` are the bounds.
-    `none` is None: nothing is put in their place (pure ascent). Raises ValueError for another name.
+    Args:
+      name: `noise` draws uniform noise for each sample, `one_noise` one such image for all, `black` and `white` are the
+        bounds; `none` is None: nothing is put in their place (pure ascent).
+      key: of the noise.
+      images: shape=(n, h, w, c), dtype=float32: only the shape is looked at.
+      bounds: of the pixels.
+
+    Returns:
+      shape=(n, h, w, c), dtype=float32, or None.
+
+    Raises:
+      ValueError: another name.
     """
     shape = images.shape
     match name:

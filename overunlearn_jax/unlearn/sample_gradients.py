@@ -34,6 +34,19 @@ def clipped_difference(
     The per-example clipping of Abadi et al., CCS 2016, without their noise: no sample moves the model further than
     tau * `clip_each`. Without `others` the first loss is left out. Needs a model whose answer to an image does not
     depend on the other images. Costs the memory of the gradients of a chunk, and their time one by one.
+
+    Args:
+      apply: of a `Model`.
+      selected: the parameters that move; see `partition_params`.
+      rest: the others.
+      state: what the model tracks.
+      images: shape=(n, h, w, c), dtype=float32: the x_i.
+      others: shape=(n, h, w, c): the x~_i, or None.
+      labels: shape=(n,), integers: the y_i.
+      clip_each: the longest gradient of a sample, an L2 norm.
+
+    Returns:
+      The form of `selected`.
     """
     total = jax.tree.map(jnp.zeros_like, selected)
     size = _chunk(selected, len(labels))

@@ -16,7 +16,8 @@ def step_length(before: Variables, after: Variables) -> float:
       before: any variables with float parameters.
       after: of the same form.
 
-    Raises ValueError for trees of different form.
+    Raises:
+      ValueError: trees of different form.
     """
     return float(np.linalg.norm(_flat_change(before.params, after.params)))
 
@@ -24,7 +25,8 @@ def step_length(before: Variables, after: Variables) -> float:
 def step_cosine(before: Variables, one: Variables, other: Variables) -> float:
     """Cosine of the angle between two changes of the same parameters; NaN where one of them is nothing.
 
-    Raises ValueError for trees of different form.
+    Raises:
+      ValueError: trees of different form.
     """
     first, second = _flat_change(before.params, one.params), _flat_change(before.params, other.params)
     lengths = np.linalg.norm(first) * np.linalg.norm(second)
@@ -37,10 +39,12 @@ def along_step(before: Variables, after: Variables, factor: float) -> Variables:
     For a first-order step that is the same request at `factor` times the rate. Statistics move alike; leaves that are
     no floats, such as counters, are those of `after`.
 
-    Raises ValueError for trees of different form, and for a factor that is not finite.
+    Raises:
+      ValueError: trees of different form or a factor that is not finite.
 
-    >>> along_step(Variables({"w": jnp.array([1.0])}), Variables({"w": jnp.array([3.0])}), 0.5).params["w"].item()
-    2.0
+    Examples:
+      >>> along_step(Variables({"w": jnp.array([1.0])}), Variables({"w": jnp.array([3.0])}), 0.5).params["w"].item()
+      2.0
     """
     if not np.isfinite(factor):
         raise ValueError(f"factor is {factor}; expected a finite number")

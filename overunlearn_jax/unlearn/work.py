@@ -22,10 +22,11 @@ _current: ContextVar[Work | None] = ContextVar("work", default=None)
 def counting() -> Iterator[Work]:
     """Counts the gradient evaluations of the methods that run inside; a user's own function has none to count.
 
-    >>> with counting() as work:
-    ...     count_gradients(64)
-    >>> work.gradient_evaluations
-    64
+    Examples:
+      >>> with counting() as work:
+      ...     count_gradients(64)
+      >>> work.gradient_evaluations
+      64
     """
     work = Work()
     token = _current.set(work)

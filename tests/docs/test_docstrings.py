@@ -6,10 +6,13 @@ A function counts if a parameter of it is an array, or images, labels or probabi
 """
 
 import ast
+import doctest
+import importlib
 import inspect
 import re
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import api_pages
@@ -112,6 +115,18 @@ def test_what_is_lacking_is_found():
 def test_no_error_stands_in_a_running_sentence():
     told = [each.name for each in FUNCTIONS if each.room in STRICT and re.search(r"^Raises \w", each.doc, re.MULTILINE)]
     assert not told
+
+
+def test_every_example_gives_what_it_says():
+    attempted = 0
+    root = Path(api_pages.__file__).parents[1]
+    for path in root.glob("overunlearn_jax/**/*.py"):
+        if ">>>" in path.read_text():
+            parts = path.relative_to(root).with_suffix("").parts
+            found = doctest.testmod(importlib.import_module(".".join(parts).removesuffix(".__init__")))
+            assert found.failed == 0, path
+            attempted += found.attempted
+    assert attempted > 50
 
 
 def test_the_package_is_looked_at():

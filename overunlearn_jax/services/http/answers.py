@@ -52,10 +52,12 @@ def spread_top_k(answers: Sequence[Sequence[tuple[str | int, float]]], class_nam
 
     Classes that are not answered share what is left of 1 in equal parts, each below the last answered score.
 
-    Raises BadAnswerError for a label that is no class or stands twice, a negative score, and an image without any.
+    Raises:
+      BadAnswerError: a label that is no class or stands twice, a negative score, and an image without any.
 
-    >>> spread_top_k([[("b", 0.75), ("a", 0.125)]], "abcd").tolist()
-    [[0.125, 0.75, 0.0625, 0.0625]]
+    Examples:
+      >>> spread_top_k([[("b", 0.75), ("a", 0.125)]], "abcd").tolist()
+      [[0.125, 0.75, 0.0625, 0.0625]]
     """
     classes = len(class_names)
     spread = np.zeros((len(answers), classes))
@@ -78,7 +80,8 @@ def spread_top_k(answers: Sequence[Sequence[tuple[str | int, float]]], class_nam
 def label_of(answered: str | int, class_names: Sequence[str]) -> int:
     """The class that a service calls so: its name, its number, or LABEL_number as Hugging Face models have it.
 
-    Raises BadAnswerError where there is none.
+    Raises:
+      BadAnswerError: where there is none.
     """
     names = [str(name) for name in class_names]
     text = str(answered)

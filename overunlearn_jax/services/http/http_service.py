@@ -147,7 +147,8 @@ def pixels_for(spec: DatasetSpec, described: Description, layout: str = "", pixe
 
     What is given goes before what they say.
 
-    Raises RefusedError where images of the data have no such shape.
+    Raises:
+      RefusedError: where images of the data have no such shape.
     """
     height, width, channels = spec.image_shape
     kind = pixel_range or ("8bit" if described.eight_bit else "unit")

@@ -31,8 +31,9 @@ class Secret:
 def token_from(*, env: str = "", file: str | Path = "") -> Secret | None:
     """The token in an environment variable or a file; None where neither is named.
 
-    Raises ValueError for both, for a variable that is not set, for a file that cannot be read, and for a token that a
-    header cannot hold; no error shows the token.
+    Raises:
+      ValueError: both, a variable that is not set, a file that cannot be read or a token that a header cannot hold; no
+        error shows the token.
     """
     if env and file:
         raise ValueError(f"--token_env={env} and --token_file={file}: a service has one token, give one of the two")

@@ -34,7 +34,9 @@ def sisa_model(model: Model, shards: int, aggregation: str = "mean") -> Model:
     is several times slower on a CPU.
 
     The result only predicts: `apply` with a key raises ValueError. `init` draws each shard's weights on its own.
-    Raises ValueError for less than one shard or another aggregation.
+
+    Raises:
+      ValueError: less than one shard or another aggregation.
     """
     if shards < 1:
         raise ValueError(f"shards is {shards}; expected at least 1")

@@ -22,9 +22,15 @@ class Redone(NamedTuple):
 
 
 def first_touched(assignment: Assignment, rows: np.ndarray, settings: SisaSettings) -> np.ndarray:
-    """For each shard the first slice that holds one of `rows` (m,): shape=(shards,), dtype=int64.
+    """For each shard the first slice that holds one of some samples.
 
-    `settings.slices` for a shard that holds none.
+    Args:
+      assignment: of all samples.
+      rows: shape=(m,), integers: positions of the samples.
+      settings: of the service.
+
+    Returns:
+      shape=(shards,), dtype=int64; `settings.slices` for a shard that holds none.
     """
     rows = rows[assignment.shard[rows] >= 0]
     first = np.full(settings.shards, settings.slices, np.int64)
@@ -33,7 +39,13 @@ def first_touched(assignment: Assignment, rows: np.ndarray, settings: SisaSettin
 
 
 def redone(left: Assignment, first: np.ndarray, settings: SisaSettings) -> Redone:
-    """The cost of training again from slices `first` (shards,) on, on the samples that are left."""
+    """The cost of training again on the samples that are left.
+
+    Args:
+      left: their assignment.
+      first: shape=(shards,), integers: the slice of each shard from which on it is trained again.
+      settings: of the service.
+    """
     counts = slice_sizes(left, settings).cumsum(axis=1)
     batches = np.minimum(settings.batch_size, np.maximum(counts, 1))
     images = counts // batches * batches * settings.epochs
@@ -53,7 +65,8 @@ def expected_work_share(shards: int, slices: int, requests: int) -> float:
     than there are shards saves hardly anything. (Both limits: S&P 2021, analysis of time.) The samples count as drawn
     with replacement, from a training set much larger than the request, and every slice has the same number of epochs.
 
-    Raises ValueError for less than one shard or slice, or a negative number of samples.
+    Raises:
+      ValueError: less than one shard or slice, or a negative number of samples.
     """
     if shards < 1 or slices < 1 or requests < 0:
         raise ValueError(

@@ -41,7 +41,8 @@ def check_settings(settings: SisaSettings) -> None:
 def assign(key: Key, count: int, settings: SisaSettings) -> Assignment:
     """Shards and slices for `count` samples, drawn at random, in sizes that differ by one at most.
 
-    Raises ValueError for settings below 1 and for fewer samples than slices: each is given one at least.
+    Raises:
+      ValueError: settings below 1 or fewer samples than slices: each is given one at least.
     """
     check_settings(settings)
     shards, slices = settings.shards, settings.slices
@@ -65,7 +66,8 @@ def slice_rows(assignment: Assignment, shard: int, last: int) -> np.ndarray:
 def slice_sizes(assignment: Assignment, settings: SisaSettings) -> np.ndarray:
     """Samples in each slice of each shard: shape=(shards, slices), dtype=int64.
 
-    Raises ValueError for a shard without samples, or a place beyond the settings' shards and slices.
+    Raises:
+      ValueError: a shard without samples, or a place beyond the settings' shards and slices.
     """
     held = assignment.shard >= 0
     shard, number = assignment.shard[held], assignment.slice[held]

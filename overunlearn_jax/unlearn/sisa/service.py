@@ -48,9 +48,10 @@ def fit_sisa(
         bits. Other settings and keys may share it; other models and data sets need one of their own.
       on_step: told of each training step.
 
-    Raises ValueError for settings below 1, too few samples, a shard without samples, an assignment for another number
-    of samples, labels that the model does not know, and training that diverged; CheckpointError for a damaged
-    checkpoint.
+    Raises:
+      ValueError: settings below 1, too few samples, a shard without samples, an assignment for another number of
+        samples, labels that the model does not know, and training that diverged.
+      CheckpointError: a damaged checkpoint.
     """
     check_settings(settings)
     assign_key, train_key = jax.random.split(key)
@@ -73,7 +74,7 @@ def forget(
     directory: str | Path | None = None,
     on_step: OnStep | None = None,
 ) -> tuple[Sisa, Redone]:
-    """The service without the samples at positions `rows` (m,) of `split`, and what that cost.
+    """The service without some samples, and what that cost.
 
     With the `key` that `fit_sisa` was given, the result is bit for bit what `fit_sisa` gives on `without(split, rows)`
     with the assignment of the samples that are left (on a GPU where XLA's kernels are deterministic). Checkpoints from
@@ -87,8 +88,23 @@ def forget(
     deleted from it before anything is trained; after a kill, the same call goes on where it was. What the directory
     holds of other keys or settings stays: forget with each.
 
-    Raises ValueError for no rows or rows outside the split, for a `sisa` of other settings or samples, where nothing
-    would be left of a shard, and where training diverged; CheckpointError for a damaged checkpoint.
+    Args:
+      model: of every shard.
+      sisa: as `fit_sisa` or the last call left it.
+      split: the n samples that it counts.
+      rows: shape=(m,), integers in 0 ... n - 1: positions of the samples to forget.
+      settings: those of `fit_sisa`.
+      key: of the training.
+      directory: where checkpoints lie; None: nowhere.
+      on_step: told of each step.
+
+    Raises:
+      ValueError: no rows or rows outside the split, a `sisa` of other settings or samples, where nothing would be left
+        of a shard, and where training diverged.
+      CheckpointError: a damaged checkpoint.
+
+    References:
+      Bourtoule et al., IEEE S&P 2021.
     """
     check_settings(settings)
     rows = check_rows(rows, len(split.labels))
