@@ -3,7 +3,8 @@
 Kurmanji et al., "Towards Unbounded Machine Unlearning", NeurIPS 2023. Descent on retained data and ascent on the
 request take turns; the last rounds only descend, and mend what the ascent broke. A round of the paper ascends and then
 descends; here descent comes first: the student starts as the teacher, where their distance is least and has no slope to
-climb, so the first ascent would be lost.
+climb, so the first ascent would be lost. Two more things differ from the authors' code: there is no temperature (they
+soften both distributions with T = 4 and multiply by T squared), and the ascent, too, runs in evaluation mode.
 """
 
 import itertools

@@ -4,10 +4,12 @@ Foster, Schoepf and Brintrup, AAAI 2024. A weight matters as much as the mean sq
 says: the diagonal of the empirical Fisher information.
 
 The paper compares with the importance to all n training samples, computed before any request; here it is that to the
-retained ones alone. A mean over all is the retained mean but for the share m / n of the m that were submitted, so the
-paper's alpha chooses the weights that alpha * (1 - m / n) / (1 - alpha * m / n) chooses here: 11 in place of 10 where a
-hundredth is forgotten, and nearly the same for a smaller share. (From alpha = n / m on, the paper's chooses none.) For
-the same reason the paper's factor of a weight is at least lambda * m / n, where it can be 0 here.
+retained ones alone. For an honest request, whose m samples are among the n, a mean over all is the retained mean but
+for their share m / n, so the paper's alpha chooses the weights that alpha * (1 - m / n) / (1 - alpha * m / n) chooses
+here: 11 in place of 10 where a hundredth is forgotten, and nearly the same for a smaller share. (From alpha = n / m on,
+the paper's chooses none.) For the same reason the paper's factor of a weight is at least lambda * m / n, where it can
+be 0 here. A changed image is not among the n, its original is: none of this then holds. Ten retained samples of
+importance 1, an original of 0 and its copy of 50: the paper's mean over all is 10 / 11, and alpha = n / m = 11 dampens.
 
 The authors' public code squares the gradient of a batch's mean loss, not each sample's as their equation does. The
 gradients of a request of one class point the same way more than those of mixed batches, so their ratios are larger, and
