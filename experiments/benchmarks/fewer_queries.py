@@ -40,6 +40,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "SEGA one-sided 32 coordinates": SEGA | {"one_sided": True, "coordinates": 32, "step_size": 0.01},
     "SEGA one-sided bisection": SEGA | {"one_sided": True, "bisection_steps": 8},
     "SEGA one-sided long steps": SEGA | {"one_sided": True, "coordinates": 64, "step_size": 0.12},
+    "subspace": {"search": "subspace"},
+    "subspace, first crossing": {"search": "subspace", "subspace_near": 20.0},
     "labels only": {"search": "labels"},
     "labels only, 10 iterations": {"search": "labels", "label_iterations": 10},
 }

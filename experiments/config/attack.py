@@ -25,9 +25,10 @@ class AttackConfig:
     )
     search: str = setting(
         "zoo",
-        "how a push finds the boundary: ZOO, from probabilities; from predicted labels alone (HopSkipJump); or auto: "
-        "the search that fits what a few hundred queries reveal of the service",
-        ("zoo", "labels", "auto"),
+        "how a push finds the boundary: ZOO, from probabilities; subspace, for 300 queries a sample or fewer, from "
+        "farther away; from predicted labels alone (HopSkipJump); or auto: the search that fits what a few hundred "
+        "queries reveal of the service",
+        ("zoo", "subspace", "labels", "auto"),
     )
     solver: str = setting(
         "adam",
@@ -67,6 +68,19 @@ class AttackConfig:
         least=1,
         of="zoo",
     )
+    subspace_directions: int = setting(
+        24, "low frequencies probed in a round; all, where images have fewer", least=1, of="subspace"
+    )
+    subspace_rounds: int = setting(
+        9, "rounds, each along the next higher frequencies and with one step", least=1, of="subspace"
+    )
+    subspace_near: float = setting(
+        1.0,
+        "an image across that is no farther from the original is brought no nearer; 20: a crossing is enough",
+        least=0,
+        of="subspace",
+    )
+    subspace_queries: int = setting(300, "queries a sample, never exceeded", least=1, of="subspace")
     label_iterations: int = setting(
         30, "from an image of class B, or of the target, to the original", least=1, of="labels"
     )

@@ -10,10 +10,13 @@ from experiments.config import AttackConfig
 from overunlearn_jax.attacks import (
     LabelOnlySettings,
     PushResult,
+    SubspaceSettings,
     ZooSettings,
+    check_subspace_settings,
     default_slots,
     push,
     push_by_labels,
+    push_in_subspace,
 )
 from overunlearn_jax.auditing.crafting import NEED_PUSHES
 from overunlearn_jax.auditing.recommending import recommend
@@ -32,14 +35,18 @@ OnFinished = Callable[[np.ndarray, PushResult], None]
 class Search(NamedTuple):
     """One way to push samples."""
 
-    name: str  # "zoo" or "labels"
+    name: str  # "zoo", "subspace" or "labels"
     described: dict[str, Any]  # all that its results depend on, but for victim, key and samples
     run: Callable[[BlackBox, Split, Key, OnFinished], PushResult]
 
 
 def check_search(config: AttackConfig, spec: DatasetSpec) -> None:
-    """Raises ValueError for blocks that do not tile the data set's images."""
-    if config.search != "zoo" or not NEED_PUSHES & set(config.attacks):
+    """Raises ValueError for blocks that do not tile the images, and for a round of too many queries."""
+    if not NEED_PUSHES & set(config.attacks):
+        return
+    if config.search == "subspace":
+        check_subspace_settings(_subspace_settings(config).fitted(spec.image_shape))
+    if config.search != "zoo":
         return
     try:
         _queries_per_step(config.block_sizes, _zoo_settings(config, spec, targeted=bool(config.target)), spec)
@@ -65,6 +72,8 @@ def search_of(
             max_l2=config.max_l2,
         )
         return _by_labels(settings_of_labels, splits, class_b, target, seed)
+    if config.search == "subspace":
+        return _in_subspace(_subspace_settings(config), target)
     settings = _zoo_settings(config, splits.spec, targeted=target is not None)
     return _zoo(settings, config.block_sizes, config, splits, target)
 
@@ -116,6 +125,30 @@ def _zoo(
 
     described = {**_described(settings), "block_sizes": block_sizes, "slots": slots, "target": target}
     return Search("zoo", described, run_fn)
+
+
+def _subspace_settings(config: AttackConfig) -> SubspaceSettings:
+    return SubspaceSettings(
+        directions=config.subspace_directions,
+        rounds=config.subspace_rounds,
+        near=config.subspace_near,
+        max_queries=config.subspace_queries,
+        max_l2=config.max_l2,
+    )
+
+
+def _in_subspace(settings: SubspaceSettings, target: int | None) -> Search:
+    if jax.process_count() > 1:
+        raise ValueError("--search=subspace runs in one process: leave out --distributed")
+
+    def run_fn(black_box: BlackBox, samples: Split, key: Key, on_finished: OnFinished) -> PushResult:
+        del key  # Unused: nothing is drawn.
+        targets = None if target is None else np.full(len(samples.labels), target)
+        return push_in_subspace(
+            black_box, samples.images, samples.labels, settings, targets=targets, on_finished=on_finished
+        )
+
+    return Search("subspace", {**settings._asdict(), "target": target}, run_fn)
 
 
 def _described(settings: ZooSettings | LabelOnlySettings) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from overunlearn_jax.attacks.pushing import PushResult, default_slots, push
 from overunlearn_jax.attacks.retreating import Retreated, retreat
 from overunlearn_jax.attacks.search import run_from_python, run_fused
 from overunlearn_jax.attacks.subspace import push_in_subspace
-from overunlearn_jax.attacks.subspace_settings import SubspaceSettings
+from overunlearn_jax.attacks.subspace_settings import SubspaceSettings, check_subspace_settings
 from overunlearn_jax.attacks.zoo_state import Status, ZooSettings, ZooState, check_blocks
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "bisect",
     "blend",
     "check_blocks",
+    "check_subspace_settings",
     "default_slots",
     "noise_of_length",
     "push",

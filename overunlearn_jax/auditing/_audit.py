@@ -6,7 +6,15 @@ from typing import Literal, NamedTuple
 
 import jax
 
-from overunlearn_jax.attacks import LabelOnlySettings, PushResult, ZooSettings, push, push_by_labels
+from overunlearn_jax.attacks import (
+    LabelOnlySettings,
+    PushResult,
+    SubspaceSettings,
+    ZooSettings,
+    push,
+    push_by_labels,
+    push_in_subspace,
+)
 from overunlearn_jax.auditing.crafting import Classes, Crafter, RequestSettings, choose_and_push
 from overunlearn_jax.auditing.judging import judge
 from overunlearn_jax.auditing.measuring import Meter, baseline
@@ -25,7 +33,7 @@ START_IMAGES = 100  # of class B, that the search by labels asks about
 ATTACKS = ("normal", "noise", "blending", "pushing_1", "pushing_2")
 
 
-Search = ZooSettings | LabelOnlySettings
+Search = ZooSettings | SubspaceSettings | LabelOnlySettings
 
 
 class AuditKeys(NamedTuple):
@@ -108,6 +116,8 @@ def audit(
         def pusher(box: BlackBox, samples: Split, key: Key = keys.push) -> tuple[PushResult, float]:
             if isinstance(chosen_search, ZooSettings):
                 return push(box, samples.images, samples.labels, chosen_search, key, ids=samples.ids), 0.0
+            if isinstance(chosen_search, SubspaceSettings):
+                return push_in_subspace(box, samples.images, samples.labels, chosen_search), 0.0
             return push_from_class(box, data.train, samples, b, chosen_search, key), 0.0
 
         box = BlackBox(spec, service.predict, pixel_edits=pixel_edits)

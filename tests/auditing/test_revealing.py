@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import overunlearn_jax as ou
-from overunlearn_jax.attacks import LabelOnlySettings, Status, ZooSettings, push
+from overunlearn_jax.attacks import LabelOnlySettings, Status, SubspaceSettings, ZooSettings, push
 from overunlearn_jax.auditing.recommending import fewest_queries, recommend
 from overunlearn_jax.auditing.revealing import BATCHES, CHANGES, Revealed
 from overunlearn_jax.black_box import BlackBox
@@ -130,5 +130,8 @@ def test_an_audit_finds_its_own_search_and_tells_what_it_saw():
     found = ou.audit(service, _splits(), **settings, on_progress=told.append)
     assert found.rows[1]["submitted"] > 0
     assert "service: it rounds pixels to 8 bits" in told
+    few = ou.audit(service, _splits(), **(settings | {"search": SubspaceSettings(directions=8, levels=255)}))
+    assert few.rows[1]["submitted"] > 0
+    assert few.rows[1]["queries"] <= 300 * few.rows[1]["requested"]
     labels_only = CallableService(SPEC, lambda images: np.eye(3)[predict(images).argmax(-1)], forget, reset)
     assert ou.audit(labels_only, _splits(), **settings).rows[1]["submitted"] > 0

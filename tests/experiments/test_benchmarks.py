@@ -99,6 +99,12 @@ def test_the_toolbox_is_compared_at_its_fastest_and_as_near_as_we_end(toy: Subje
     assert row["as_near_as_ours"]["art_over_ours_a_crossing"] == pytest.approx((3.0 - 0.25) / 7 / (0.1 / 8))
 
 
+def test_every_way_to_push_is_a_setting_that_a_run_takes(config: MakeConfig):
+    base = config(coordinates=128, step_size=1e-2, max_steps=1000)
+    for name, changes in fewer_queries.WAYS.items():
+        assert base.replace(**changes).attack.search == changes.get("search", "zoo"), name
+
+
 def test_ways_to_push_are_compared_over_the_same_samples(config: MakeConfig):
     base = config(attacks=("normal", "pushing_1", "pushing_2"), seeds=(0, 1))
     ways = ("paper", "bisection")

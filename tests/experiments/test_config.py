@@ -173,6 +173,8 @@ def test_the_search_by_labels_takes_no_budget():
             "--max_steps=500 is of --search=zoo, and --search=labels would ignore",
         ),
         (["--search=labels", "--solver=sega"], "set it back to adam"),
+        (["--search=subspace", "--coordinates=32"], "--coordinates=32 is of --search=zoo, and --search=subspace would"),
+        (["--search=auto", "--subspace_rounds=2"], "--subspace_rounds=2 is of --search=subspace"),
         (["--label_iterations=5"], "--label_iterations=5 is of --search=labels, and --search=zoo would ignore it"),
     ],
 )
@@ -206,7 +208,8 @@ def test_what_the_method_ignores_may_be_in_a_config_file_or_the_default(tmp_path
     assert parse("--unlearning=scrub", "--scope=head", "--fidelity=corrected").service.scope == "head"
 
 
-def test_both_searches_keep_to_the_largest_distance():
+def test_all_searches_keep_to_the_largest_distance():
+    assert parse("--search=subspace", "--max_l2=5", "--query_budget=1000").attack.max_l2 == 5
     assert parse("--search=labels", "--max_l2=5").attack.max_l2 == 5
 
 

@@ -106,6 +106,27 @@ def test_targeted_run(config: MakeConfig):
     assert (victim.service.predict(crafter.craft("pushing_2", count).images).argmax(-1) == 2).all()
 
 
+def test_pushes_along_low_frequencies(config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
+    of_zoo = {name: DEFAULTS[name] for name in ("coordinates", "step_size", "max_steps")}
+    settings = config(search="subspace", subspace_directions=12, subspace_rounds=4, target="cat", **of_zoo)
+    prepared = ready(settings)
+    pushed = prepared.crafted.pushed
+    assert pushed is not None
+    assert pushed.crossed.any()
+    predicted = predict_in_batches(prepared.victim.service.predict, pushed.outside[pushed.crossed]).argmax(-1)
+    assert (predicted == 2).all()
+    assert pushed.queries.max() <= 300
+    pipeline.run(settings)
+    assert by_attack(settings)["pushing_1"]["queries"] == pushed.queries.sum()
+    # found again, not searched again
+    monkeypatch.setattr(searches, "push_in_subspace", refuse)
+    np.testing.assert_array_equal(ready(settings).crafted.pushed.inside, pushed.inside)
+    # settings that allow no round are refused before a victim is trained
+    too_few = config(search="subspace", subspace_directions=12, subspace_queries=20, **of_zoo)
+    with pytest.raises(ValueError, match="max_queries is 20: one round takes 25"):
+        searches.check_search(too_few.attack, prepared.victim.service.spec)
+
+
 def test_pushes_from_labels_alone(config: MakeConfig, monkeypatch: pytest.MonkeyPatch):
     of_zoo = {name: DEFAULTS[name] for name in ("coordinates", "step_size", "max_steps")}
     settings = config(search="labels", label_iterations=3, label_directions=10, **of_zoo)
