@@ -137,7 +137,7 @@ def test_config_flag_with_overrides(tmp_path: Path):
         ("--epochs=0", "--epochs=0: expected"),
         ("--blending_ratio=1.5", "--blending_ratio=1.5: expected a number from 0 to 1"),
         ("--query_budget=-1", "--query_budget=-1: expected"),
-        ("--search=hopskipjump", "--search=hopskipjump: expected one of zoo, labels"),
+        ("--search=hopskipjump", "--search=hopskipjump: expected one of zoo, subspace"),
     ],
 )
 def test_wrong_values_are_named(argument: str, message: str):
