@@ -14,12 +14,28 @@ from overunlearn_jax.types import Array, Images, PredictFn
 
 @jax.jit
 def apply_predict(predict: PredictFn, images: Array) -> Array:
-    """Asks a jittable `predict` about images (n, h, w, c); a `Partial` of the same function is not compiled again."""
+    """Asks a jittable `predict`; a `Partial` of the same function is not compiled again.
+
+    Args:
+      predict: jittable, images to probabilities.
+      images: shape=(n, h, w, c), dtype=float32.
+
+    Returns:
+      Probabilities, shape=(n, k), dtype=float32.
+    """
     return predict(images)
 
 
 def in_batches(call: Callable[[np.ndarray], np.ndarray], images: np.ndarray, batch_size: int) -> np.ndarray:
     """Concatenates `call` over batches of exactly `batch_size` rows; the last is padded with its own first row.
+
+    Args:
+      call: (batch_size, ...) to (batch_size, ...).
+      images: shape=(n, ...), any dtype, at least one row.
+      batch_size: rows in a batch, 1 or more.
+
+    Returns:
+      shape=(n, ...), what `call` made of each row.
 
     Raises:
       ValueError: an empty array or a batch size below 1.
@@ -38,11 +54,19 @@ def in_batches(call: Callable[[np.ndarray], np.ndarray], images: np.ndarray, bat
 def predict_in_batches(
     predict: PredictFn | Callable[[np.ndarray], Any], images: Images, batch_size: int = 128
 ) -> np.ndarray:
-    """Probabilities, shape (n, k), of any victim.
+    """Probabilities of any victim.
 
     A `jax.tree_util.Partial` is jitted, and traced once per shape. Anything else is called from Python, with copies of
     at most `batch_size` images, and its answers are copied: it may write into what it is given, and use one buffer for
     all answers.
+
+    Args:
+      predict: images to probabilities.
+      images: shape=(n, h, w, c), dtype=float32, at least one.
+      batch_size: images in a call, at most.
+
+    Returns:
+      shape=(n, k), as answered.
     """
     images = np.asarray(images)
     if isinstance(predict, jax.tree_util.Partial):
@@ -52,10 +76,21 @@ def predict_in_batches(
 
 
 def predict_all_in_batches(predicts: Sequence[PredictFn], images: Images, batch_size: int = 128) -> np.ndarray:
-    """Probabilities, shape (v, n, k), of v victims that differ in their arrays only, or of one of any kind.
+    """Probabilities of several victims that differ in their arrays only, or of one of any kind.
 
     Where they differ in vectors and matrices only, as after unlearning in the head, all are asked in one call, and
     what they share is computed once.
+
+    Args:
+      predicts: v victims.
+      images: shape=(n, h, w, c), dtype=float32, at least one.
+      batch_size: images in a call, at most.
+
+    Returns:
+      shape=(v, n, k).
+
+    Raises:
+      ValueError: victims of different structure.
     """
     if len(predicts) == 1:
         return predict_in_batches(predicts[0], images, batch_size)[None]

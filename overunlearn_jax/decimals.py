@@ -25,9 +25,12 @@ def decimals_of(values: np.ndarray) -> int | None:
 
 
 def rounding_of_sums(values: np.ndarray) -> float:
-    """How far from 1 rows (n, k) of rounded probabilities may sum; 0 where they are not rounded.
+    """How far from 1 rows of rounded probabilities may sum; 0 where they are not rounded.
 
     Each of k numbers is off by up to half a unit of its last decimal.
+
+    Args:
+      values: shape=(n, k), floats: probabilities as answered.
     """
     decimals = decimals_of(values)
     return values.shape[-1] * 0.5 * 10.0**-decimals if decimals else 0.0

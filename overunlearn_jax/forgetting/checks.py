@@ -8,7 +8,15 @@ SUM_TOLERANCE = 1e-3  # how far from 1 a row of probabilities may sum: float16 s
 
 
 def check_probabilities(name: str, probabilities: Array | np.ndarray) -> np.ndarray:
-    """`probabilities` (n, k) as float64. Raises ValueError, calling them `name`, for anything else."""
+    """Returns probabilities as float64.
+
+    Args:
+      name: of the argument, for the message.
+      probabilities: shape=(n, k), floats, at least one row and two classes; rows sum to 1.
+
+    Raises:
+      ValueError: anything else.
+    """
     array = np.asarray(probabilities, np.float64)
     if array.ndim != 2 or len(array) == 0 or array.shape[1] < 2:
         raise ValueError(f"{name} has shape {array.shape}; expected (n, k): a row for each sample, at least 2 classes")

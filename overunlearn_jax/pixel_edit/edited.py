@@ -35,17 +35,35 @@ class Edited(NamedTuple):
 
 
 def added(values: Array, change: Array) -> Array:
-    """The changed values."""
+    """The changed values.
+
+    Args:
+      values: shape=(1, r, s, c), any dtype.
+      change: the same shape and dtype; truth values change by exclusive or.
+    """
     return values ^ change if values.dtype == bool else values + change
 
 
 def difference(new: Array, old: Array) -> Array:
-    """The change that makes `new` of `old`; zero where they are equal, infinite values, too."""
+    """The change that makes `new` of `old`; zero where they are equal, infinite values, too.
+
+    Args:
+      new: shape=(1, r, s, c), any dtype.
+      old: the same shape=(1, r, s, c) and dtype.
+    """
     return new ^ old if new.dtype == bool else jnp.where(new == old, jnp.zeros((), new.dtype), new - old)
 
 
 def look_up(corners: tuple[np.ndarray, np.ndarray], origin: tuple[Array, Array]) -> tuple[Array, Array]:
-    """First row and column of the window that belongs to this origin."""
+    """First row and column of the window that belongs to an origin.
+
+    Args:
+      corners: shapes=(image height,), (image width,), dtype=int: tables that are known while tracing.
+      origin: shapes=(), dtype=int32: row and column where the edit begins.
+
+    Returns:
+      shapes=(), dtype=int32.
+    """
     row, column = (jnp.asarray(table, jnp.int32)[at] for table, at in zip(corners, origin, strict=True))
     # Looked up once for each probe: fused into what uses them, they would be looked up for each element.
     row, column = lax.optimization_barrier((row, column))
@@ -59,7 +77,18 @@ def window_of(
     size: tuple[int, int],
     beyond: float | bool = 0,
 ) -> Array:
-    """The window (1, r, s, c) of a map (1, h, w, c), with `beyond` where it hangs over the edge."""
+    """The window of a map.
+
+    Args:
+      values: shape=(1, h, w, c): the map.
+      corners: shapes=(image height,), (image width,), dtype=int: first row and column for each origin.
+      origin: shapes=(), dtype=int32: row and column where the edit begins.
+      size: (r, s), rows and columns of the window.
+      beyond: what stands where it hangs over the edge.
+
+    Returns:
+      shape=(1, r, s, c), dtype of the map.
+    """
     before = [max(0, -int(table.min())) for table in corners]
     after = [max(0, int(corners[i].max()) + size[i] - values.shape[1 + i]) for i in (0, 1)]
     margins = [(0, 0, 0), (before[0], after[0], 0), (before[1], after[1], 0), (0, 0, 0)]
@@ -69,7 +98,15 @@ def window_of(
 
 
 def constant_in_window(constant: Array, edited: Edited) -> Array:
-    """The window of what is the same for every probe; one value for all pixels comes back as it is."""
+    """The window of what is the same for every probe; one value for all pixels comes back as it is.
+
+    Args:
+      constant: shape=(1, h, w, c), or one that broadcasts to it.
+      edited: whose window it is.
+
+    Returns:
+      shape=(1, r, s, c), or that of the constant.
+    """
     constant = jnp.asarray(constant)
     if constant.ndim != 4 or constant.shape[1:3] == (1, 1):
         return constant
@@ -78,7 +115,14 @@ def constant_in_window(constant: Array, edited: Edited) -> Array:
 
 
 def placed(change: Array, gaps: tuple[np.ndarray, np.ndarray], origin: tuple[Array, Array], size: list[int]) -> Array:
-    """`change` with zeros around it, `gaps[axis][origin[axis]]` of them before it, cut to `size` rows and columns."""
+    """A change with zeros around it, cut to a size.
+
+    Args:
+      change: shape=(1, r, s, c).
+      gaps: shapes=(image height,), (image width,), dtype=int: `gaps[axis][origin[axis]]` zeros stand before it.
+      origin: shapes=(), dtype=int32: row and column where the edit begins.
+      size: rows and columns of what is returned.
+    """
     for axis in (0, 1):
         options = [int(gap) for gap in np.unique(gaps[axis])]
         gap = lax.optimization_barrier(jnp.asarray(gaps[axis], jnp.int32)[origin[axis]])

@@ -47,7 +47,16 @@ def asked_images(split: Split) -> np.ndarray:
 
 
 def ask(predict: PredictFn, images: np.ndarray, times: int = 2) -> Answers:
-    """Asks `times` times; costs that many queries for each image."""
+    """Asks a service about the same images several times; each costs one query an image.
+
+    Args:
+      predict: images to probabilities.
+      images: shape=(n, h, w, c), dtype=float32, inside the data's bounds.
+      times: 2 or more.
+
+    Returns:
+      What it answered, and how far the answers differ.
+    """
     asked = np.stack([predict_in_batches(predict, images) for _ in range(times)])
     return Answers(asked[0].astype(np.float32), float(np.ptp(_logarithms(asked), axis=0).max()))
 

@@ -60,12 +60,27 @@ class ServiceProcess:
         self._timeout = timeout
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """What the service answers."""
+        """What the service answers.
+
+        Args:
+          images: shape=(n, h, w, c), dtype=float32, or the service's own format.
+
+        Returns:
+          shape=(n, k).
+        """
         answer: np.ndarray = self._call("predict(images)", _predict, images)
         return answer
 
     def forget(self, images: np.ndarray, labels: np.ndarray) -> object:
-        """Has the service forget; what it returned, None where that cannot be sent."""
+        """Has the service forget.
+
+        Args:
+          images: shape=(n, h, w, c), dtype=float32, or the service's own format.
+          labels: shape=(n,), dtype=int64.
+
+        Returns:
+          What it returned; None where that cannot be sent.
+        """
         return self._call("forget(images, labels)", _forget, images, labels)
 
     def reset(self) -> None:

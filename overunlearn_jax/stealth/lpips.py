@@ -88,11 +88,25 @@ _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in
 def perceptual_distances(
     backbone: str, weights: Weights, originals: np.ndarray, submitted: np.ndarray, bounds: Bounds, batch_size: int = 64
 ) -> np.ndarray:
-    """The distance of each pair of RGB images (n, h, w, 3) within `bounds`: shape (n,), dtype float32.
+    """The perceptual distance of each pair of images.
+
+    Args:
+      backbone: "alex", "vgg" or "squeeze".
+      weights: of that network.
+      originals: shape=(n, h, w, 3), floats inside the bounds.
+      submitted: shape=(n, h, w, 3), floats inside the bounds.
+      bounds: of the pixels.
+      batch_size: pairs in a call, at most.
+
+    Returns:
+      shape=(n,), dtype=float32; 0 for equal images.
 
     Raises:
       ValueError: an unknown backbone, weights that lack some of its arrays, shapes that do not fit, or images too small
         for its pooling.
+
+    References:
+      Zhang et al., CVPR 2018: LPIPS.
     """
     _check_backbone(backbone)
     if originals.shape != submitted.shape or originals.ndim != 4 or originals.shape[-1] != 3:

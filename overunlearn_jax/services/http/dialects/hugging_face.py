@@ -32,7 +32,17 @@ class HuggingFace:
         return Description(eight_bit=True, words="images are sent as PNG, one a request")
 
     def to_request(self, images: np.ndarray) -> Parts:
-        """The image as PNG. Raises ValueError for more than one, or one that PNG cannot hold."""
+        """The image as PNG.
+
+        Args:
+          images: shape=(1, h, w, c) with c 1 or 3, dtype=uint8.
+
+        Returns:
+          Path, content and type of the request.
+
+        Raises:
+          ValueError: more than one image, or one that PNG cannot hold.
+        """
         if images.dtype != np.uint8 or images.ndim != 4 or len(images) != 1 or images.shape[-1] not in (1, 3):
             raise ValueError(
                 f"images are {images.dtype} of shape {images.shape}; expected one 8-bit image (1, h, w, c) with c 1 or "

@@ -33,7 +33,17 @@ class Mlflow:
         return Description(words="MLflow's server says nothing of shapes")
 
     def to_request(self, images: np.ndarray) -> Parts:
-        """Images in the form that was chosen. Raises ValueError for a number of columns that is not that of pixels."""
+        """Images in the form that was chosen.
+
+        Args:
+          images: shape=(n, h, w, c) or (n, h * w * c), in the service's own format.
+
+        Returns:
+          Path, content and type of the request.
+
+        Raises:
+          ValueError: a number of columns that is not that of pixels.
+        """
         if self._form != "dataframe_split":
             return Parts("/invocations", to_json({self._form: images.tolist()}))
         flat = images.reshape(len(images), -1)

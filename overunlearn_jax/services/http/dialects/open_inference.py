@@ -79,7 +79,14 @@ class OpenInference:
         return Description(shape, datatype == "UINT8", classes, words)
 
     def to_request(self, images: np.ndarray) -> Parts:
-        """One input of all images, and the output that is to be answered."""
+        """One input of all images, and the output that is to be answered.
+
+        Args:
+          images: shape=(n, h, w, c), (n, c, h, w) or (n, h * w * c), uint8 or floats: the service's own format.
+
+        Returns:
+          Path, content and type of the request.
+        """
         datatype = self._datatype or ("UINT8" if images.dtype == np.uint8 else "FP32")
         values = images.astype(KINDS[datatype])
         data = (values if self._nested else values.reshape(-1)).tolist()

@@ -60,7 +60,18 @@ class OwnDialect:
         return Description()
 
     def to_request(self, images: np.ndarray) -> Parts:
-        """Raises UserCodeError for what the function raised, ValueError for something else than a request."""
+        """Asks the user's function.
+
+        Args:
+          images: shape=(n, h, w, c), dtype=float32 in [0, 1], or the format that the service was said to have.
+
+        Returns:
+          Path, content and type of the request.
+
+        Raises:
+          UserCodeError: what the function raised.
+          ValueError: something else than a request came back.
+        """
         with running("to_request", "to_request(images)"):
             parts = self._to_request(images)
         if not isinstance(parts, tuple) or not 2 <= len(parts) <= 3 or not isinstance(parts[1], bytes):

@@ -38,7 +38,14 @@ class TensorFlowServing:
         return Description(words=f"{self._path} is there; this protocol says nothing of shapes")
 
     def to_request(self, images: np.ndarray) -> Parts:
-        """By rows or by columns."""
+        """By rows or by columns.
+
+        Args:
+          images: shape=(n, h, w, c), (n, c, h, w) or (n, h * w * c), in the service's own format.
+
+        Returns:
+          Path, content and type of the request.
+        """
         pixels = images.tolist()
         if self._columns:
             body = {"inputs": {self._input: pixels} if self._input else pixels}
