@@ -3,7 +3,8 @@
     python -m experiments.benchmarks.revealed --flagfile=experiments/flagfiles/cifar10_cpu_seeds.cfg \
         --workdir=runs/revealed --fidelity=corrected --taus=1e-4 --data_dir=PREPARED_TFDS_FOLDER
 
-With the search that fits what a few hundred queries reveal (auto), and with the paper's. Each cell is a line of
+With the search that fits what a few hundred queries reveal (auto), with the one for the fewest queries (subspace, on
+the lattice that they reveal), and with the paper's. Each cell is a line of
 revealed.jsonl in --workdir; finished ones are found. Writes revealed.md beside it.
 """
 
@@ -13,6 +14,7 @@ if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line fr
     start("bench revealed", "python -m experiments.benchmarks.revealed")
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ from overunlearn_jax.services.service import Service, after_each, variants_of
 from overunlearn_jax.statistics.intervals import mean_interval
 from overunlearn_jax.types import Key, Request, Split, Splits
 
-SEARCHES = ("auto", "paper")
+SEARCHES = ("auto", "subspace", "paper")
 FILE = "revealed.jsonl"
 Cell = dict[str, Any]
 
@@ -110,8 +112,9 @@ def pushed_by(
     disguise: str,
 ) -> tuple[PushResult, int]:
     """What became of the samples, and the queries that finding out what the service reveals took."""
-    revealed = probe(box, splits.test.images) if search == "auto" else None
-    chosen = search_of(config.attack, splits, class_b, None, seed, revealed)
+    revealed = None if search == "paper" else probe(box, splits.test.images)
+    attack = replace(config.attack, search="subspace") if search == "subspace" else config.attack
+    chosen = search_of(attack, splits, class_b, None, seed, revealed)
     with PushingBar(f"seed {seed}, {disguise}, {search}", len(samples.labels)) as bar:
         last = [time.perf_counter()]
 

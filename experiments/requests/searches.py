@@ -19,7 +19,7 @@ from overunlearn_jax.attacks import (
     push_in_subspace,
 )
 from overunlearn_jax.auditing.crafting import NEED_PUSHES
-from overunlearn_jax.auditing.recommending import recommend
+from overunlearn_jax.auditing.recommending import in_a_subspace, recommend
 from overunlearn_jax.auditing.revealing import Revealed
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import candidates
@@ -58,6 +58,8 @@ def search_of(
     config: AttackConfig, splits: Splits, class_b: int, target: int | None, seed: int, revealed: Revealed | None = None
 ) -> Search:
     """The search that the flags ask for; `revealed` is what the service showed, for --search=auto."""
+    if revealed is not None and config.search == "subspace":
+        return _in_subspace(in_a_subspace(revealed)._replace(max_l2=config.max_l2), target)
     if revealed is not None:
         found = recommend(revealed, splits.spec, targeted=target is not None).search
         if isinstance(found, LabelOnlySettings):

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from overunlearn_jax.attacks import LabelOnlySettings, ZooSettings
+from overunlearn_jax.attacks import LabelOnlySettings, SubspaceSettings, ZooSettings
 from overunlearn_jax.auditing.revealing import CHANGES, LEVELS, Revealed
 from overunlearn_jax.types import Bounds, DatasetSpec
 
@@ -83,6 +83,15 @@ def fewest_queries(bounds: Bounds, image_shape: tuple[int, int, int], *, targete
         one_sided=True,
         max_steps=1000,
     )
+
+
+def in_a_subspace(revealed: Revealed) -> SubspaceSettings:
+    """The search along waves of the whole image, which show where single pixels do not, for 300 queries or fewer.
+
+    On the 8-bit lattice where the service rounds to it, or where nobody can tell.
+    """
+    levels = LEVELS if revealed.levels in (LEVELS, None) else 0
+    return SubspaceSettings(levels=levels, resolution=_rounded_up(1.5 * revealed.noise))
 
 
 def _rounded_up(value: float) -> float:
