@@ -25,6 +25,7 @@ from overunlearn_jax.defences.monitor import Monitor
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.models import predict_fn
 from overunlearn_jax.services import recipes
+from overunlearn_jax.services.fingerprint import weights_digest
 from overunlearn_jax.services.recipes import MethodChoice
 from overunlearn_jax.services.service import HasWeights, Service
 from overunlearn_jax.types import Key, Variables
@@ -57,9 +58,10 @@ def method_records(config: Config, cell: Cell, scene: Scene, honest_cost: float)
         "overall_before": before.overall,
     }
     key = jax.random.fold_in(ready.keys.unlearn, 2)
+    known = {weights_digest(behind.variables): before}
     for defence, safe, attacks in _cases(scene, service, key, full=cell.method == TARGETED):
         for attack in attacks:
-            yield shared | defence | harm_record(attack, safe, ready.keys.unlearn, splits.test, a)
+            yield shared | defence | harm_record(attack, safe, ready.keys.unlearn, splits.test, a, known)
     if cell.method == TARGETED:
         yield from (shared | each for each in _slow_records(config, choice, scene, key))
 

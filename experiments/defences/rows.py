@@ -13,6 +13,7 @@ from experiments.defences.people import AS_TRAINED, People
 from overunlearn_jax.defences.defended import DefendedService
 from overunlearn_jax.defences.gate import Gate, View
 from overunlearn_jax.evaluation import evaluate
+from overunlearn_jax.services.fingerprint import weights_digest
 from overunlearn_jax.types import Key, Metrics, Request, Split
 
 
@@ -53,12 +54,19 @@ def seconds_a_sample(gate: Gate, view: View, people: People) -> float:
     return (time.perf_counter() - began) / len(request.labels)
 
 
-def harm_record(attack: Attack, service: DefendedService, key: Key, test: Split, class_a: int) -> dict[str, Any]:
-    """What is left after one request."""
+def harm_record(
+    attack: Attack, service: DefendedService, key: Key, test: Split, class_a: int, known_models: dict[str, Metrics]
+) -> dict[str, Any]:
+    """What is left after one request; `known_models` holds what was measured of weights before, and gets what is."""
     known = len(service.records)
     with service.after(attack.requests, key) as left:
         refused = 0 if left.deletion.refused is None else left.deletion.refused.samples
-        metrics = None if left.predict is None else evaluate(left.predict, test, service.spec.num_classes)
+        metrics = None
+        if left.predict is not None:
+            name = weights_digest(left.variables)
+            if name not in known_models:
+                known_models[name] = evaluate(left.predict, test, service.spec.num_classes)
+            metrics = known_models[name]
     samples = sum(len(request.labels) for request in attack.requests)
     seconds = sum(record.seconds for record in service.records[known:])
     return {
