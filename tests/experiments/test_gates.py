@@ -40,7 +40,9 @@ def test_rows_say_what_was_refused_and_rows_without_gates_are_as_they_were(confi
         assert row["victim"] == undefended["victim"]
         assert row["forgetting_name"] != undefended["forgetting_name"]
         assert row["gradient_evaluations"] == 1
-    nothing = bare.replace(gates="clip(quantile=0.0),clip_each,monitor", workdir=str(tmp_path / "nothing"))
+    nothing = bare.replace(
+        gates="clip(quantile=0.0),clip_each(samples=16),monitor(requests=2)", workdir=str(tmp_path / "nothing")
+    )
     pipeline.run(nothing)
     for row in rows_of(nothing):
         assert (row["class_a"], row["overall"]) == (row["class_a_before"], row["overall_before"])
