@@ -17,7 +17,7 @@ test: lint docs
 
 # The site: open docs/_build/html/index.html. A warning is an error.
 docs: $(VENV)/.installed_docs
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --jobs auto --quiet docs docs/_build/html
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 lint: $(VENV)/.installed_dev
 	$(BIN)/ruff check .
