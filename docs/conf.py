@@ -28,6 +28,7 @@ suppress_warnings = [
     "misc.highlighting_failure",  # a shell command within a notebook's Python
 ]
 default_role = "code"  # docstrings put names between single backquotes
+smartquotes = False  # two dashes of a flag stay two
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
