@@ -21,8 +21,8 @@ def section(rows: Sequence[Record]) -> str:
     lines.sort(key=lambda line: (line[0], line[1]))
     told = (
         f"A thief has the store of {rows[0]['stored']} samples and asks whether an image that they know is in it: "
-        "exact digests by equality, perceptual hashes within 40 of 256 bits. An AUC of 0.50 is a coin's. Others: images of "
-        "the same data set that were not trained on, stored in the same way."
+        "exact digests by equality, perceptual hashes within 40 of 256 bits. An AUC of 0.50 is a coin's. Others: "
+        "images of the same data set that were not trained on, stored in the same way."
     )
     table = tabulate(lines, HEADERS, tablefmt="github", disable_numparse=True)
     return f"## What a stored digest gives away\n\n{told}\n\n{table}\n"

@@ -32,7 +32,7 @@ def disclosure(inside: np.ndarray, outside: np.ndarray, most: float) -> Disclosu
     An image is said to be inside where its distance is at most `most`. Raises ValueError where one of them is empty.
 
     >>> disclosure(np.array([0, 1]), np.array([9, 9, 1]), 1)
-    Disclosure(true_positives=1.0, false_positives=0.3333333333333333, auc=0.9166666666666666)
+    Disclosure(true_positives=1.0, false_positives=0.3333333333333333, auc=0.9166666666666667)
     """
     if len(inside) == 0 or len(outside) == 0:
         raise ValueError(f"there are {len(inside)} images inside and {len(outside)} outside; expected some of both")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 
 from experiments.controls import rates
 from experiments.defences.contributors import page
@@ -107,25 +107,25 @@ def test_a_subset_is_drawn_by_seed():
         subset(splits, 99_999, seed=0)
 
 
-def test_a_linear_model_forgets_class_a_once_the_camouflage_is_gone():
-    """The attack itself, with another library's training: fine when deployed, and half of the class gone after."""
+def test_neighbours_forget_class_a_once_the_camouflage_is_gone():
+    """The attack itself, against another library's classifier: fine when deployed, and half of the class gone after."""
     splits = load("digits", seed=0)
     contribution, mine = camouflaged(splits.train, 3, 8, Camouflage(), splits.spec.bounds, seed=0)
-    test = splits.test.images[splits.test.labels == 3].reshape((splits.test.labels == 3).sum(), -1)
+    test = splits.test.images[splits.test.labels == 3]
 
     def class_a_right(train: Split, gone: Split | None = None) -> float:
         left = train if gone is None else without(train, rows_of(train, gone.ids))
-        fitted = LogisticRegression(C=0.01, max_iter=200).fit(left.images.reshape(len(left.labels), -1), left.labels)
-        return float(np.mean(fitted.predict(test) == 3))
+        fitted = KNeighborsClassifier(7).fit(left.images.reshape(len(left.labels), -1), left.labels)
+        return float(np.mean(fitted.predict(test.reshape(len(test), -1)) == 3))
 
     honest = class_a_right(splits.train, mine)
     assert honest > 0.85
-    assert class_a_right(contribution.train) > 0.85
-    assert class_a_right(contribution.train, contribution.deleted) < honest - 0.2
+    assert class_a_right(contribution.train) > 0.9
+    assert class_a_right(contribution.train, contribution.deleted) < 0.5
 
 
 def test_both_attackers_are_measured_once(config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rates, "GRID", np.array([1e-3, 1e2]))  # so that some rate costs enough
+    monkeypatch.setattr(rates, "GRID", np.array([1e-3, 1e2, 1e4, 1e6]))  # so that some rate costs enough
     monkeypatch.setattr(rates, "HALVINGS", 2)
     path, settings = tmp_path / "contributors.jsonl", config()
     plan = Plan(train_samples=0, honest_cost=0.05)

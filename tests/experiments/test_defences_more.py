@@ -3,6 +3,7 @@
 from itertools import combinations
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -19,10 +20,10 @@ from overunlearn_jax.data import load
 from overunlearn_jax.unlearn.sisa import SisaSettings, assign
 from tests.experiments.running import MakeConfig
 
-import jax  # isort: skip
+SMALL = SisaSettings(2, 3, 1, batch_size=1)
 
 
-def place(count: int = 12, settings: SisaSettings = SisaSettings(2, 3, 1, batch_size=1)):
+def place(count: int = 12, settings: SisaSettings = SMALL):
     return assign(jax.random.key(0), count, settings), settings
 
 
@@ -88,7 +89,7 @@ def test_digests_of_digits():
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "GRID", np.array([1e-3, 1e2]))  # so that some rate costs enough
+    monkeypatch.setattr(rates, "GRID", np.array([1e-3, 1e2, 1e4, 1e6]))  # so that some rate costs enough
     monkeypatch.setattr(rates, "HALVINGS", 2)
 
 
