@@ -137,9 +137,12 @@ def _unfinished(
     ]
 
 
-def push_seed(config: Config, seed: int, users: UsersService | None = None) -> SeedRun:
-    """The first half of a seed: its service trained or found, its samples of class A chosen and pushed."""
-    keys, splits = seed_keys(seed), load_splits(config, seed)
+def push_seed(config: Config, seed: int, users: UsersService | None = None, *, splits: Splits | None = None) -> SeedRun:
+    """The first half of a seed: its service trained or found, its samples of class A chosen and pushed.
+
+    `splits` stand for the data set that the flags name.
+    """
+    keys, splits = seed_keys(seed), splits or load_splits(config, seed)
     classes = classes_of(config.data, config.attack, splits.spec)
     check_before_hours(config, splits, classes)
     find = partial(train_or_find, config.victim, config.service, config.run, splits, seed, keys.train)

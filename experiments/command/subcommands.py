@@ -200,6 +200,14 @@ DEFENCES = Subcommand(
     first=("methods", "honest_cost", "data_dir", "workdir", "cache_dir", "seeds", "width"),
     notes=(RESUMES,),
 )
+CONTRIBUTORS = Subcommand(
+    "contributors",
+    "Trains on an attacker's samples and deletes them, also exactly: what that costs beyond honest deletions.",
+    "experiments.defences.contributors.__main__",
+    examples=(("--data_dir=FOLDER --seeds=0-2", "three seeds, 10,000 training images of prepared CIFAR-10"),),
+    first=("held", "train_samples", "honest_cost", "data_dir", "workdir", "cache_dir", "seeds", "width", "epochs"),
+    notes=(RESUMES,),
+)
 CAMPAIGN = Subcommand(
     "campaign",
     "Harms whole runs at random, for as long as you like: kills, flipped bits, wrong flags, data and functions.",
@@ -212,8 +220,8 @@ CAMPAIGN = Subcommand(
     stopped="stopped: what was found so far is in trials.jsonl",
 )
 ALONE = {
-    each.name: each for each in (VICTIMS, CONTROLS, DEFENCES, CAMPAIGN)
-}  # `python -m experiments.NAME` starts them
+    each.name: each for each in (VICTIMS, CONTROLS, DEFENCES, CONTRIBUTORS, CAMPAIGN)
+}  # `python -m` and the module starts them
 SERVE = Subcommand(
     "serve",
     "Serves a model that forgets over HTTP: a reference to attack and to learn from.",

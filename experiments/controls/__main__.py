@@ -15,6 +15,7 @@ if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line fr
     start("controls", "python -m experiments.controls")
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +92,17 @@ def main(arguments: list[str]) -> None:
         print(write(folder / FILE))
 
 
-def typed_command(module: str) -> str:
-    """What was typed, as it can be typed elsewhere: without the places of data and files."""
+def typed_command(module: str, own: Sequence[str] = ("methods", "honest_cost")) -> str:
+    """What was typed, as it can be typed elsewhere: without the places of data and files.
+
+    `own` are flags of this program beside those of a run.
+    """
     from experiments.run.outputs import PLACES
 
     given = {name: as_typed(value) for name, value in config_flags.given(flags.FLAGS).items() if name not in PLACES}
     typed = [f"--{name}={value}" for name, value in given.items()]
-    if flags.FLAGS["methods"].present:
-        typed += [f"--methods={name}" for name in flags.FLAGS.methods]
-    if flags.FLAGS["honest_cost"].present:
-        typed.append(f"--honest_cost={flags.FLAGS.honest_cost:g}")
+    for name in own:
+        if flags.FLAGS[name].present:
+            value = flags.FLAGS[name].value
+            typed += [f"--{name}={each}" for each in (value if isinstance(value, list) else [value])]
     return shlex.join(["python", "-m", module, *typed])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from absl import flags
 
+from experiments.config import Config
 from experiments.config import flags as config_flags
 from experiments.controls.__main__ import DEFAULTS as OF_CONTROLS
 from experiments.controls.__main__ import typed_command
@@ -31,6 +32,15 @@ def define_flags() -> None:
 
     config_flags.define_flags(DEFAULTS | SEARCH)
     flags.DEFINE_multi_enum("methods", METHODS, METHODS, "which are defended; give the flag several times")
+    flags.DEFINE_bool(
+        "robustness",
+        False,
+        "measure robustness, calibration and knowledge near forgotten samples, too (robustness.jsonl)",
+    )
+    flags.DEFINE_bool("robustness_retrained", False, "with --robustness: of a retrained model, too, a training a seed")
+    flags.DEFINE_integer("robustness_samples", 500, "with --robustness: test images of class A, and of others", 1)
+    flags.DEFINE_bool("costs", False, "count what requests cost the server by method and of SISA, too (costs.jsonl)")
+    flags.DEFINE_bool("digests", False, "measure what stored digests give away, too (digests.jsonl)")
     flags.DEFINE_float(
         "honest_cost",
         0.061,
@@ -61,4 +71,23 @@ def main(arguments: list[str]) -> None:
     with alone_in(folder):
         for seed in config.run.seeds:
             measure_victim(config, seed, flags.FLAGS.methods, flags.FLAGS.honest_cost, folder, command)
+            _measure_more(config, seed, folder, command)
         print(write(folder))
+
+
+def _measure_more(config: Config, seed: int, folder: Path, command: str) -> None:
+    """The optional parts."""
+    given = flags.FLAGS
+    if given.robustness:
+        from experiments.defences.robust import Look, measure_robustness
+
+        look = Look(given.robustness_samples, retrained=given.robustness_retrained)
+        measure_robustness(config, seed, given.honest_cost, folder, command, look)
+    if given.costs:
+        from experiments.defences.server_costs import measure_costs
+
+        measure_costs(config, seed, folder, command)
+    if given.digests:
+        from experiments.defences.stored_digests import measure_digests
+
+        measure_digests(config, seed, folder, command)

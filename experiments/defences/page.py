@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from experiments.defences import figure
+from experiments.defences import costs_page, digests_page, figure, robust_page
 from experiments.defences.attackers import NAMES
 from experiments.defences.people import AS_TRAINED, WRONG
 from experiments.defences.summary import Harm, Price, harms, prices
@@ -23,7 +23,18 @@ def write(folder: Path) -> Path:
     if not rows or not at_gates:
         raise ValueError(f"{folder} has no record of a method behind a defence")
     figure.draw(harms(rows, FOUND), prices(at_gates), folder / "defences.png")
-    return write_bytes(folder / "defences.md", markdown(at_gates, rows).encode())
+    return write_bytes(folder / "defences.md", "\n".join([markdown(at_gates, rows), *more_sections(folder)]).encode())
+
+
+def more_sections(folder: Path) -> list[str]:
+    """Of the optional parts that have records."""
+    parts = {
+        "robustness.jsonl": robust_page.section,
+        "costs.jsonl": costs_page.section,
+        "digests.jsonl": digests_page.section,
+    }
+    known = [(read_records(folder / name), section) for name, section in parts.items()]
+    return [section(rows) for rows, section in known if rows]
 
 
 def markdown(at_gates: Sequence[Record], rows: Sequence[Record]) -> str:

@@ -64,12 +64,23 @@ def keyed_hashes(images: Images, bounds: Bounds, *, secret: bytes, bits: int = 2
     """
     if not secret:
         raise ValueError("the secret is empty; expected some bytes, as of secrets.token_bytes(32)")
-    side = _bits_a_side(bits)
-    low = _low_frequencies(images, bounds, side).reshape(len(images), -1)[:, 1:]
-    compressed = np.sign(low) * np.sqrt(np.abs(low))
-    stream = hashlib.shake_256(b"keyed perceptual hash:" + secret).digest(8 * low.shape[1] * bits)
+    compressed = low_frequencies(images, bounds, bits=bits)
+    stream = hashlib.shake_256(b"keyed perceptual hash:" + secret).digest(8 * compressed.shape[1] * bits)
     uniform = (np.frombuffer(stream, "<u8") >> np.uint64(12)).astype(np.float64) / 2**52 + 2**-53
-    return _packed(compressed @ ndtri(uniform).reshape(low.shape[1], bits) > 0)
+    return _packed(compressed @ ndtri(uniform).reshape(compressed.shape[1], bits) > 0)
+
+
+def low_frequencies(images: Images, bounds: Bounds, *, bits: int = 256) -> np.ndarray:
+    """What keyed hashes project: square roots, with their signs, of the lowest frequencies without the mean.
+
+    Returns:
+      shape=(n, bits - 1), dtype=float64.
+
+    Raises:
+      ValueError: as `perceptual_hashes`.
+    """
+    low = _low_frequencies(images, bounds, _bits_a_side(bits)).reshape(len(images), -1)[:, 1:]
+    return np.sign(low) * np.sqrt(np.abs(low))
 
 
 def _bits_a_side(bits: int) -> int:

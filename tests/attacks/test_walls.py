@@ -69,7 +69,7 @@ def test_the_reader_of_names_sees_them(source):
 @pytest.mark.parametrize(
     ("parts", "rooms"),
     [
-        (("attacks",), ("models", "unlearn", "services", "auditing", "evaluation", "training")),
+        (("attacks",), ("models", "unlearn", "services", "auditing", "evaluation", "training", "robustness")),
         (("black_box.py", "batching.py", "probing.py"), ("models", "unlearn", "services", "attacks", "evaluation")),
         (("pixel_edit",), ("models", "unlearn", "attacks", "black_box", "training")),
         (("unlearn",), ("attacks", "black_box", "services", "auditing")),
@@ -77,6 +77,7 @@ def test_the_reader_of_names_sees_them(source):
         (("evaluation.py", "stealth", "statistics", "reporting"), ("attacks", "unlearn", "services", "auditing")),
         (("forgetting",), ("attacks", "unlearn", "services", "auditing")),
         (("defences",), ("attacks", "black_box", "auditing", "server")),
+        (("robustness",), ("attacks", "black_box", "unlearn", "services", "auditing", "defences", "server")),
     ],
 )
 def test_rooms_that_know_nothing_of_each_other(parts, rooms):

@@ -1,0 +1,251 @@
+"""One seed: both attackers' samples trained on and deleted, by a first-order step and exactly, and honest twins."""
+
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.config import Config
+from experiments.controls.rates import CostError
+from experiments.controls.steps import first_order_steps
+from experiments.defences.cells import CELLS
+from experiments.defences.contributors.contributions import (
+    Camouflage,
+    Contribution,
+    camouflaged,
+    ordinary,
+    pushed_in_place,
+    subset,
+)
+from experiments.pipeline import SeedRun, push_seed
+from experiments.requests.settings import classes_of, load_splits
+from experiments.run.keys import seed_keys
+from experiments.run.outputs import PLACES
+from experiments.run.progress import TrainingBar
+from experiments.run.records import append_records, read_records
+from experiments.victims.cache import Victim, describe_model, ingredients_of, train_or_find
+from overunlearn_jax.attack_names import HONEST
+from overunlearn_jax.batching import predict_in_batches
+from overunlearn_jax.data import take
+from overunlearn_jax.defences.exact_digest import exact_digest_gate, exact_digests
+from overunlearn_jax.defences.gate import View
+from overunlearn_jax.evaluation import evaluate
+from overunlearn_jax.files import settings_hash
+from overunlearn_jax.models import predict_fn
+from overunlearn_jax.reporting import manifest
+from overunlearn_jax.services import recipes
+from overunlearn_jax.services.recipes import MethodChoice
+from overunlearn_jax.services.service import HasWeights
+from overunlearn_jax.types import PredictFn, Request, Split, Splits, Variables
+
+CLEAN, CONTRIBUTED = "clean", "contributed"  # what services were trained on
+NOTHING, ORDINARY, CRAFTED = "nothing", "ordinary", "crafted"  # what is deleted
+STEP, EXACT, NO_METHOD = CELLS[0], "retrain", "none"
+Case = tuple[str, str, str]  # trained on, method, deleted
+
+
+class Plan(NamedTuple):
+    """What is measured beside the settings of a run."""
+
+    train_samples: int = 10_000
+    honest_cost: float = 0.061
+    camouflages: tuple[Camouflage, ...] = (Camouflage(),)
+
+
+class Trained(NamedTuple):
+    """A service, what it was trained on, and where exact deletions from it are kept."""
+
+    name: str  # CLEAN or CONTRIBUTED
+    splits: Splits
+    victim: Victim
+
+
+class Desk:
+    """Where the records of one seed and attacker are written, each as soon as it is known, and once."""
+
+    def __init__(self, path: Path, shared: Mapping[str, Any], class_a: int, class_b: int):
+        self.seed = shared["seed"]
+        self._path, self._shared, self._classes = path, dict(shared), (class_a, class_b)
+        self._done = {_case(row) for row in read_records(path) if all(row[key] == shared[key] for key in _WHICH)}
+
+    def has(self, case: Case) -> bool:
+        """Whether it is measured already."""
+        return case in self._done
+
+    def write(self, case: Case, predict: PredictFn, splits: Splits, request: Request | None, **more: object) -> None:
+        """A record of a model after a deletion; `request` is what was deleted."""
+        metrics = evaluate(predict, splits.test, splits.spec.num_classes)
+        accepted = 0
+        if request is not None:
+            gate = exact_digest_gate(exact_digests(splits.train.images, splits.spec.bounds))
+            accepted = int(gate(request, View(splits.spec, predict)).accepted.sum())
+        trained_on, method, deleted = case
+        row = {
+            **self._shared,
+            "trained_on": trained_on,
+            "method": method,
+            "deleted": deleted,
+            "samples": 0 if request is None else len(request.labels),
+            "accepted_by_digests": accepted,
+            "class_a": float(metrics.per_class[self._classes[0]]),
+            "class_b": float(metrics.per_class[self._classes[1]]),
+            "overall": metrics.overall,
+            **more,
+        }
+        append_records(self._path, [row])
+        self._done.add(case)
+        print(f"seed {row['seed']}, {row['attack']}: {trained_on}, {method}, {deleted}", flush=True)
+
+
+_WHICH = ("seed", "attack", *Camouflage._fields)
+
+
+def _case(row: Mapping[str, Any]) -> Case:
+    return row["trained_on"], row["method"], row["deleted"]
+
+
+def measure_seed(config: Config, seed: int, plan: Plan, path: Path, command: str) -> None:
+    """Adds the records of one seed; those that are there are left out.
+
+    Raises ValueError for a file with records of other settings, and for contributions that are not possible.
+    """
+    settings = {name: value for name, value in config.flat().items() if name not in (*PLACES, "seeds", "experiment")}
+    digest = settings_hash(settings | {"train_samples": plan.train_samples, "honest_cost": plan.honest_cost})
+    if any(record["settings"] != digest for record in read_records(path)):
+        raise ValueError(f"{path} holds records of other settings: give another --workdir")
+    splits = subset(load_splits(config, seed), plan.train_samples, seed)
+    classes, made = classes_of(config.data, config.attack, splits.spec), manifest()
+    shared = {
+        "settings": digest,
+        "seed": seed,
+        "model": describe_model(config.victim),
+        "train_samples": len(splits.train.labels),
+        "commit": f"{made['git_commit']}{' and changes' if made['git_dirty'] else ''}",
+        "command": command,
+        "cpu": made["cpu"],
+    }
+    none = dict.fromkeys(Camouflage._fields)
+    _pushed(config, seed, plan, splits, Desk(path, shared | {"attack": "pushed"} | none, classes.a, classes.b))
+    for how in plan.camouflages:
+        own = {"attack": "camouflaged", **how._asdict()}
+        _camouflaged(config, seed, how, splits, Desk(path, shared | own, classes.a, classes.b))
+
+
+def _pushed(config: Config, seed: int, plan: Plan, splits: Splits, desk: Desk) -> None:
+    """Pushed samples, crafted against a service that had the originals, and handed in in their place."""
+    cases = [(trained, NO_METHOD, NOTHING) for trained in (CLEAN, CONTRIBUTED)]
+    cases += [(trained, STEP.method, gone) for trained in (CLEAN, CONTRIBUTED) for gone in (ORDINARY, CRAFTED)]
+    cases += [(CONTRIBUTED, EXACT, gone) for gone in (ORDINARY, CRAFTED)]
+    if all(map(desk.has, cases)):
+        return
+    ready = push_seed(config, seed, splits=splits)
+    assert ready.chosen.pushed is not None  # the default attacks push
+    crossed = np.flatnonzero(ready.chosen.pushed.crossed)
+    if len(crossed) == 0:
+        raise ValueError("no sample crossed the decision boundary: raise --max_steps, or take another --step_size")
+    ids = ready.chosen.samples.ids[crossed]
+    handed_in = pushed_in_place(splits.train, ids, np.asarray(ready.chosen.pushed.inside)[crossed])
+    others = ordinary(splits.train, ready.classes.a, ids, len(splits.train.labels), seed)
+    clean = Trained(CLEAN, splits, ready.victim)
+    for trained in (clean, _trained(config, seed, splits, handed_in)):
+        _deployed(desk, trained)
+        predict = trained.victim.service.predict
+        right = predict_in_batches(predict, others.images).argmax(-1) == others.labels
+        honest = take(others, np.flatnonzero(right)[: len(ids)])
+        _steps(config, ready, plan, trained, {HONEST: _request(honest), CRAFTED: handed_in.request}, desk)
+        if trained is not clean:
+            _exactly(config, seed, trained, honest, ORDINARY, desk)
+            _exactly(config, seed, trained, handed_in.deleted, CRAFTED, desk)
+
+
+def _camouflaged(config: Config, seed: int, how: Camouflage, splits: Splits, desk: Desk) -> None:
+    """Poison that camouflage hides, until it is deleted; and the same person's images, handed in honestly."""
+    classes = classes_of(config.data, config.attack, splits.spec)
+    contribution, mine = camouflaged(splits.train, classes.a, classes.b, how, splits.spec.bounds, seed)
+    count = len(contribution.deleted.labels)
+    clean = Trained(CLEAN, splits, _train(config, seed, splits))
+    _deployed(desk, clean)
+    honest = mine
+    if count > len(mine.labels):  # several copies: the rest are other people's
+        more = ordinary(splits.train, classes.a, mine.ids, count - len(mine.labels), seed)
+        honest = Split(*(np.concatenate(both) for both in zip(mine, more, strict=True)))
+    _exactly(config, seed, clean, honest, ORDINARY, desk)
+    poisoned = _trained(config, seed, splits, contribution)
+    _deployed(desk, poisoned)
+    _exactly(config, seed, poisoned, contribution.deleted, CRAFTED, desk)
+    others = ordinary(poisoned.splits.train, classes.a, contribution.deleted.ids, count, seed)
+    _exactly(config, seed, poisoned, others, ORDINARY, desk)
+
+
+def _train(config: Config, seed: int, splits: Splits) -> Victim:
+    return train_or_find(config.victim, config.service, config.run, splits, seed, seed_keys(seed).train)
+
+
+def _trained(config: Config, seed: int, splits: Splits, contribution: Contribution) -> Trained:
+    own = splits._replace(train=contribution.train)
+    return Trained(CONTRIBUTED, own, _train(config, seed, own))
+
+
+def _request(split: Split) -> Request:
+    return Request(split.images, split.labels)
+
+
+def _deployed(desk: Desk, trained: Trained) -> None:
+    case = (trained.name, NO_METHOD, NOTHING)
+    if not desk.has(case):
+        desk.write(case, trained.victim.service.predict, trained.splits, None)
+
+
+def _steps(
+    config: Config, ready: SeedRun, plan: Plan, trained: Trained, requests: Mapping[str, Request], desk: Desk
+) -> None:
+    """First-order steps, at the rate at which the honest request costs class A what is asked for."""
+    cases = {HONEST: (trained.name, STEP.method, ORDINARY), CRAFTED: (trained.name, STEP.method, CRAFTED)}
+    if all(map(desk.has, cases.values())):
+        return
+    service, splits, a = trained.victim.service, trained.splits, ready.classes.a
+    assert isinstance(service, HasWeights)  # trained here
+    model, classes = service.model, splits.spec.num_classes
+    validation = take(splits.validation, np.flatnonzero(splits.validation.labels == a))
+
+    def accuracy(variables: Variables) -> float:
+        return float(evaluate(predict_fn(model, variables), validation, classes).per_class[a])
+
+    undisturbed, ingredients = accuracy(service.variables), ingredients_of(config.victim, splits)
+    try:
+        after, rate = first_order_steps(
+            STEP,
+            ingredients,
+            service.variables,
+            requests,
+            ready.keys.unlearn,
+            lambda variables: undisturbed - accuracy(variables),
+            plan.honest_cost,
+        )
+    except CostError as error:
+        print(f"seed {desk.seed}, {STEP.method}, {trained.name}: {error}", file=sys.stderr, flush=True)
+        return
+    for name, case in cases.items():
+        if not desk.has(case):
+            desk.write(case, predict_fn(model, after[name]), splits, requests[name], rate=rate)
+
+
+def _exactly(config: Config, seed: int, trained: Trained, gone: Split, name: str, desk: Desk) -> None:
+    """Retrained without these samples; the service itself finds out which they are."""
+    case = (trained.name, EXACT, name)
+    if desk.has(case):
+        return
+    service, bar = trained.victim.service, TrainingBar(f"without {name} samples, seed {seed}")
+    assert isinstance(service, HasWeights)  # trained here
+    serve = partial(recipes.serve, MethodChoice(EXACT, {}, (), (), ""), ingredients_of(config.victim, trained.splits))
+    folder = trained.victim.retrained_folder(config.run.cache_dir)
+    exact = serve(service.variables, folder, bar, bar.update)
+    with exact.after([_request(gone)], seed_keys(seed).train) as left:
+        if left.predict is None:
+            raise ValueError(f"retraining without {name} samples diverged: {left.deletion.diverged}")
+        if not np.array_equal(np.sort(left.deletion.matched_ids), np.sort(gone.ids)):  # type: ignore[arg-type]
+            raise ValueError("the service deleted other samples than the request's: some images are alike")
+        desk.write(case, left.predict, trained.splits, _request(gone))

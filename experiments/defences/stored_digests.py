@@ -1,0 +1,111 @@
+"""What the digests that a server keeps give away to a thief of the store: is this image, which I know, in it?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.config import Config
+from experiments.requests.settings import load_splits
+from experiments.run.outputs import PLACES
+from experiments.run.records import append_records, read_records
+from overunlearn_jax.data import take
+from overunlearn_jax.defences.disclosure import Disclosure, digest_distances, disclosure, hash_distances, learnt_hashes
+from overunlearn_jax.defences.exact_digest import exact_digests
+from overunlearn_jax.defences.hash_store import HashStore
+from overunlearn_jax.defences.honest import RE_ENCODINGS, re_encoded
+from overunlearn_jax.defences.perceptual_hash import as_bits
+from overunlearn_jax.files import settings_hash
+from overunlearn_jax.reporting import manifest
+from overunlearn_jax.types import Bounds, Images, Splits
+
+FILE = "digests.jsonl"
+KNOWN = 400  # images that the thief asks about, of each kind, at most
+STORED = 10_000  # samples in the store, at most
+BITS_APART = 40  # of 256: the nearest other image is farther away
+PAIRS = (100, 1000)  # images whose hashes a thief of a keyed store knows, such as their own
+SAME = "same image"
+SECRET, WRONG_GUESS = b"the server's own key", b"a key that a thief makes up"
+
+
+def measure_digests(config: Config, seed: int, folder: Path, command: str) -> None:
+    """Adds the records of one seed's draw of images to digests.jsonl, all together; no model is asked.
+
+    Raises ValueError for a file with records of other settings.
+    """
+    path = folder / FILE
+    settings = {name: value for name, value in config.flat().items() if name not in (*PLACES, "seeds", "experiment")}
+    digest, known = settings_hash(settings), read_records(path)
+    if any(record["settings"] != digest for record in known):
+        raise ValueError(f"{path} holds records of other settings: give another --workdir")
+    if any(record["seed"] == seed for record in known):
+        return
+    made = manifest()
+    shared = {
+        "settings": digest,
+        "seed": seed,
+        "dataset": config.data.dataset,
+        "commit": f"{made['git_commit']}{' and changes' if made['git_dirty'] else ''}",
+        "command": command,
+    }
+    append_records(path, [shared | row for row in digest_records(load_splits(config, seed), seed)])
+    print(f"seed {seed}: stored digests", flush=True)
+
+
+def digest_records(splits: Splits, seed: int) -> Iterator[dict[str, Any]]:
+    """A record for each store, what the thief knows beside it, and how the image that they ask about is stored.
+
+    "other images" of the data set that were not trained on give the false positives, stored in the same way.
+    """
+    draws, bounds = np.random.default_rng([seed, 17]), splits.spec.bounds
+    train = take(splits.train, draws.permutation(len(splits.train.labels))[:STORED])
+    count = min(KNOWN, len(train.labels), len(splits.validation.labels))
+    inside, outside = train.images[:count], splits.validation.images[:count]
+    for way in (SAME, *RE_ENCODINGS):
+        asked = [images if way == SAME else re_encoded(images, bounds, way) for images in (inside, outside)]
+        for store, knows, found in _found(train.images, asked, bounds, count):
+            yield {
+                "store": store,
+                "thief_knows": knows,
+                "image": way,
+                "stored": len(train.labels),
+                "asked": count,
+                **found._asdict(),
+            }
+
+
+def _found(
+    stored: Images, asked: list[np.ndarray], bounds: Bounds, count: int
+) -> Iterator[tuple[str, str, Disclosure]]:
+    """Pairs that the thief knows are never of images that they ask about."""
+    for secret, name in ((None, "exact"), (SECRET, "exact, keyed")):
+        digests = exact_digests(stored, bounds, secret=secret)
+        for guess, knows in _guesses(secret):
+            yield name, knows, disclosure(*(digest_distances(digests, each, bounds, guess) for each in asked), 0)
+    for secret, name in ((None, "phash"), (SECRET, "phash, keyed")):
+        store = HashStore(stored, bounds, bits=256, secret=secret)
+        for guess, knows in _guesses(secret):
+            yield name, knows, disclosure(*(hash_distances(store, each, guess) for each in asked), BITS_APART)
+        if secret is not None:
+            stored_bits = as_bits(store.hashes)
+            for pairs in PAIRS:
+                own = slice(count, min(count + pairs, len(stored)))
+                if own.stop - own.start < pairs:
+                    continue
+                likely = [learnt_hashes(stored[own], store.hashes[own], each, bounds) for each in asked]
+                yield (
+                    name,
+                    f"{pairs} images with their hashes",
+                    disclosure(*(_nearest(each, stored_bits) for each in likely), BITS_APART),
+                )
+
+
+def _guesses(secret: bytes | None) -> list[tuple[bytes | None, str]]:
+    return [(None, "nothing")] if secret is None else [(WRONG_GUESS, "nothing"), (secret, "the key")]
+
+
+def _nearest(bits: np.ndarray, stored: np.ndarray) -> np.ndarray:
+    """Hamming distances (n,) of bits (n, b) to the nearest of stored ones (m, b)."""
+    one, other = bits.astype(np.float32), stored.astype(np.float32)
+    return (one.sum(1)[:, None] + other.sum(1) - 2 * one @ other.T).min(1).round().astype(np.int64)
