@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 from experiments.victims import __main__ as train_victims
 from experiments.victims import cache, kept
+from overunlearn_jax.digests import read_sealed
 from overunlearn_jax.files import settings_hash, write_npz
+from overunlearn_jax.models import vgg
 from overunlearn_jax.types import Variables
 from tests.experiments import tiny
 from tests.experiments.running import MakeConfig, ready, refuse
@@ -37,6 +40,20 @@ def test_kept_weights_are_found_and_not_trained(config: MakeConfig, tmp_path, mo
     assert found.name == trained.name
     assert found.name in line
     jax.tree.map(np.testing.assert_array_equal, found.service.variables, trained.service.variables)
+
+
+@pytest.mark.parametrize("path", sorted(kept.KEPT.glob("*.json")), ids=lambda path: path.stem)
+def test_the_weights_in_the_repository_are_what_their_notes_say(path: Path):
+    noted = read_sealed(path, "", required=True)
+    settings = noted["settings"]
+    assert settings_hash(settings) == path.stem
+    assert settings["recipe"] == cache.RECIPE  # or they are found by nobody
+    own = {name: settings[name] for name in ("blocks", "width", "batch_norm_momentum")}
+    like = jax.eval_shape(vgg(10, (32, 32, 3), **own).init, jax.random.key(0))
+    found = kept.find(path.stem, like)
+    assert found is not None
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+    assert 0.7 < noted["test_accuracy"] < 1
 
 
 def test_weights_that_are_not_what_was_kept_are_refused(tmp_path):
