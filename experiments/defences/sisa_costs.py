@@ -33,21 +33,17 @@ def costliest_rows(assignment: Assignment, rows: np.ndarray, count: int) -> np.n
 def cost_of(assignment: Assignment, rows: np.ndarray, settings: SisaSettings, *, at_once: bool) -> Redone:
     """What deleting `rows` (m,) trains again, in one request or in m, one after the other.
 
-    What training all anew would cost is that of the samples left in the end.
+    What training all anew would cost is that of the samples left in the end. Raises ValueError for no rows.
     """
-    shard = assignment.shard.copy()
-    total = np.zeros(2, np.int64)
-    found = None
-    for group in [rows] if at_once else rows[:, None]:
-        before = assignment._replace(shard=shard)
-        first = first_touched(before, group, settings)
-        shard = shard.copy()
-        shard[group] = -1
-        found = redone(before._replace(shard=shard), first, settings)
-        total += found.slices, found.images
-    if found is None:
+    if len(rows) == 0:
         raise ValueError("no rows are given: there is nothing to delete")
-    return found._replace(slices=int(total[0]), images=int(total[1]))
+    shard, costs = assignment.shard.copy(), []
+    for group in [rows] if at_once else rows[:, None]:
+        before = assignment._replace(shard=shard.copy())
+        first = first_touched(before, group, settings)
+        shard[group] = -1
+        costs.append(redone(assignment._replace(shard=shard.copy()), first, settings))
+    return costs[-1]._replace(slices=sum(each.slices for each in costs), images=sum(each.images for each in costs))
 
 
 def sisa_records(

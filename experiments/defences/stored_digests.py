@@ -1,8 +1,9 @@
 """What the digests that a server keeps give away to a thief of the store: is this image, which I know, in it?"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from experiments.requests.settings import load_splits
 from experiments.run.outputs import PLACES
 from experiments.run.records import append_records, read_records
 from overunlearn_jax.data import take
-from overunlearn_jax.defences.disclosure import Disclosure, digest_distances, disclosure, hash_distances, learnt_hashes
+from overunlearn_jax.defences.disclosure import digest_distances, disclosure, hash_distances, learnt_hash
 from overunlearn_jax.defences.exact_digest import exact_digests
 from overunlearn_jax.defences.hash_store import HashStore
 from overunlearn_jax.defences.honest import RE_ENCODINGS, re_encoded
@@ -56,18 +57,22 @@ def measure_digests(config: Config, seed: int, folder: Path, command: str) -> No
 def digest_records(splits: Splits, seed: int) -> Iterator[dict[str, Any]]:
     """A record for each store, what the thief knows beside it, and how the image that they ask about is stored.
 
-    "other images" of the data set that were not trained on give the false positives, stored in the same way.
+    Images of the data set that were not trained on, stored in the same way, give the false positives.
     """
     draws, bounds = np.random.default_rng([seed, 17]), splits.spec.bounds
     train = take(splits.train, draws.permutation(len(splits.train.labels))[:STORED])
     count = min(KNOWN, len(train.labels), len(splits.validation.labels))
-    inside, outside = train.images[:count], splits.validation.images[:count]
+    thieves = _thieves(train.images, bounds, count)
     for way in (SAME, *RE_ENCODINGS):
-        asked = [images if way == SAME else re_encoded(images, bounds, way) for images in (inside, outside)]
-        for store, knows, found in _found(train.images, asked, bounds, count):
+        inside, outside = (
+            images if way == SAME else re_encoded(images, bounds, way)
+            for images in (train.images[:count], splits.validation.images[:count])
+        )
+        for thief in thieves:
+            found = disclosure(thief.distances(inside), thief.distances(outside), thief.most)
             yield {
-                "store": store,
-                "thief_knows": knows,
+                "store": thief.store,
+                "thief_knows": thief.knows,
                 "image": way,
                 "stored": len(train.labels),
                 "asked": count,
@@ -75,34 +80,41 @@ def digest_records(splits: Splits, seed: int) -> Iterator[dict[str, Any]]:
             }
 
 
-def _found(
-    stored: Images, asked: list[np.ndarray], bounds: Bounds, count: int
-) -> Iterator[tuple[str, str, Disclosure]]:
-    """Pairs that the thief knows are never of images that they ask about."""
+class Thief(NamedTuple):
+    """Who has a store."""
+
+    store: str
+    knows: str  # beside the store
+    distances: Callable[[np.ndarray], np.ndarray]  # of images (n, h, w, c) to the nearest stored: shape=(n,)
+    most: float  # of an image that is said to be in the store
+
+
+def _thieves(stored: Images, bounds: Bounds, asked: int) -> list[Thief]:
+    """Pairs that a thief knows are never of the first `asked` images, which they ask about."""
+    found = []
     for secret, name in ((None, "exact"), (SECRET, "exact, keyed")):
         digests = exact_digests(stored, bounds, secret=secret)
         for guess, knows in _guesses(secret):
-            yield name, knows, disclosure(*(digest_distances(digests, each, bounds, guess) for each in asked), 0)
+            found.append(Thief(name, knows, partial(digest_distances, digests, bounds=bounds, guess=guess), 0))
     for secret, name in ((None, "phash"), (SECRET, "phash, keyed")):
         store = HashStore(stored, bounds, bits=256, secret=secret)
         for guess, knows in _guesses(secret):
-            yield name, knows, disclosure(*(hash_distances(store, each, guess) for each in asked), BITS_APART)
-        if secret is not None:
-            stored_bits = as_bits(store.hashes)
-            for pairs in PAIRS:
-                own = slice(count, min(count + pairs, len(stored)))
-                if own.stop - own.start < pairs:
-                    continue
-                likely = [learnt_hashes(stored[own], store.hashes[own], each, bounds) for each in asked]
-                yield (
-                    name,
-                    f"{pairs} images with their hashes",
-                    disclosure(*(_nearest(each, stored_bits) for each in likely), BITS_APART),
-                )
+            found.append(Thief(name, knows, partial(hash_distances, store, guess=guess), BITS_APART))
+    for pairs in PAIRS:  # of the keyed store
+        own = slice(asked, asked + pairs)
+        if own.stop <= len(stored):
+            likely = learnt_hash(stored[own], store.hashes[own], bounds)
+            distances = partial(_learnt_distances, likely, as_bits(store.hashes))
+            found.append(Thief(name, f"{pairs} images with their hashes", distances, BITS_APART))
+    return found
 
 
 def _guesses(secret: bytes | None) -> list[tuple[bytes | None, str]]:
     return [(None, "nothing")] if secret is None else [(WRONG_GUESS, "nothing"), (secret, "the key")]
+
+
+def _learnt_distances(likely: Callable[[Images], np.ndarray], stored: np.ndarray, images: Images) -> np.ndarray:
+    return _nearest(likely(images), stored)
 
 
 def _nearest(bits: np.ndarray, stored: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ the key they can only hash with a key of their own; but a keyed perceptual hash 
 of images and hashes, such as a person has of their own samples, tell roughly what the key would do.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -56,8 +57,10 @@ def hash_distances(store: HashStore, known: Images, guess: bytes | None) -> np.n
     return store.nearest(own.hashes).distances
 
 
-def learnt_hashes(pairs: Images, hashes: np.ndarray, known: Images, bounds: Bounds, *, bits: int = 256) -> np.ndarray:
-    """What the hashes of images are likely to be, from pairs of other images and their hashes.
+def learnt_hash(
+    pairs: Images, hashes: np.ndarray, bounds: Bounds, *, bits: int = 256
+) -> Callable[[Images], np.ndarray]:
+    """What keyed hashes of images are likely to be, from pairs of other images and their hashes.
 
     Each bit is the sign of a projection on a direction that the key tells; the direction is found by ridge regression
     of the bit on the square roots of the image's low frequencies.
@@ -65,17 +68,24 @@ def learnt_hashes(pairs: Images, hashes: np.ndarray, known: Images, bounds: Boun
     Args:
       pairs: shape=(m, h, w, c), images whose hashes are known.
       hashes: shape=(m, bits / 64), dtype=uint64, theirs.
-      known: shape=(n, h, w, c), images whose hashes are sought.
       bounds: of the pixels.
       bits: of a hash.
 
     Returns:
-      shape=(n, bits), booleans.
+      A function of images (n, h, w, c) that gives booleans, shape=(n, bits), in the order of `as_bits`.
+
+    Raises:
+      ValueError: no pairs, or another number of images than of hashes.
     """
     if len(pairs) != len(hashes) or len(pairs) == 0:
         raise ValueError(f"there are {len(pairs)} images and {len(hashes)} hashes; expected pairs, one at least")
-    seen, asked = (low_frequencies(images, bounds, bits=bits) for images in (pairs, known))
+    seen = low_frequencies(pairs, bounds, bits=bits)
     signs = np.where(as_bits(hashes), 1.0, -1.0)
     ridge = _RIDGE * len(seen) * np.mean(np.square(seen))
     directions = np.linalg.solve(seen.T @ seen + ridge * np.eye(seen.shape[1]), seen.T @ signs)
-    return asked @ directions > 0
+
+    def likely(images: Images) -> np.ndarray:
+        found: np.ndarray = low_frequencies(images, bounds, bits=bits) @ directions > 0
+        return found
+
+    return likely

@@ -7,7 +7,7 @@ import pytest
 
 from overunlearn_jax.defences import HashStore, exact_digests
 from overunlearn_jax.defences import disclosure as module
-from overunlearn_jax.defences.disclosure import digest_distances, disclosure, hash_distances, learnt_hashes
+from overunlearn_jax.defences.disclosure import digest_distances, disclosure, hash_distances, learnt_hash
 from overunlearn_jax.defences.perceptual_hash import as_bits
 from overunlearn_jax.types import Bounds
 
@@ -59,15 +59,15 @@ def test_pairs_of_images_and_hashes_tell_what_the_key_does():
     own, other = images(1500), images(200, seed=1)
     hashes = HashStore(own, BOUNDS, secret=b"key").hashes
     right = as_bits(HashStore(other, BOUNDS, secret=b"key").hashes)
-    shares = [np.mean(learnt_hashes(own[:m], hashes[:m], other, BOUNDS) == right) for m in (50, 1500)]
+    shares = [np.mean(learnt_hash(own[:m], hashes[:m], BOUNDS)(other) == right) for m in (50, 1500)]
     assert shares[0] < shares[1]
     assert shares[1] > 0.75  # a coin is right in half of the bits
     unrelated = HashStore(own, BOUNDS, secret=b"another").hashes
-    assert np.mean(learnt_hashes(own, unrelated, other, BOUNDS) == right) == pytest.approx(0.5, abs=0.05)
+    assert np.mean(learnt_hash(own, unrelated, BOUNDS)(other) == right) == pytest.approx(0.5, abs=0.05)
 
 
 def test_wrong_questions_are_named():
     with pytest.raises(ValueError, match="expected some of both"):
         disclosure(np.array([1]), np.zeros(0), 0)
     with pytest.raises(ValueError, match="expected pairs"):
-        learnt_hashes(images(2), np.zeros((3, 4), np.uint64), images(1), BOUNDS)
+        learnt_hash(images(2), np.zeros((3, 4), np.uint64), BOUNDS)
