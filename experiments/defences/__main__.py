@@ -25,6 +25,8 @@ from experiments.run.devices import check_devices
 
 DEFAULTS = OF_CONTROLS | {"experiment": "defences", "workdir": "runs/defences"}
 
+MORE = ("robustness", "robustness_retrained", "robustness_samples", "costs", "digests")  # flags of optional parts
+
 
 def define_flags() -> None:
     """Those of a run, which methods, and what an honest request may cost."""
@@ -67,7 +69,7 @@ def main(arguments: list[str]) -> None:
 
     make_folders(config)
     folder = Path(config.run.workdir)
-    command = typed_command("experiments.defences")
+    command = typed_command("experiments.defences", ("methods", "honest_cost", *MORE))
     with alone_in(folder):
         for seed in config.run.seeds:
             measure_victim(config, seed, flags.FLAGS.methods, flags.FLAGS.honest_cost, folder, command)
