@@ -41,7 +41,8 @@ def read(command: str) -> tuple[str, list[str]]:
             return subcommand(" ".join(words[1:3])).module, words[3:]
         return SUBCOMMANDS[words[1]].module, words[2:]
     module = words[2]
-    return (ALONE[module.partition(".")[2]].module if module.partition(".")[2] in ALONE else module), words[3:]
+    last = module.rpartition(".")[2]
+    return (ALONE[last].module if last in ALONE else module), words[3:]
 
 
 def check(command: str) -> None:

@@ -6,6 +6,16 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from experiments.defences.contributors.measure import (
+    CLEAN,
+    CONTRIBUTED,
+    CRAFTED,
+    EXACT,
+    NO_METHOD,
+    NOTHING,
+    ORDINARY,
+    STEP,
+)
 from experiments.run.records import Record, read_records
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.statistics.intervals import Interval, mean_interval, within
@@ -14,11 +24,11 @@ ALLOWED = 0.05  # class A's accuracy, a fraction: what an audit allows beyond an
 Case = tuple[str, str, str]  # trained on, method, deleted
 BySeed = Mapping[int, Mapping[Case, Record]]
 NAMES = {
-    "clean": "honest people's samples",
-    "contributed": "the attacker's among them",
-    "none": "–",
-    "ordinary": "as many ordinary samples of class A",
-    "crafted": "the attacker's samples",
+    CLEAN: "honest people's samples",
+    CONTRIBUTED: "the attacker's among them",
+    NO_METHOD: "–",
+    ORDINARY: "as many ordinary samples of class A",
+    CRAFTED: "the attacker's samples",
 }
 
 
@@ -47,8 +57,8 @@ def markdown(rows: Sequence[Record]) -> str:
 def answer(rows: Sequence[Record]) -> str:
     """The slides' question: whether exact unlearning over-unlearns where camouflage is what is deleted."""
     seeds = _by_seed(rows)
-    clean, deployed = ("clean", "none", "nothing"), ("contributed", "none", "nothing")
-    exact, honest = ("contributed", "retrain", "crafted"), ("clean", "retrain", "ordinary")
+    clean, deployed = (CLEAN, NO_METHOD, NOTHING), (CONTRIBUTED, NO_METHOD, NOTHING)
+    exact, honest = (CONTRIBUTED, EXACT, CRAFTED), (CLEAN, EXACT, ORDINARY)
     beyond = _over(seeds, lambda of: of[honest]["class_a"] - of[exact]["class_a"])
     if beyond is None:
         return "Camouflaged poisoning: not all of it is measured yet."
@@ -72,17 +82,17 @@ def pushed_answer(rows: Sequence[Record]) -> str:
     def beyond(trained: str, method: str) -> Interval | None:
         return _over(
             seeds,
-            lambda of: of[trained, method, "ordinary"]["class_a"] - of[trained, method, "crafted"]["class_a"],
+            lambda of: of[trained, method, ORDINARY]["class_a"] - of[trained, method, CRAFTED]["class_a"],
         )
 
-    handed_in = [row for row in rows if _case(row) == ("contributed", "first_order", "crafted")]
-    strange = [row for row in rows if _case(row) == ("clean", "first_order", "crafted")]
+    handed_in = [row for row in rows if _case(row) == (CONTRIBUTED, STEP.method, CRAFTED)]
+    strange = [row for row in rows if _case(row) == (CLEAN, STEP.method, CRAFTED)]
     return (
         f"**Pushed samples.** Handed in, trained on and then submitted, {_accepted(handed_in)} of them have an exact "
         f"digest in the store; {_accepted(strange)} where they were not. A first-order step on them costs class A "
-        f"{_points(beyond('contributed', 'first_order'))} points beyond one on as many ordinary samples; where they "
-        f"were not trained on, {_points(beyond('clean', 'first_order'))}. Retraining without them costs "
-        f"{_points(beyond('contributed', 'retrain'))} points beyond retraining without as many ordinary ones."
+        f"{_points(beyond(CONTRIBUTED, STEP.method))} points beyond one on as many ordinary samples; where they "
+        f"were not trained on, {_points(beyond(CLEAN, STEP.method))}. Retraining without them costs "
+        f"{_points(beyond(CONTRIBUTED, EXACT))} points beyond retraining without as many ordinary ones."
     )
 
 
@@ -102,7 +112,7 @@ def table(rows: Sequence[Record]) -> str:
     for case in dict.fromkeys(map(_case, rows)):
         own = [row for row in rows if _case(row) == case]
         trained, method, deleted = case
-        counted = "–" if deleted == "nothing" else _accepted(own)
+        counted = "–" if deleted == NOTHING else _accepted(own)
         values = [_points(_accuracy(own, name)) for name in ("class_a", "class_b", "overall")]
         lines.append(
             [
