@@ -194,6 +194,11 @@ def test_the_page_answers_the_question(left: float, verdict: str):
     assert f"through poisoning? {verdict}**" in text
     if verdict == "Yes.":
         assert "Beyond that honest deletion the attacker's costs class A 39.0 [36.5, 41.5] points, 3 seeds." in text
+        assert "whoever deletes" not in text  # not measured here
+        others = [record(seed, "camouflaged", "contributed", "retrain", "ordinary", 0.3) for seed in range(3)]
+        assert "samples of class A leaves 30.0 [30.0, 30.0] %: the poison" in page.markdown(
+            [*rows_of_camouflage(left), *others]
+        )
         assert "Deployed, class A has 79.0 [76.5, 81.5] % of its test images right" in text
 
 

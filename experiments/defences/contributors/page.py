@@ -71,8 +71,21 @@ def answer(rows: Sequence[Record]) -> str:
         f"Once the {samples} samples of camouflage, each with its exact digest in the store, are deleted by retraining "
         f"without them, {_share(seeds, exact)} % are left. Deleting as many ordinary samples exactly, from a service "
         f"without the attacker, leaves {_share(seeds, honest)} %. Beyond that honest deletion the attacker's costs "
-        f"class A {_points(beyond)} points, {beyond.count} seeds."
+        f"class A {_points(beyond)} points, {beyond.count} seeds." + _whoever_deletes(seeds)
     )
+
+
+def _whoever_deletes(seeds: BySeed) -> str:
+    """Whether it is the deletion of camouflage that harms, or that of anything that outweighs the poison."""
+    others = (CONTRIBUTED, EXACT, ORDINARY)
+    if not any(others in of for of in seeds.values()):
+        return ""
+    left = _share(seeds, others)
+    told = f" Where the poison is in, deleting as many of other people's samples of class A leaves {left} %"
+    gap = _over(seeds, lambda of: of[others]["class_a"] - of[CONTRIBUTED, EXACT, CRAFTED]["class_a"])
+    if gap is not None and gap.mean < ALLOWED:
+        return f"{told}: the poison harms whenever what outweighs it goes, whoever deletes."
+    return f"{told}."
 
 
 def pushed_answer(rows: Sequence[Record]) -> str:
