@@ -4,14 +4,13 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from experiments.config import Config
 from experiments.controls.rates import CostError
 from experiments.controls.steps import first_order_steps
-from experiments.defences.cells import CELLS
 from experiments.defences.contributors.contributions import (
     Camouflage,
     Contribution,
@@ -20,18 +19,27 @@ from experiments.defences.contributors.contributions import (
     pushed_in_place,
     subset,
 )
+from experiments.defences.contributors.desk import (
+    CLEAN,
+    CONTRIBUTED,
+    CRAFTED,
+    EXACT,
+    NO_METHOD,
+    NOTHING,
+    ORDINARY,
+    STEP,
+    Desk,
+)
 from experiments.pipeline import SeedRun, push_seed
 from experiments.requests.settings import classes_of, load_splits
 from experiments.run.keys import seed_keys
 from experiments.run.outputs import PLACES
 from experiments.run.progress import TrainingBar
-from experiments.run.records import append_records, read_records
+from experiments.run.records import read_records
 from experiments.victims.cache import Victim, describe_model, ingredients_of, train_or_find
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.data import take
-from overunlearn_jax.defences.exact_digest import exact_digest_gate, exact_digests
-from overunlearn_jax.defences.gate import View
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.files import settings_hash
 from overunlearn_jax.models import predict_fn
@@ -39,12 +47,7 @@ from overunlearn_jax.reporting import manifest
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.recipes import MethodChoice
 from overunlearn_jax.services.service import HasWeights
-from overunlearn_jax.types import PredictFn, Request, Split, Splits, Variables
-
-CLEAN, CONTRIBUTED = "clean", "contributed"  # what services were trained on
-NOTHING, ORDINARY, CRAFTED = "nothing", "ordinary", "crafted"  # what is deleted
-STEP, EXACT, NO_METHOD = CELLS[0], "retrain", "none"
-Case = tuple[str, str, str]  # trained on, method, deleted
+from overunlearn_jax.types import Request, Split, Splits, Variables
 
 
 class Plan(NamedTuple):
@@ -61,50 +64,6 @@ class Trained(NamedTuple):
     name: str  # CLEAN or CONTRIBUTED
     splits: Splits
     victim: Victim
-
-
-class Desk:
-    """Where the records of one seed and attacker are written, each as soon as it is known, and once."""
-
-    def __init__(self, path: Path, shared: Mapping[str, Any], class_a: int, class_b: int):
-        self.seed = shared["seed"]
-        self._path, self._shared, self._classes = path, dict(shared), (class_a, class_b)
-        self._done = {_case(row) for row in read_records(path) if all(row[key] == shared[key] for key in _WHICH)}
-
-    def has(self, case: Case) -> bool:
-        """Whether it is measured already."""
-        return case in self._done
-
-    def write(self, case: Case, predict: PredictFn, splits: Splits, request: Request | None, **more: object) -> None:
-        """A record of a model after a deletion; `request` is what was deleted."""
-        metrics = evaluate(predict, splits.test, splits.spec.num_classes)
-        accepted = 0
-        if request is not None:
-            gate = exact_digest_gate(exact_digests(splits.train.images, splits.spec.bounds))
-            accepted = int(gate(request, View(splits.spec, predict)).accepted.sum())
-        trained_on, method, deleted = case
-        row = {
-            **self._shared,
-            "trained_on": trained_on,
-            "method": method,
-            "deleted": deleted,
-            "samples": 0 if request is None else len(request.labels),
-            "accepted_by_digests": accepted,
-            "class_a": float(metrics.per_class[self._classes[0]]),
-            "class_b": float(metrics.per_class[self._classes[1]]),
-            "overall": metrics.overall,
-            **more,
-        }
-        append_records(self._path, [row])
-        self._done.add(case)
-        print(f"seed {row['seed']}, {row['attack']}: {trained_on}, {method}, {deleted}", flush=True)
-
-
-_WHICH = ("seed", "attack", *Camouflage._fields)
-
-
-def _case(row: Mapping[str, Any]) -> Case:
-    return row["trained_on"], row["method"], row["deleted"]
 
 
 def measure_seed(config: Config, seed: int, plan: Plan, path: Path, command: str) -> None:

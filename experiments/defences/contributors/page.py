@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from experiments.defences.contributors.measure import (
+from experiments.defences.contributors.desk import (
     CLEAN,
     CONTRIBUTED,
     CRAFTED,
