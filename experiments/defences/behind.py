@@ -129,10 +129,14 @@ def _cases(
     train = scene.ready.splits.train
     bound, monitor = _bound(scene, key), _monitor(scene, key)
     identify = identifier(train, lookup_by_hash(HashStore(train.images, scene.view.spec.bounds, bits=256)), BITS_APART)
-    yield _named("identify"), defended(service, identify=identify), static
+    yield _named("identify"), defended(service, identify=identify), [*static, *monitored]
     yield _named("bound"), defended(service, bound=bound), [*static, *monitored]
     yield _named("monitor"), defended(service, monitor=monitor), [*static, *monitored]
-    yield _named("identify, bound, monitor"), defended(service, (), identify, monitor, bound=bound), static
+    yield (
+        _named("identify, bound, monitor"),
+        defended(service, (), identify, monitor, bound=bound),
+        [*static, *monitored],
+    )
 
 
 def _named(defence: str, refuse: float | None = None) -> dict[str, Any]:

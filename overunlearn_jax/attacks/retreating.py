@@ -20,9 +20,9 @@ def retreat(accepts: Accepts, originals: np.ndarray, pushed: np.ndarray, *, step
     """For each sample the image nearest to the pushed one that `accepts` accepts, found by halving.
 
     The pushed image is asked about first, then the original, then `steps` images between them: each call asks about
-    all samples. What is accepted is taken to be one piece of the line, from the original on; where it is not, the image
-    is accepted all the same, but another one may lie farther out. What `accepts` asks of a service is counted by its
-    `BlackBox`.
+    all samples, and none is made once every pushed image is accepted. What is accepted is taken to be one piece of the
+    line, from the original on; where it is not, the image is accepted all the same, but another one may lie farther
+    out. What `accepts` asks of a service is counted by its `BlackBox`.
 
     Args:
       accepts: the gate as the attacker knows it, or asks it.
@@ -64,6 +64,8 @@ def retreat(accepts: Accepts, originals: np.ndarray, pushed: np.ndarray, *, step
     low[as_pushed] = 1.0
     open_ = as_original & ~as_pushed
     for _ in range(steps):
+        if not open_.any():
+            break
         middle = np.where(open_, (low + high) / 2, low)
         within = asked(middle)
         low, high = np.where(open_ & within, middle, low), np.where(open_ & ~within, middle, high)

@@ -32,6 +32,17 @@ def test_each_sample_has_its_own_share():
     np.testing.assert_array_equal(found.images[0], ORIGINALS[0])
 
 
+def test_nothing_is_asked_once_all_pushed_images_are_accepted():
+    asked = []
+
+    def accepts(images):
+        asked.append(len(images))
+        return np.ones(len(images), bool)
+
+    retreat(accepts, ORIGINALS, PUSHED, steps=7)
+    assert asked == [5, 5]  # the pushed images, and the originals
+
+
 def test_everything_and_nothing():
     every = retreat(lambda images: np.ones(len(images), bool), ORIGINALS, PUSHED)
     np.testing.assert_array_equal(every.images, PUSHED)
