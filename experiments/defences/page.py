@@ -50,24 +50,45 @@ def markdown(at_gates: Sequence[Record], rows: Sequence[Record]) -> str:
 
 
 def findings(found: Sequence[Harm], price: Sequence[Price]) -> list[str]:
-    """One line for each defence of the first method: what passes from the best attacker, and the price."""
+    """What passes of the first method's harm: behind all gates in a sentence, behind each other defence in one."""
     [plain] = [each for each in found if each.defence == "none"]
+    shown = [each for each in found if each.shown and each.best is not None and each.defence != "none"]
+    costs = {(each.gate, each.refuse): each for each in price}
+    gates = [each for each in shown if (each.defence, each.refuse) in costs]
     lines = [
-        f"Undefended, a push costs class A {_points(plain.static)} points beyond an honest request of the same samples "
-        f"({FOUND}, {plain.static.count if plain.static else 0} victims). What is left of that behind each defence, "
-        "from the best attacker that was tried:",
+        f"Undefended ({FOUND}, {plain.static.count if plain.static else 0} victims) a push costs class A "
+        f"{_points(plain.static)} points beyond an honest request of the same samples, and the worst that was tried "
+        f"({shown_name(plain.best_name)}) {_points(plain.best)}. What the best attacker who knows it takes behind "
+        "each defence:",
         "",
     ]
-    for each in found:
-        if each.defence == "none" or not each.shown:
-            continue
-        cost = next((own for own in price if (own.gate, own.refuse) == (each.defence, each.refuse)), None)
-        refused = "" if cost is None else f"; it refuses {_points(cost.refused)} % of honest samples"
+    if gates:
+        least, most = (pick(gates, key=lambda each: each.best.mean if each.best else 0.0) for pick in (min, max))
+        aucs = [costs[each.defence, each.refuse].auc["pushing_1"].mean for each in gates]
         lines.append(
-            f"* **{each.defence}**: {_points(each.static)} from an attacker who does not know it, {_points(each.best)} "
-            f"from the best who does ({NAMES.get(each.best_name, each.best_name)}){refused}."
+            f"* **Gates on a sample** ({', '.join(each.defence for each in gates)}): {_points(least.best)} "
+            f"({least.defence}) to {_points(most.best)} ({most.defence}). They tell Pushing-I from honest samples "
+            f"with an area under the curve of {min(aucs):.2f} to {max(aucs):.2f}; {least.defence} refuses "
+            f"{_points(costs[least.defence, least.refuse].refused)} % of honest samples, {most.defence} "
+            f"{_points(costs[most.defence, most.refuse].refused)} %."
         )
+    for each in shown:
+        if each not in gates:
+            lines.append(
+                f"* **{each.defence}**: {_points(each.best)} ({shown_name(each.best_name)}); {_points(each.static)} from "
+                f"an attacker who does not know it. An honest request costs {_points(each.honest)} more than undefended."
+            )
     return lines
+
+
+def shown_name(attack: str) -> str:
+    """An attacker's name in words, sent at once or in parts.
+
+    >>> shown_name("pushing_1 in 10 requests")
+    'Pushing-I in 10 requests'
+    """
+    name, _, parts = attack.partition(" in ")
+    return NAMES.get(name, name) + (f" in {parts}" if parts else "")
 
 
 def gate_table(price: Sequence[Price]) -> str:
@@ -109,7 +130,7 @@ def harm_table(found: Sequence[Harm]) -> str:
             _points(each.honest),
             _points(each.static),
             _points(each.best),
-            NAMES.get(each.best_name, each.best_name),
+            shown_name(each.best_name),
             _points(each.through),
             "–" if each.seconds is None else f"{each.seconds:.2f}",
         ]

@@ -199,8 +199,9 @@ def test_sums_over_victims_take_the_best_attacker():
 def test_the_page_says_the_finding_first():
     text = page.markdown(GATE_ROWS, HARM_ROWS)
     first = text.split("##")[0]
-    assert "Undefended, a push costs class A 30.0 [30.0, 30.0] points beyond an honest request" in first
-    assert "* **lof**: 2.0 [2.0, 2.0] from an attacker who does not know it, 20.0 [20.0, 20.0]" in first
+    assert "a push costs class A 30.0 [30.0, 30.0] points beyond an honest request of the same samples" in first
+    assert "* **Gates on a sample** (lof): 20.0 [20.0, 20.0] (lof) to 20.0 [20.0, 20.0] (lof)." in first
+    assert "* **bound**: 41.5 " in first
     assert "Made at commit abc on a CPU by `python x.py`." in text
 
 
