@@ -15,7 +15,10 @@ def agreement_gate(margin: float = 0.0) -> ScoredGate:
     asks that the label be predicted, one of -1 nothing. Honest samples that the model gets wrong are refused.
 
     The server holds: the request. Cost: a prediction for each sample. Source: the simplest run-time check, a baseline
-    for all others. Raises ValueError for a margin that is NaN.
+    for all others.
+
+    Raises:
+      ValueError: a margin that is NaN.
 
     >>> agreement_gate(0.5).threshold
     -0.5

@@ -30,7 +30,7 @@ def anomaly_gate(
     Args:
       name: of the gate.
       detector: fitted to the same features of training images.
-      threshold: of the detector's score.
+      threshold: of the detector's score, a number or shape=(k,): one a class.
       features: of images (n, h, w, c) to (n, d).
     """
 
@@ -50,6 +50,9 @@ def isolation_forest(features: Array | np.ndarray, key: Key, *, trees: int = 100
       features: shape=(m, d), of training images.
       key: of the trees.
       trees: how many.
+
+    Raises:
+      ValueError: no trees; features of another shape, NaN or infinity among them.
     """
     from sklearn.ensemble import IsolationForest  # it takes a second to import
 
@@ -90,6 +93,10 @@ def mahalanobis(features: Array | np.ndarray, labels: Labels, num_classes: int) 
       features: shape=(m, d), of training images.
       labels: shape=(m,).
       num_classes: k; each needs a sample.
+
+    Raises:
+      ValueError: a class without samples, samples that are all alike; features of another shape, NaN or infinity
+        among them.
     """
     from sklearn.covariance import ledoit_wolf
 

@@ -32,7 +32,9 @@ class BoundedService:
       bound: how honest steps are found. They are measured once for each combination of numbers of samples by class,
         before the first deletion of that combination: `bound.requests` deletions of the service's own.
 
-    Raises ValueError for numbers out of range, CalibrationError for an empty calibration set and without weights.
+    Raises:
+      ValueError: numbers out of range, or a service without weights.
+      CalibrationError: an empty calibration set.
     """
 
     def __init__(self, service: Service, bound: StepBound):
@@ -64,7 +66,8 @@ class BoundedService:
     def longest(self, requests: Sequence[Request]) -> Mapping[Variant, float]:
         """The bound on the step of requests like these, in the units of the weights.
 
-        Raises CalibrationError where too few samples of a class are held, or an honest deletion diverges.
+        Raises:
+          CalibrationError: too few samples of a class are held, or an honest deletion diverges.
         """
         quantile = self._bound.quantile
         if quantile in (0, 1):  # the limit cases need nobody to compare with

@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -37,6 +37,13 @@ class Spent(NamedTuple):
 
 
 Ledger = tuple[Spent, ...]  # in the order of time
+
+
+@runtime_checkable
+class KeepsLedger(Protocol):
+    """A gate that remembers what it accepted, as `Budget` does."""
+
+    ledger: Ledger
 
 
 def check_limits(limits: BudgetLimits) -> None:

@@ -75,8 +75,15 @@ def calibrated(
 ) -> ScoredGate:
     """The gate with the threshold that refuses a share `refuse` of honest people's samples, or of each class's.
 
-    `honest` is asked about as a request would be: samples that were trained on, stored anew. Raises ValueError as
-    `threshold` and `class_thresholds` do.
+    Args:
+      gate: whatever its threshold.
+      honest: asked about as a request would be: samples that were trained on, stored anew.
+      view: of the service.
+      refuse: share of honest samples, as in `threshold`.
+      per_class: whether it is so of every class.
+
+    Raises:
+      ValueError: as `threshold` and `class_thresholds` do.
     """
     scores = replace(gate, threshold=np.inf)(honest, view).scores
     if per_class:

@@ -27,7 +27,7 @@ def noise_gate(key: Key, threshold: float | np.ndarray, *, deviation: float = 0.
 
     Args:
       key: of the noise.
-      threshold: of the share.
+      threshold: of the share, a number or shape=(k,): one a class.
       deviation: of the noise in each pixel, as a part of the bounds' width.
       copies: at least 1.
 
@@ -54,7 +54,12 @@ def jpeg_gate(threshold: float | np.ndarray, *, qualities: Sequence[int] = JPEG_
     The server holds: the request. Cost: a JPEG and a prediction for each sample and quality. Source: Xu et al., Feature
     Squeezing, NDSS 2018, with JPEG (Das et al., Shield, KDD 2018) as the squeezer.
 
-    Raises ValueError for no qualities, or one outside 1 ... 100.
+    Args:
+      threshold: of the share, a number or shape=(k,): one a class.
+      qualities: of the copies.
+
+    Raises:
+      ValueError: no qualities, or one outside 1 ... 100.
     """
     if not qualities or not all(1 <= quality <= 100 for quality in qualities):
         raise ValueError(f"qualities are {tuple(qualities)}; expected at least one, each in 1 ... 100")

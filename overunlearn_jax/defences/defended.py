@@ -1,19 +1,20 @@
 """A service behind its defences: gates, identification, a bound on the step and a monitor, in that order.
 
-safe = ou.defended(service, gates=[no_stranger], bound=StepBound(data.train, key), monitor=Monitor(...))
-ou.audit(safe, data, class_a="cat")            # any `Service` goes where any other does
-safe.records[-1].decision.why                  # and says what it decided, and why
+    safe = ou.defended(service, gates=[no_stranger], bound=StepBound(data.train, key), monitor=Monitor(...))
+    ou.audit(safe, data, class_a="cat")            # any `Service` goes where any other does
+    safe.records[-1].decision.why                  # and says what it decided, and why
+
+Each may be left out, and what is given is asked in this order.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from overunlearn_jax.defences.bounded_service import BoundedService
-from overunlearn_jax.defences.budgets import Ledger
+from overunlearn_jax.defences.budgets import KeepsLedger
 from overunlearn_jax.defences.examination import Piece, examined
 from overunlearn_jax.defences.gate import Decision, Gate
 from overunlearn_jax.defences.honest_steps import StepBound
@@ -34,13 +35,6 @@ from overunlearn_jax.services.service import (
 from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Request
 
 
-@runtime_checkable
-class KeepsLedger(Protocol):
-    """A gate that remembers what it accepted, as `budgets.Budget` does."""
-
-    ledger: Ledger
-
-
 class DefendedService:
     """A `Service` and a `Sweep`, with weights where the one behind has them.
 
@@ -56,8 +50,10 @@ class DefendedService:
     `records` has every decision, in their order. A ledger that a gate keeps is put back when `after` is left, as the
     service is.
 
-    Raises ValueError for settings out of range, CalibrationError for an empty calibration set, and ValueError for a
-    monitor that releases parts of a service that forgets in several ways at once.
+    Raises:
+      ValueError: settings out of range; a monitor that releases parts of a service that forgets in several ways at
+        once.
+      CalibrationError: an empty calibration set.
     """
 
     def __init__(
@@ -109,7 +105,11 @@ class DefendedService:
 
     @contextmanager
     def after(self, requests: Sequence[Request], key: Key) -> Iterator[After]:
-        """`after_each` of the only way to forget. Raises ValueError, too, where there are several."""
+        """`after_each` of the only way to forget.
+
+        Raises:
+          ValueError: there are several; otherwise as `after_each`.
+        """
         if len(self.variants) != 1:
             raise ValueError(f"this service forgets in {len(self.variants)} ways: use after_each, or give one rate")
         with self.after_each(requests, key) as left:
@@ -120,8 +120,12 @@ class DefendedService:
         """`Service.after` of what the defences let through, for every variant.
 
         A request of which nothing is left leaves the service as it is; `Deletion.refused` says how many samples were
-        refused, by whom and why. Raises GateError for a gate that fails, CalibrationError for honest requests that
-        cannot be had, and ValueError for no request, all before anything is forgotten.
+        refused, by whom and why.
+
+        Raises:
+          GateError: a gate fails. This and the others before anything is forgotten.
+          CalibrationError: honest requests to compare with cannot be had.
+          ValueError: no request.
         """
         if not requests:
             raise ValueError("no request is given: there is nothing to forget")

@@ -28,9 +28,15 @@ class Disclosure(NamedTuple):
 
 
 def disclosure(inside: np.ndarray, outside: np.ndarray, most: float) -> Disclosure:
-    """Of distances to what is stored, of images that were trained on (m,) and of others (n,).
+    """How well distances to what is stored tell images that were trained on from others.
 
-    An image is said to be inside where its distance is at most `most`. Raises ValueError where one of them is empty.
+    Args:
+      inside: shape=(m,), numbers: distances of images that were trained on.
+      outside: shape=(n,), numbers: of others.
+      most: an image is said to be inside where its distance is at most this.
+
+    Raises:
+      ValueError: there are none of one of the two.
 
     >>> disclosure(np.array([0, 1]), np.array([9, 9, 1]), 1)
     Disclosure(true_positives=1.0, false_positives=0.3333333333333333, auc=0.9166666666666667)
@@ -43,16 +49,32 @@ def disclosure(inside: np.ndarray, outside: np.ndarray, most: float) -> Disclosu
 
 
 def digest_distances(stored: list[bytes], known: Images, bounds: Bounds, guess: bytes | None = None) -> np.ndarray:
-    """0 where the digest of a known image is stored, 1 where not: shape=(n,).
+    """0 where the digest of a known image is stored, 1 where not.
 
-    `guess` is the key that the image is hashed with; None: none.
+    Args:
+      stored: digests, of `exact_digests`.
+      known: shape=(n, h, w, c), floats inside the bounds.
+      bounds: of the pixels.
+      guess: the key that the images are hashed with; None: none.
+
+    Returns:
+      shape=(n,), dtype=int64.
     """
     held = frozenset(stored)
     return np.array([0 if digest in held else 1 for digest in exact_digests(known, bounds, secret=guess)])
 
 
 def hash_distances(store: HashStore, known: Images, guess: bytes | None) -> np.ndarray:
-    """Bits from the hash of each known image, made with `guess` or with no key, to the nearest stored: shape=(n,)."""
+    """Bits from the hash of each known image to the nearest that is stored.
+
+    Args:
+      store: of perceptual hashes.
+      known: shape=(n, h, w, c), floats inside the store's bounds.
+      guess: the key that the images are hashed with; None: none.
+
+    Returns:
+      shape=(n,), dtype=int64.
+    """
     own = HashStore(np.asarray(known), store.bounds, bits=store.bits, secret=guess)
     return store.nearest(own.hashes).distances
 

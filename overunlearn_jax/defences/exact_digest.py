@@ -21,8 +21,15 @@ def exact_digests(images: Images, bounds: Bounds, *, secret: bytes | None = None
     """SHA-256 of each image's shape and 8-bit pixels, or HMAC-SHA-256 under `secret`; 32 bytes each.
 
     Images are rounded to 8 bits first: two that are the same file are the same here, and what lies less than half a
-    step, 1/510 of the bounds' width, from the original may be, too. Raises ValueError for images that are not
-    (n, h, w, c) floats inside the bounds, and for an empty secret.
+    step, 1/510 of the bounds' width, from the original may be, too.
+
+    Args:
+      images: shape=(n, h, w, c), floats inside the bounds.
+      bounds: of the pixels.
+      secret: key of the HMAC; None: none.
+
+    Raises:
+      ValueError: other images, or an empty secret.
 
     >>> one, other = exact_digests(np.array([0.0, 1.0]).reshape(2, 1, 1, 1), Bounds(0.0, 1.0))
     >>> one == other, len(one)
@@ -48,7 +55,15 @@ def exact_digest_gate(
     Score: 0 where it is one of them, 1 where not.
 
     The server holds: 32 bytes for each sample. Cost: a digest for each submitted image, microseconds. Source: Hu et
-    al., NDSS 2024, section on defences. Raises ValueError for no digests.
+    al., NDSS 2024, section on defences.
+
+    Args:
+      trained_on: digests of the training images.
+      secret: that they were made with; None: none.
+      threshold: of the score, a number or shape=(k,): one a class.
+
+    Raises:
+      ValueError: no digests.
     """
     known = frozenset(trained_on)
     if not known:

@@ -26,7 +26,14 @@ _TOLERANCE = 1e-3  # of the logits' spread, by which the last layer may miss the
 
 
 def pixel_features(images: Images) -> np.ndarray:
-    """Each image as a vector of its pixels; shape=(n, h * w * c), dtype=float64."""
+    """Each image as a vector of its pixels.
+
+    Args:
+      images: shape=(n, h, w, c).
+
+    Returns:
+      shape=(n, h * w * c), dtype=float64.
+    """
     array = np.asarray(images, np.float64)
     return array.reshape(len(array), -1)
 

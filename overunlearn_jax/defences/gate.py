@@ -1,8 +1,12 @@
 """A gate looks at a request before anything is unlearned, and decides about each sample of it.
 
-def only_confident(request: Request, view: View) -> Decision:
-    chosen = np.asarray(view.predict(request.images))[np.arange(len(request.labels)), request.labels]
-    return Decision("confident", chosen > 0.5, chosen, 0.5, "the model does not take it for its label")
+It is one function; this one refuses what the model is not sure of:
+
+    def only_confident(request: Request, view: View) -> Decision:
+        chosen = np.asarray(view.predict(request.images))[np.arange(len(request.labels)), request.labels]
+        return Decision("confident", chosen > 0.5, chosen, 0.5, "the model does not take it for its label")
+
+What one gate refuses is not forgotten, whatever others say.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,7 +45,11 @@ class GateError(ValueError):
 
 
 def decide(gates: Sequence[Gate], request: Request, view: View) -> list[Decision]:
-    """The decision of every gate, each about all samples. Raises GateError."""
+    """The decision of every gate, each about all samples.
+
+    Raises:
+      GateError: a gate raises, or answers no decision about every sample.
+    """
     decisions = []
     for gate in gates:
         name = getattr(gate, "__name__", type(gate).__name__)

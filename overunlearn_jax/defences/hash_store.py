@@ -31,7 +31,8 @@ class HashStore:
       bits: of a hash, see `perceptual_hashes`.
       secret: for `keyed_hashes`; None: `perceptual_hashes`.
 
-    Raises ValueError as those do.
+    Raises:
+      ValueError: as those do.
 
     >>> store = HashStore(np.linspace(0, 1, 128).reshape(2, 8, 8, 1), Bounds(0.0, 1.0), bits=64)
     >>> store.nearest(store.hash(np.linspace(0, 1, 128).reshape(2, 8, 8, 1))).distances.tolist()
@@ -49,7 +50,14 @@ class HashStore:
         self._words = np.ascontiguousarray(self.hashes.T)
 
     def nearest(self, hashes: np.ndarray) -> Nearest:
-        """For hashes of shape (n, bits / 64), dtype uint64. Raises ValueError for another shape or dtype."""
+        """The stored hash nearest to each.
+
+        Args:
+          hashes: shape=(n, bits / 64), dtype=uint64, of `hash`.
+
+        Raises:
+          ValueError: another shape or dtype.
+        """
         hashes = np.asarray(hashes)
         if hashes.ndim != 2 or hashes.shape[1] != len(self._words) or hashes.dtype != np.uint64:
             raise ValueError(
@@ -78,6 +86,13 @@ def perceptual_hash_gate(store: HashStore, threshold: float | np.ndarray) -> Sco
 
     The server holds: the store, 32 bytes for each sample at 256 bits. Cost: about a millisecond a submitted image among
     40,000. Source: Hu et al., NDSS 2024, section on defences, "robust image hashing".
+
+    Args:
+      store: of the training images.
+      threshold: in bits, a number or shape=(k,): one a class.
+
+    Raises:
+      ValueError: of the gate: a data set whose pixels have other bounds than the store's.
     """
 
     def score(request: Request, view: View) -> np.ndarray:

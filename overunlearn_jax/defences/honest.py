@@ -42,7 +42,19 @@ def re_encoded(images: Images, bounds: Bounds, how: str) -> np.ndarray:
 
 
 def jpeg_encoded(images: Images, bounds: Bounds, quality: int) -> np.ndarray:
-    """`re_encoded` as JPEG of any quality, 1 ... 100. Raises ValueError for another, and for other images."""
+    """`re_encoded` as JPEG of any quality.
+
+    Args:
+      images: shape=(n, h, w, c), floats inside the bounds; c is 1 or 3.
+      bounds: of the pixels.
+      quality: 1 ... 100.
+
+    Returns:
+      shape=(n, h, w, c), dtype=float32.
+
+    Raises:
+      ValueError: another quality, or other images.
+    """
     if not 1 <= quality <= 100:
         raise ValueError(f"the JPEG quality is {quality}; expected 1 ... 100")
     return _changed(images, bounds, _file("JPEG", quality))

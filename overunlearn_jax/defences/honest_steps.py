@@ -141,7 +141,11 @@ def longest_honest(lengths: np.ndarray | None, quantile: float) -> float:
     """A bound that one more honest step is longer than with probability 1 - `quantile` at most.
 
     The ceil((m + 1) * quantile)-th smallest of m lengths, the quantile of split conformal prediction: exact for
-    exchangeable requests, whatever their distribution. 0 is a bound of 0 and 1 an infinite one, whatever the lengths.
+    exchangeable requests, whatever their distribution.
+
+    Args:
+      lengths: shape=(m,), of honest steps; None: unknown, where the quantile is 0 or 1.
+      quantile: 0 is a bound of 0 and 1 an infinite one, whatever the lengths.
 
     >>> longest_honest(np.arange(1.0, 20.0), 0.9)
     18.0
@@ -152,7 +156,12 @@ def longest_honest(lengths: np.ndarray | None, quantile: float) -> float:
 
 
 def bounds_by_variant(lengths: Mapping[Variant, np.ndarray], quantile: float) -> dict[Variant, float]:
-    """`longest_honest` of every way to forget."""
+    """`longest_honest` of every way to forget.
+
+    Args:
+      lengths: shape=(m,) each, of honest steps.
+      quantile: of honest steps that are not shortened.
+    """
     return {variant: longest_honest(of_variant, quantile) for variant, of_variant in lengths.items()}
 
 

@@ -26,6 +26,9 @@ def confidence_gate(threshold: float | np.ndarray) -> ScoredGate:
 
     The server holds: the request. Cost: a prediction for each sample. Source: Yeom et al., Privacy Risk in Machine
     Learning, CSF 2018; named as a defence by Hu et al., NDSS 2024.
+
+    Args:
+      threshold: in nats, a number or shape=(k,): one a class.
     """
 
     def score(request: Request, view: View) -> np.ndarray:
@@ -56,7 +59,7 @@ def lira_gate(
         trained on part of it.
       scale: any samples; what shadow models answer about them gives the one standard deviation of all scores, so that
         no sample's score depends on the others of its request.
-      threshold: of the score.
+      threshold: of the score, a number or shape=(k,): one a class.
       inside_of: says which shadow models were trained on what is submitted, as `inside_by_nearest` does.
 
     Raises:

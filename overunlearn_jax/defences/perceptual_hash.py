@@ -56,6 +56,12 @@ def keyed_hashes(images: Images, bounds: Bounds, *, secret: bytes, bits: int = 2
     secret. Whoever has hashes alone learns which images are alike, and no image; whoever may
     ask the server about images of their own learns it from the answers, with a key as without.
 
+    Args:
+      images: shape=(n, h, w, c), as in `perceptual_hashes`.
+      bounds: of the pixels.
+      secret: at least a byte; `secrets.token_bytes(32)` makes one.
+      bits: as in `perceptual_hashes`.
+
     Returns:
       shape=(n, bits / 64), dtype=uint64.
 
@@ -72,6 +78,11 @@ def keyed_hashes(images: Images, bounds: Bounds, *, secret: bytes, bits: int = 2
 
 def low_frequencies(images: Images, bounds: Bounds, *, bits: int = 256) -> np.ndarray:
     """What keyed hashes project: square roots, with their signs, of the lowest frequencies without the mean.
+
+    Args:
+      images: shape=(n, h, w, c), as in `perceptual_hashes`.
+      bounds: of the pixels.
+      bits: as in `perceptual_hashes`.
 
     Returns:
       shape=(n, bits - 1), dtype=float64.
@@ -116,7 +127,13 @@ def _packed(bits: np.ndarray) -> np.ndarray:
 
 
 def as_bits(hashes: np.ndarray) -> np.ndarray:
-    """Hashes (n, w) of uint64 as booleans (n, 64 w), in the order in which imagehash has them.
+    """Hashes as booleans, in the order in which imagehash has them.
+
+    Args:
+      hashes: shape=(n, w), dtype=uint64.
+
+    Returns:
+      shape=(n, 64 w), dtype=bool.
 
     >>> as_bits(np.array([[1]], np.uint64))[0, -1]
     np.True_

@@ -36,7 +36,7 @@ def refused_in(
       records: of this call.
       counts: samples in each request as submitted.
       variant: the way to forget.
-      gone: for each request, positions of the samples that were forgotten.
+      gone: for each request, shape=(m,), dtype=int64: positions of the samples that were forgotten.
     """
     refused: dict[str, list[np.ndarray]] = {}
     why: dict[str, str] = {}  # the last word of each

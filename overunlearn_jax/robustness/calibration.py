@@ -37,7 +37,12 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, *,
 def brier_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Mean squared distance of probabilities from the label's one and zeros (Brier, 1950): 0 is best, 2 is worst.
 
-    Raises ValueError as `expected_calibration_error` does.
+    Args:
+      probabilities: shape=(n, k), rows that sum to 1.
+      labels: shape=(n,).
+
+    Raises:
+      ValueError: other probabilities or labels, or no samples.
 
     >>> brier_score(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 0]))
     1.0

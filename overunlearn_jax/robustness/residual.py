@@ -28,10 +28,23 @@ def neighbourhood_shares(
     """For each image the share of `draws` points around it, uniform in a ball, that are predicted as its label.
 
     The same key gives the same points, so that models can be compared on them. Points outside the bounds are cut to
-    them. Raises ValueError for less than one draw, and as `pgd` does for other arguments.
+    them.
+
+    Args:
+      predict: of the model.
+      images: shape=(n, h, w, c), floats inside the bounds.
+      labels: shape=(n,).
+      radius: of the ball.
+      bounds: of the pixels.
+      key: of the points.
+      draws: points around each image.
+      norm: as in `pgd`.
 
     Returns:
       shape=(n,), dtype=float64, fractions.
+
+    Raises:
+      ValueError: less than one draw; otherwise as `pgd`.
     """
     check_ball(norm, radius)
     if draws < 1:
@@ -53,6 +66,13 @@ def residual_knowledge(unlearned: np.ndarray, reference: np.ndarray) -> float:
     Both are what `neighbourhood_shares` gives, with one key; the reference is a retrained model, or the one that an
     honest request leaves. 1: the same; above: something is left of them; below: they are avoided, which shows as well.
     The ratio is of the means over samples. NaN where the reference is never right.
+
+    Args:
+      unlearned: shape=(n,), fractions.
+      reference: shape=(n,), fractions.
+
+    Raises:
+      ValueError: other shapes, or no samples.
 
     >>> residual_knowledge(np.array([0.5, 1.0]), np.array([0.5, 0.5]))
     1.5

@@ -111,7 +111,14 @@ class ServedModel:
             self.predict(np.full((size, *self.spec.image_shape), self.spec.bounds.lower, np.float32))
 
     def predict(self, images: np.ndarray) -> tuple[np.ndarray, int]:
-        """Probabilities (n, k), float32, of images (n, h, w, c), and the version that all of them are of."""
+        """What the current version answers.
+
+        Args:
+          images: shape=(n, h, w, c), dtype=float32, inside the bounds.
+
+        Returns:
+          Probabilities, shape=(n, k), dtype=float32, and the version that all of them are of.
+        """
         served = self.served  # once: another version may answer from here on
         return answers(served.predict, images), served.version.number
 
@@ -165,6 +172,14 @@ class ServedModel:
 
 
 def answers(predict: PredictFn, images: np.ndarray) -> np.ndarray:
-    """Probabilities (n, k) of images (n, h, w, c), in batches of one of a few sizes."""
+    """Probabilities in batches of one of a few sizes, so that few programs are compiled.
+
+    Args:
+      predict: of the model.
+      images: shape=(n, h, w, c), dtype=float32.
+
+    Returns:
+      shape=(n, k), dtype=float32.
+    """
     size = next((size for size in BATCHES if size >= len(images)), BATCHES[-1])
     return predict_in_batches(predict, images, size)

@@ -15,8 +15,9 @@ UNIT, UINT8 = RANGES = ("unit", "uint8")
 def nested_images(spec: DatasetSpec, value: Any, pixels: str, most: int, most_code: str) -> np.ndarray:
     """Nested lists of shape (n, h, w, c) as float32 inside the bounds of `spec`.
 
-    Raises RefusedError 422 for another shape, for what is no number, and for pixels out of range, and for more than
-    `most`.
+    Raises:
+      RefusedError: status 422 for another shape, for what is no number, for pixels out of range, and for more images
+        than `most`.
     """
     array = _numbers(value, "images")
     height, width, channels = spec.image_shape
@@ -30,7 +31,16 @@ def nested_images(spec: DatasetSpec, value: Any, pixels: str, most: int, most_co
 
 
 def in_bounds(spec: DatasetSpec, array: np.ndarray, pixels: str) -> np.ndarray:
-    """Pixels of the given range as float32 inside the bounds of `spec`. Raises RefusedError 422."""
+    """Pixels of the given range as float32 inside the bounds of `spec`.
+
+    Args:
+      spec: of the data set.
+      array: shape=(n, h, w, c), numbers as they were sent.
+      pixels: "unit", numbers in [0, 1], or "uint8", whole numbers in 0 ... 255.
+
+    Raises:
+      RefusedError: status 422, pixels out of range.
+    """
     least, most = float(array.min()), float(array.max())
     if pixels == UINT8:
         if array.dtype.kind not in "iu" or least < 0 or most > 255:
@@ -50,7 +60,8 @@ def in_bounds(spec: DatasetSpec, array: np.ndarray, pixels: str) -> np.ndarray:
 def class_labels(spec: DatasetSpec, value: Any, count: int, train: Split) -> np.ndarray:
     """A list of `count` class numbers as int32.
 
-    Raises RefusedError 422 for anything else, and for a class that the model was never trained on.
+    Raises:
+      RefusedError: status 422 for anything else, and for a class that the model was never trained on.
     """
     array = _numbers(value, "labels")
     if array.shape != (count,) or array.dtype.kind not in "iu":
@@ -95,7 +106,11 @@ def _kinds(value: Any, depth: int) -> set[type]:
 
 
 def flat_numbers(value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """Flat or nested lists as an array of that shape. Raises RefusedError 422 for another number of values."""
+    """Flat or nested lists as an array of that shape.
+
+    Raises:
+      RefusedError: status 422 for another number of values.
+    """
     array = _numbers(value, what)
     size = int(np.prod(shape, dtype=object))
     if array.size != size or array.size == 0:
