@@ -76,8 +76,8 @@ def findings(found: Sequence[Harm], price: Sequence[Price]) -> list[str]:
         if each not in gates:
             best = f"{_points(each.best)} ({shown_name(each.best_name)})"
             lines.append(
-                f"* **{each.defence}**: {best}; {_points(each.static)} from an attacker who does not know it. An honest "
-                f"request costs {_points(each.honest)} more than undefended."
+                f"* **{each.defence}**: {best}; {_points(each.static)} from an attacker who does not know it. An "
+                f"honest request costs {_points(each.honest)} more than undefended."
             )
     return lines
 
