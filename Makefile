@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo serve-demo test lint docs clean
+.PHONY: demo serve-demo test lint docs notebooks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.main --flagfile=experiments/flagfiles/quickstart.cfg
@@ -18,6 +18,11 @@ test: lint docs
 # The site: open docs/_build/html/index.html. A warning is an error.
 docs: $(VENV)/.installed_docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+
+# Runs every notebook, and keeps what it shows for the site: minutes. Needed once their code has changed.
+notebooks: $(VENV)/.installed_notebooks
+	$(BIN)/python docs/badges.py
+	$(BIN)/python docs/executed.py
 
 lint: $(VENV)/.installed_dev
 	$(BIN)/ruff check .
@@ -43,6 +48,10 @@ $(VENV)/.installed_docs: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed_dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $(VENV)/.installed $(VENV)/.installed_server $(VENV)/.installed_docs $@
+
+$(VENV)/.installed_notebooks: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev,torch]'
+	touch $(VENV)/.installed $(VENV)/.installed_server $(VENV)/.installed_docs $(VENV)/.installed_dev $@
 
 clean:
 	rm -rf $(VENV) runs build dist docs/_build docs/made *.egg-info

@@ -19,8 +19,8 @@ copyright = f"2026, {author}"
 release = version = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_design"]
-exclude_patterns = ["_build"]
-nb_execution_mode = "off"  # notebooks run in the tests
+exclude_patterns = ["_build", "executed"]
+nb_execution_mode = "off"  # what notebooks show was made by `make notebooks`
 myst_enable_extensions = ["colon_fence", "attrs_inline"]
 myst_heading_anchors = 3
 suppress_warnings = [

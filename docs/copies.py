@@ -1,8 +1,12 @@
 """Pages that lie elsewhere in the repository, copied to where Sphinx finds them: notebooks, and pages of results."""
 
+import json
 import os
 import re
 from pathlib import Path
+
+from badges import as_file
+from executed import OUTPUTS, with_outputs
 
 PAGES = {  # of experiments/results, by the name that they have on the site
     "paper": "paper.md",
@@ -25,10 +29,11 @@ def write(path: Path, text: str) -> Path:
 
 
 def copy_notebooks(source: Path, folder: Path) -> None:
-    """The notebooks without badges, which are pictures from elsewhere."""
+    """The notebooks with what they show, without badges, which are pictures from elsewhere."""
     for path in source.glob("*.ipynb"):
         lines = path.read_text().splitlines()
-        write(folder / path.name, "\n".join(line for line in lines if "colab-badge" not in line))
+        notebook = json.loads("\n".join(line for line in lines if "colab-badge" not in line))
+        write(folder / path.name, as_file(with_outputs(notebook, OUTPUTS / path.name)))
 
 
 def copy_schema(source: Path, folder: Path) -> None:

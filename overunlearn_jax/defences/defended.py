@@ -3,8 +3,6 @@
     safe = ou.defended(service, gates=[no_stranger], bound=StepBound(data.train, key), monitor=Monitor(...))
     ou.audit(safe, data, class_a="cat")            # any `Service` goes where any other does
     safe.records[-1].decision.why                  # and says what it decided, and why
-
-Each may be left out, and what is given is asked in this order.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -105,11 +103,7 @@ class DefendedService:
 
     @contextmanager
     def after(self, requests: Sequence[Request], key: Key) -> Iterator[After]:
-        """`after_each` of the only way to forget.
-
-        Raises:
-          ValueError: there are several; otherwise as `after_each`.
-        """
+        """`after_each` of the only way to forget; where there are several, a ValueError."""
         if len(self.variants) != 1:
             raise ValueError(f"this service forgets in {len(self.variants)} ways: use after_each, or give one rate")
         with self.after_each(requests, key) as left:
