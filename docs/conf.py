@@ -5,6 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import accessible
 import api_pages
 import copies
 import pictures
@@ -58,3 +59,4 @@ def setup(app):
     app.connect("autodoc-process-docstring", api_pages.add_fields)
     app.connect("autodoc-process-docstring", api_pages.set_code)
     app.connect("autodoc-skip-member", api_pages.skip_fields)
+    app.connect("html-page-context", accessible.mend, priority=900)

@@ -1,8 +1,8 @@
 """A service behind its defences: gates, identification, a bound on the step and a monitor, in that order.
 
-    safe = ou.defended(service, gates=[no_stranger], bound=StepBound(data.train, key), monitor=Monitor(...))
-    ou.audit(safe, data, class_a="cat")            # any `Service` goes where any other does
-    safe.records[-1].decision.why                  # and says what it decided, and why
+safe = ou.defended(service, gates=[no_stranger], bound=StepBound(data.train, key), monitor=Monitor(...))
+ou.audit(safe, data, class_a="cat")            # any `Service` goes where any other does
+safe.records[-1].decision.why                  # and says what it decided, and why
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,0 +1,28 @@
+"""Pages can be read with a keyboard and a screen reader."""
+
+import doctest
+
+import accessible
+
+
+def test_examples_give_what_they_say():
+    assert doctest.testmod(accessible) == (0, 2)
+
+
+def test_code_can_be_reached_by_a_keyboard():
+    assert accessible.mended("<pre>x</pre>") == '<pre tabindex="0">x</pre>'
+
+
+def test_true_lists_of_definitions_are_left_alone():
+    html = '<dl>\n<dt>a</dt>\n<dd>b</dd>\n</dl><dl class="field-list">\n<dd>c</dd>\n</dl>'
+    assert accessible.mended(html) == html
+
+
+def test_body_and_navigation_are_mended():
+    context = {"body": "<pre>", "furo_navigation_tree": '<p role="heading">', "title": "<pre>"}
+    accessible.mend(None, "", "", context, None)
+    assert context == {
+        "body": '<pre tabindex="0">',
+        "furo_navigation_tree": '<p role="heading" aria-level="2">',
+        "title": "<pre>",
+    }
