@@ -22,6 +22,7 @@ release = version = __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_design"]
 exclude_patterns = ["_build", "executed"]
 nb_execution_mode = "off"  # what notebooks show was made by `make notebooks`
+nb_merge_streams = True  # what a cell prints is one block
 myst_enable_extensions = ["colon_fence", "attrs_inline"]
 myst_heading_anchors = 3
 suppress_warnings = [
