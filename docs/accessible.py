@@ -2,12 +2,14 @@
 
 * Captions of the navigation are headings without a level.
 * Code that is wider than the page scrolls, and nothing in it can be reached by a keyboard.
+* Pictures of notebooks are described by the name of a file.
 * Parameters of a long signature, one a line, stand in a list of definitions that defines nothing.
 """
 
 import re
 from typing import Any
 
+_FILE_NAME = re.compile(r'alt="[./]*_images/[0-9a-f]{64}\.png"')
 _PARAMETERS = re.compile(r"<dl>\n((?:<dd>.*</dd>\n)+)</dl>")
 
 
@@ -28,4 +30,5 @@ def mended(html: str) -> str:
     '<span class="sig-line">one,</span>\\n<span class="sig-line">other,</span>\\n'
     """
     html = html.replace('role="heading">', 'role="heading" aria-level="2">').replace("<pre>", '<pre tabindex="0">')
+    html = _FILE_NAME.sub('alt="What the code above draws"', html)
     return _PARAMETERS.sub(lambda found: re.sub("<dd>(.*)</dd>", r'<span class="sig-line">\1</span>', found[1]), html)
