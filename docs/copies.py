@@ -51,6 +51,10 @@ def copy_results(source: Path, folder: Path) -> None:
             linked = (page.parent / found[1]).resolve()
             return f"]({there.get(linked) or os.path.relpath(linked, folder)})"
 
-        text = re.sub(r"\]\((?!https?:|#)([^)]+)\)", target, page.read_text())
+        def without_folder(found: re.Match[str], page: Path = page) -> str:
+            return found[1] if (page.parent / found[2]).is_dir() else found[0]  # the site shows no folders
+
+        text = re.sub(r"\[(`[^`]+`)\]\((?!https?:|#)([^)]+)\)", without_folder, page.read_text())
+        text = re.sub(r"\]\((?!https?:|#)([^)]+)\)", target, text)
         text = re.sub(r'<a id="(\w+)"></a>', r"(\1)=", text)  # anchors that MyST knows
         write(folder / f"{name}.md", text)

@@ -60,7 +60,7 @@ def test_results_keep_their_links(tmp_path: Path):
     copies.copy_results(ROOT / "experiments/results", tmp_path)
     for page in tmp_path.glob("*.md"):
         for link in re.findall(r"\]\((?!https?:|#)([^)]+)\)", page.read_text()):
-            assert (tmp_path / link).exists(), (page.name, link)
+            assert (tmp_path / link).is_file(), (page.name, link)  # Sphinx finds no folder
 
 
 def test_numbers_beside_the_first_picture_are_those_of_the_rows():
