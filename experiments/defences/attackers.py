@@ -16,10 +16,6 @@ MIXED = (0.125, 0.25, 0.5)  # parts of a request that are pushed, the rest hones
 PARTS = 10  # requests that one is split into
 RETREAT_STEPS = 7
 NAMES = {
-    HONEST: "honest",
-    "pushing_1": "Pushing-I",
-    "pushing_2": "Pushing-II",
-    "blending": "blending",
     CHOSEN: "own samples nearest to the boundary",
     "retreat_1": "Pushing-I, back until accepted",
     "retreat_2": "Pushing-II, back until accepted",

@@ -11,6 +11,7 @@ from experiments.defences.attackers import NAMES
 from experiments.defences.people import AS_TRAINED, WRONG
 from experiments.defences.summary import Harm, Price, harms, prices
 from experiments.run.records import Record, read_records
+from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.statistics.intervals import Interval
 
@@ -89,7 +90,7 @@ def shown_name(attack: str) -> str:
     'Pushing-I in 10 requests'
     """
     name, _, parts = attack.partition(" in ")
-    return NAMES.get(name, name) + (f" in {parts}" if parts else "")
+    return (NAMES.get(name) or attack_name(name, at_start=True)) + (f" in {parts}" if parts else "")
 
 
 def gate_table(price: Sequence[Price]) -> str:
