@@ -52,9 +52,7 @@ _LONG = (
 def pytest_configure(config: pytest.Config) -> None:
     """XLA's threads: each worker has its share of the cores. Ctrl-C reaches what tests start."""
     os.environ.setdefault("NPROC", str(max(1, (os.cpu_count() or 1) // (config.getoption("numprocesses", None) or 1))))
-    if (
-        signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    ):  # started in the background: all would inherit it
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background: all would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
