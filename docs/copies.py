@@ -14,6 +14,7 @@ PAGES = {  # of experiments/results, by the name that they have on the site
     "controls": "controls/controls.md",
     "defences": "defences/defences.md",
     "fewer_queries": "fewer_queries.md",
+    "revealed": "revealed.md",
     "readme": "README.md",
     "quickstart": "quickstart.md",
     "cifar10_cpu_seeds": "cifar10_cpu_seeds.md",

@@ -13,6 +13,7 @@ if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line fr
 
     start("bench revealed", "python -m experiments.benchmarks.revealed")
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,7 @@ from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import command_line
 from overunlearn_jax.services.service import Service, after_each, variants_of
-from overunlearn_jax.statistics.intervals import mean_interval
+from overunlearn_jax.statistics.intervals import mean_interval, within
 from overunlearn_jax.types import Key, Request, Split, Splits
 
 SEARCHES = ("auto", "subspace", "paper")
@@ -168,14 +169,15 @@ def markdown(cells: list[Cell], command: str) -> str:
         "of class A beyond an honest request of the samples that crossed. Brackets: 95 % Student-t intervals over "
         f"victims. Device: {jax.devices()[0].device_kind}.",
         "",
-        "| the service | search | crossed | saw nothing | queries | L2 I | L2 II | Pushing-I | Pushing-II |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| the service | search | victims | crossed | saw nothing | queries | L2 I | L2 II | Pushing-I | Pushing-II |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for disguise, search in dict.fromkeys((cell["disguise"], cell["search"]) for cell in cells):
         own = [cell for cell in cells if (cell["disguise"], cell["search"]) == (disguise, search)]
         parts = [
-            _shown([100 * cell["crossed"] / cell["samples"] for cell in own], 0),
-            _shown([100 * cell["saw_nothing"] / cell["samples"] for cell in own], 0),
+            str(len(own)),
+            _shown([100 * cell["crossed"] / cell["samples"] for cell in own], 0, most=100.0),
+            _shown([100 * cell["saw_nothing"] / cell["samples"] for cell in own], 0, most=100.0),
             _shown([cell["queries"] for cell in own], 0, brackets=False),
             _shown([cell["l2_inside"] for cell in own], 2, brackets=False),
             _shown([cell["l2_outside"] for cell in own], 2, brackets=False),
@@ -186,13 +188,13 @@ def markdown(cells: list[Cell], command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _shown(values: list[float | None], decimals: int, *, brackets: bool = True) -> str:
-    """The mean of what is known, with its interval."""
+def _shown(values: list[float | None], decimals: int, *, brackets: bool = True, most: float = math.inf) -> str:
+    """The mean of what is known, with its interval; a share is cut to what is possible, 0 to `most`."""
     known = [value for value in values if value is not None]
     if not known:
         return "–"
     text = f"{np.mean(known):,.{decimals}f}"
     if not brackets or len(known) < 2:
         return text
-    interval = mean_interval(known)
+    interval = mean_interval(known) if most == math.inf else within(mean_interval(known), 0.0, most)
     return f"{text} [{interval.low:.{decimals}f}, {interval.high:.{decimals}f}]"
