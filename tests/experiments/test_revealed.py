@@ -55,6 +55,6 @@ def test_the_table_has_means_over_victims_and_dashes():
     cell = {"disguise": "labels", "search": "paper", "samples": 4, "crossed": 0, "saw_nothing": 4, "queries": 2570.0}
     nothing = dict.fromkeys(("l2_inside", "l2_outside", "harm_inside", "harm_outside"))
     table = revealed.markdown([cell | nothing | {"seed": seed} for seed in range(2)], "the command")
-    assert "| labels | paper | 0 [0, 0] | 100 [100, 100] | 2,570 | – | – | – | – |" in table
+    assert "| labels | paper | 2 | 0 [0, 0] | 100 [100, 100] | 2,570 | – | – | – | – |" in table
     with pytest.raises(KeyError):
         revealed.markdown([{}], "the command")
