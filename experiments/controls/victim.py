@@ -15,7 +15,7 @@ from experiments.controls.requests import every_request
 from experiments.controls.steps import first_order_steps, other_steps
 from experiments.pipeline import SeedRun, push_seed
 from experiments.requests.settings import request_settings
-from experiments.run.records import append_records, changed_settings, read_records
+from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.victims.cache import describe_model, ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.auditing.crafting import Crafter
@@ -24,7 +24,6 @@ from overunlearn_jax.data import request_size, take
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.files import settings_hash
 from overunlearn_jax.models import predict_fn
-from overunlearn_jax.reporting import manifest
 from overunlearn_jax.services.service import HasWeights
 from overunlearn_jax.types import Request, Variables
 
@@ -38,23 +37,18 @@ def measure_victim(
     """
     settings = changed_settings(config)
     shared = {"settings": settings_hash(settings | {"honest_cost": honest_cost}), "seed": seed}
-    known = read_records(path)
-    if any(record["settings"] != shared["settings"] for record in known):
-        raise ValueError(f"{path} holds records of other settings: give another --workdir")
+    known = records_of(path, str(shared["settings"]))
     done = {(record["seed"], record["method"], record["reading"]) for record in known}
     left = [cell for cell in CELLS if cell.method in methods and (seed, cell.method, cell.name) not in done]
     if not left:
         return
     ready = push_seed(config, seed)
     requests = _requests(config, seed, ready)
-    made = manifest()
     shared |= {
         "victim": ready.victim.name,
         "model": describe_model(config.victim),
         "samples": len(requests[HONEST].labels),
-        "commit": f"{made['git_commit']}{' and changes' if made['git_dirty'] else ''}",
-        "command": command,
-        "cpu": made["cpu"],
+        **provenance(command),
     }
     for cell in left:
         try:

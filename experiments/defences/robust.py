@@ -18,9 +18,8 @@ from experiments.controls.steps import first_order_steps
 from experiments.defences.cells import CELLS
 from experiments.pipeline import SeedRun, push_seed
 from experiments.requests.settings import request_settings
-from experiments.run.outputs import PLACES
 from experiments.run.progress import TrainingBar
-from experiments.run.records import append_records, read_records
+from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.victims.cache import describe_model, ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.auditing.crafting import Crafter
@@ -32,7 +31,6 @@ from overunlearn_jax.defences.honest_steps import StepBound
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.files import settings_hash
 from overunlearn_jax.models import predict_fn
-from overunlearn_jax.reporting import manifest
 from overunlearn_jax.robustness import (
     Pgd,
     accuracy_under_pgd,
@@ -66,23 +64,19 @@ def measure_robustness(config: Config, seed: int, honest_cost: float, folder: Pa
     Raises ValueError for a file with records of other settings.
     """
     path = folder / FILE
-    settings = {name: value for name, value in config.flat().items() if name not in (*PLACES, "seeds", "experiment")}
+    settings = changed_settings(config)
     digest = settings_hash(settings | {"honest_cost": honest_cost, **look._replace(retrained=False)._asdict()})
-    known = read_records(path)
-    if any(record["settings"] != digest for record in known):
-        raise ValueError(f"{path} holds records of other settings: give another --workdir")
+    known = records_of(path, digest)
     wanted = [BEFORE, HONEST, PUSH, BOUNDED, *([RETRAINED] if look.retrained else [])]
     done = {record["state"] for record in known if record["seed"] == seed}
     if done.issuperset(wanted):
         return
-    ready, made = push_seed(config, seed), manifest()
+    ready = push_seed(config, seed)
     shared = {
         "settings": digest,
         "seed": seed,
         "model": describe_model(config.victim),
-        "commit": f"{made['git_commit']}{' and changes' if made['git_dirty'] else ''}",
-        "command": command,
-        "cpu": made["cpu"],
+        **provenance(command),
     }
     requests = _requests(config, seed, ready)
     try:

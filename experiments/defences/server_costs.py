@@ -15,14 +15,12 @@ from experiments.defences.cells import CELLS, Cell
 from experiments.defences.sisa_costs import sisa_records
 from experiments.pipeline import SeedRun, push_seed
 from experiments.requests.settings import request_settings
-from experiments.run.outputs import PLACES
-from experiments.run.records import append_records, read_records
+from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.victims.cache import describe_model, ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.auditing.crafting import Crafter
 from overunlearn_jax.data import candidates, request_size
 from overunlearn_jax.files import settings_hash
-from overunlearn_jax.reporting import manifest
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.recipes import MethodChoice
 from overunlearn_jax.services.service import HasWeights
@@ -43,22 +41,19 @@ def measure_costs(config: Config, seed: int, folder: Path, command: str) -> None
     Raises ValueError for a file with records of other settings.
     """
     path = folder / FILE
-    settings = {name: value for name, value in config.flat().items() if name not in (*PLACES, "seeds", "experiment")}
-    digest, known = settings_hash(settings), read_records(path)
-    if any(record["settings"] != digest for record in known):
-        raise ValueError(f"{path} holds records of other settings: give another --workdir")
+    settings = changed_settings(config)
+    digest = settings_hash(settings)
+    known = records_of(path, digest)
     done = {record["method"] for record in known if record["seed"] == seed}
     sisa = "sisa"
     if done.issuperset({sisa, *(cell.method for cell in CELLS)}):
         return
-    ready, made = push_seed(config, seed), manifest()
+    ready = push_seed(config, seed)
     shared = {
         "settings": digest,
         "seed": seed,
         "model": describe_model(config.victim),
-        "commit": f"{made['git_commit']}{' and changes' if made['git_dirty'] else ''}",
-        "command": command,
-        "cpu": made["cpu"],
+        **provenance(command),
     }
     requests = _requests(config, seed, ready)
     for cell in CELLS:

@@ -9,8 +9,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.requests.settings import load_splits
-from experiments.run.outputs import PLACES
-from experiments.run.records import append_records, read_records
+from experiments.run.records import append_records, changed_settings, provenance, records_of
 from overunlearn_jax.data import take
 from overunlearn_jax.defences.disclosure import digest_distances, disclosure, hash_distances, learnt_hash
 from overunlearn_jax.defences.exact_digest import exact_digests
@@ -18,7 +17,6 @@ from overunlearn_jax.defences.hash_store import HashStore
 from overunlearn_jax.defences.honest import RE_ENCODINGS, re_encoded
 from overunlearn_jax.defences.perceptual_hash import as_bits
 from overunlearn_jax.files import settings_hash
-from overunlearn_jax.reporting import manifest
 from overunlearn_jax.types import Bounds, Images, Splits
 
 FILE = "digests.jsonl"
@@ -36,19 +34,16 @@ def measure_digests(config: Config, seed: int, folder: Path, command: str) -> No
     Raises ValueError for a file with records of other settings.
     """
     path = folder / FILE
-    settings = {name: value for name, value in config.flat().items() if name not in (*PLACES, "seeds", "experiment")}
-    digest, known = settings_hash(settings), read_records(path)
-    if any(record["settings"] != digest for record in known):
-        raise ValueError(f"{path} holds records of other settings: give another --workdir")
+    settings = changed_settings(config)
+    digest = settings_hash(settings)
+    known = records_of(path, digest)
     if any(record["seed"] == seed for record in known):
         return
-    made = manifest()
     shared = {
         "settings": digest,
         "seed": seed,
         "dataset": config.data.dataset,
-        "commit": f"{made['git_commit']}{' and changes' if made['git_dirty'] else ''}",
-        "command": command,
+        **provenance(command),
     }
     append_records(path, [shared | row for row in digest_records(load_splits(config, seed), seed)])
     print(f"seed {seed}: stored digests", flush=True)

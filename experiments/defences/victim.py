@@ -11,10 +11,9 @@ from experiments.defences.behind import method_records
 from experiments.defences.cells import CELLS
 from experiments.defences.scene import set_up
 from experiments.pipeline import push_seed
-from experiments.run.records import append_records, changed_settings, read_records
+from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.victims.cache import describe_model
 from overunlearn_jax.files import settings_hash
-from overunlearn_jax.reporting import manifest
 
 
 def measure_victim(
@@ -26,22 +25,17 @@ def measure_victim(
     """
     settings = changed_settings(config)
     shared: dict[str, Any] = {"settings": settings_hash(settings | {"honest_cost": honest_cost}), "seed": seed}
-    at_gates, harm = read_records(folder / "gates.jsonl"), read_records(folder / "harm.jsonl")
-    if any(record["settings"] != shared["settings"] for record in (*at_gates, *harm)):
-        raise ValueError(f"{folder} holds records of other settings: give another --workdir")
+    at_gates, harm = (records_of(folder / name, shared["settings"]) for name in ("gates.jsonl", "harm.jsonl"))
     done = {record["method"] for record in harm if record["seed"] == seed}
     left = [cell for cell in CELLS if cell.method in methods and cell.method not in done]
     asked = all(record["seed"] != seed for record in at_gates)
     if not left and not asked:
         return
     ready = push_seed(config, seed)
-    made = manifest()
     shared |= {
         "victim": ready.victim.name,
         "model": describe_model(config.victim),
-        "commit": f"{made['git_commit']}{' and changes' if made['git_dirty'] else ''}",
-        "command": command,
-        "cpu": made["cpu"],
+        **provenance(command),
     }
     scene, records = set_up(config, seed, ready)
     if asked:

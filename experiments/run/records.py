@@ -9,6 +9,7 @@ from experiments.config import DEFAULTS, Config
 from experiments.run.outputs import PLACES
 from overunlearn_jax.digests import sealed, unsealed
 from overunlearn_jax.files import append_lines, json_text
+from overunlearn_jax.reporting import manifest
 
 Record = dict[str, Any]
 
@@ -51,6 +52,24 @@ def _parsed(line: bytes) -> Record:
     if not isinstance(value, dict):
         raise ValueError(f"it holds a {type(value).__name__}; expected a JSON object")
     return unsealed(value)
+
+
+def records_of(path: Path, settings: str) -> list[Record]:
+    """The records of a file that holds those of one run alone; `settings` is their hash.
+
+    Raises ValueError for a file with records of other settings, and as `read_records` does.
+    """
+    known = read_records(path)
+    if any(record["settings"] != settings for record in known):
+        raise ValueError(f"{path} holds records of other settings: give another --workdir")
+    return known
+
+
+def provenance(command: str) -> dict[str, str]:
+    """What a record was made with: the commit, and whether the tree had changes; the command; the processor."""
+    made = manifest()
+    commit = f"{made['git_commit']}{' and changes' if made['git_dirty'] else ''}"
+    return {"commit": commit, "command": command, "cpu": made["cpu"]}
 
 
 def changed_settings(config: Config) -> dict[str, Any]:

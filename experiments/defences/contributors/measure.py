@@ -33,9 +33,8 @@ from experiments.defences.contributors.desk import (
 from experiments.pipeline import SeedRun, push_seed
 from experiments.requests.settings import classes_of, load_splits
 from experiments.run.keys import seed_keys
-from experiments.run.outputs import PLACES
 from experiments.run.progress import TrainingBar
-from experiments.run.records import read_records
+from experiments.run.records import changed_settings, provenance, read_records
 from experiments.victims.cache import Victim, describe_model, ingredients_of, train_or_find
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.batching import predict_in_batches
@@ -43,7 +42,6 @@ from overunlearn_jax.data import take
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.files import settings_hash
 from overunlearn_jax.models import predict_fn
-from overunlearn_jax.reporting import manifest
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.recipes import MethodChoice
 from overunlearn_jax.services.service import HasWeights
@@ -71,20 +69,18 @@ def measure_seed(config: Config, seed: int, plan: Plan, path: Path, command: str
 
     Raises ValueError for a file with records of other settings, and for contributions that are not possible.
     """
-    settings = {name: value for name, value in config.flat().items() if name not in (*PLACES, "seeds", "experiment")}
+    settings = changed_settings(config)
     digest = settings_hash(settings | {"train_samples": plan.train_samples, "honest_cost": plan.honest_cost})
     if any(record["settings"] != digest for record in read_records(path)):
         raise ValueError(f"{path} holds records of other settings: give another --workdir")
     splits = subset(load_splits(config, seed), plan.train_samples, seed)
-    classes, made = classes_of(config.data, config.attack, splits.spec), manifest()
+    classes = classes_of(config.data, config.attack, splits.spec)
     shared = {
         "settings": digest,
         "seed": seed,
         "model": describe_model(config.victim),
         "train_samples": len(splits.train.labels),
-        "commit": f"{made['git_commit']}{' and changes' if made['git_dirty'] else ''}",
-        "command": command,
-        "cpu": made["cpu"],
+        **provenance(command),
     }
     none = dict.fromkeys(Camouflage._fields)
     _pushed(config, seed, plan, splits, Desk(path, shared | {"attack": "pushed"} | none, classes.a, classes.b))
