@@ -10,7 +10,7 @@ from experiments.defences import costs_page, digests_page, figure, robust_page
 from experiments.defences.attackers import NAMES
 from experiments.defences.people import AS_TRAINED, WRONG
 from experiments.defences.summary import Harm, Price, harms, prices
-from experiments.run.records import Record, read_records
+from experiments.run.records import Record, device_of, read_records
 from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.statistics.intervals import Interval
@@ -152,10 +152,11 @@ def _made(rows: Sequence[Record]) -> str:
         return ", ".join(dict.fromkeys(str(row[name]) for row in rows))
 
     seeds = ", ".join(map(str, sorted({row["seed"] for row in rows})))
+    devices = ", ".join(dict.fromkeys(map(device_of, rows)))
     return (
         f"Victims: {joined('model')}, seeds {seeds}. Accuracies are of test images; rates, thresholds, bounds and the "
         "monitor never see them. Intervals: 95 %, Student-t over victims. Made at commit "
-        f"{joined('commit')} on {joined('cpu')} by `{joined('command')}`."
+        f"{joined('commit')} on {devices} by `{joined('command')}`."
     )
 
 

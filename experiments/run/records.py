@@ -66,10 +66,18 @@ def records_of(path: Path, settings: str) -> list[Record]:
 
 
 def provenance(command: str) -> dict[str, str]:
-    """What a record was made with: the commit, and whether the tree had changes; the command; the processor."""
+    """What a record was made with: the commit, and whether the tree had changes; the command; the device."""
+    import jax  # after the flags: --help and wrong flags answer at once
+
     made = manifest()
     commit = f"{made['git_commit']}{' and changes' if made['git_dirty'] else ''}"
-    return {"commit": commit, "command": command, "cpu": made["cpu"]}
+    kind = jax.devices()[0].device_kind
+    return {"commit": commit, "command": command, "device": str(made["cpu"] if kind == "cpu" else kind)}
+
+
+def device_of(record: Record) -> str:
+    """What a record was computed on; older records have it under another name."""
+    return str(record["device"] if "device" in record else record["cpu"])
 
 
 def changed_settings(config: Config) -> dict[str, Any]:

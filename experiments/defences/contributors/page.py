@@ -16,7 +16,7 @@ from experiments.defences.contributors.desk import (
     ORDINARY,
     STEP,
 )
-from experiments.run.records import Record, read_records
+from experiments.run.records import Record, device_of, read_records
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.statistics.intervals import Interval, mean_interval, within
 
@@ -205,8 +205,9 @@ def _made(rows: Sequence[Record]) -> str:
         return ", ".join(dict.fromkeys(str(row[name]) for row in rows))
 
     seeds = ", ".join(map(str, sorted({row["seed"] for row in rows})))
+    devices = ", ".join(dict.fromkeys(map(device_of, rows)))
     return (
         f"Services: {joined('model')} trained on {joined('train_samples')} images, seeds {seeds}. Accuracies are of "
         f"test images; intervals: 95 %, Student-t over seeds. Yes: the interval lies above {100 * ALLOWED:g} points. "
-        f"Made at commit {joined('commit')} on {joined('cpu')} by `{joined('command')}`."
+        f"Made at commit {joined('commit')} on {devices} by `{joined('command')}`."
     )
