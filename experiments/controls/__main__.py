@@ -23,7 +23,7 @@ from absl import flags
 
 from experiments.config import flags as config_flags
 from experiments.config.fields import as_typed
-from experiments.controls.cells import METHODS
+from experiments.controls.cells import METHODS, READINGS, chosen_cells
 from experiments.run.devices import check_devices
 
 FILE = "controls.jsonl"
@@ -48,6 +48,9 @@ def define_flags() -> None:
 
     config_flags.define_flags(DEFAULTS | SEARCH)
     flags.DEFINE_multi_enum("methods", METHODS, METHODS, "whose steps are looked at; give the flag several times")
+    flags.DEFINE_multi_enum(
+        "readings", READINGS, READINGS, "of the first-order step, which to look at; give the flag several times"
+    )
     flags.DEFINE_float(
         "honest_cost",
         0.061,
@@ -84,7 +87,7 @@ def main(arguments: list[str]) -> None:
             measure_victim(
                 config,
                 seed,
-                flags.FLAGS.methods,
+                chosen_cells(flags.FLAGS.methods, flags.FLAGS.readings),
                 flags.FLAGS.honest_cost,
                 folder / FILE,
                 typed_command("experiments.controls"),
@@ -92,7 +95,7 @@ def main(arguments: list[str]) -> None:
         print(write(folder / FILE))
 
 
-def typed_command(module: str, own: Sequence[str] = ("methods", "honest_cost")) -> str:
+def typed_command(module: str, own: Sequence[str] = ("methods", "readings", "honest_cost")) -> str:
     """What was typed, as it can be typed elsewhere: without the places of data and files.
 
     `own` are flags of this program beside those of a run.

@@ -1,8 +1,11 @@
 """What is measured of each victim: three readings of the first-order step, and other methods at one strength."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from experiments.config.service import FIDELITIES
+
+LEFT_OUT = "left_out"  # in a record: why nothing was measured of a victim under a method
 
 
 class Cell(NamedTuple):
@@ -29,3 +32,9 @@ CELLS = (
     Cell("scrub", settings="learning_rate=0.001"),
 )
 METHODS = list(dict.fromkeys(cell.method for cell in CELLS))
+READINGS = [cell.reading for cell in CELLS if cell.reading]
+
+
+def chosen_cells(methods: Collection[str], readings: Collection[str]) -> list[Cell]:
+    """Those of some methods and, of the first-order step, of some readings."""
+    return [cell for cell in CELLS if cell.method in methods and cell.reading in ("", *readings)]

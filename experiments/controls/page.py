@@ -6,6 +6,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from experiments.controls import question
+from experiments.controls.cells import LEFT_OUT
 from experiments.controls.requests import NAMES
 from experiments.run.records import Record, device_of, read_records
 from overunlearn_jax.attack_names import HONEST, attack_name
@@ -19,17 +20,23 @@ PER_CENT = 100.0
 def write(records: Path) -> Path:
     """Writes controls.md beside the records. Raises ValueError where there are none."""
     rows = read_records(records)
-    if not rows:
+    if all(LEFT_OUT in row for row in rows):
         raise ValueError(f"{records} has no record: no method moved any victim as far as was asked for")
     return write_bytes(records.with_suffix(".md"), markdown(rows).encode())
 
 
 def markdown(rows: Sequence[Record]) -> str:
     """Finding first, how it was made, tables behind."""
+    left_out = [row for row in rows if LEFT_OUT in row]
+    rows = [row for row in rows if LEFT_OUT not in row]
     parts = ["# What a push does that a longer honest step does not", "", finding(rows), ""]
     if found := question.answers(rows):
         parts += ["## Is width the reason?", "", *map(_answered, found), ""]
     parts += [_made(rows), ""]
+    parts += [
+        f"* Seed {row['seed']} is left out of {row['method']}, {row['reading']}: {row[LEFT_OUT]}" for row in left_out
+    ]
+    parts += [""] if left_out else []
     for method, reading in dict.fromkeys((row["method"], row["reading"]) for row in rows):
         own = [row for row in rows if (row["method"], row["reading"]) == (method, reading)]
         parts += [f"## {method}, {reading}", "", table(own), ""]

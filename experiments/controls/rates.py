@@ -24,9 +24,17 @@ def rate_at_cost(cost_at: Callable[[float], float], cost: float) -> float:
     """
     if not 0 < cost < 1:
         raise ValueError(f"cost is {cost}; expected a fraction of accuracy, above 0 and below 1")
-    costly = next((index for index, rate in enumerate(GRID) if cost_at(float(rate)) >= cost), None)
-    if costly is None:
-        raise CostError(f"no rate up to {GRID[-1]:g} costs {cost:.1%}: the request moves the model too little")
+    costs: list[float] = []
+    for rate in GRID:
+        costs.append(cost_at(float(rate)))
+        if costs[-1] >= cost:
+            break
+    else:
+        most = int(np.argmax(costs))
+        raise CostError(
+            f"no rate up to {GRID[-1]:g} costs {cost:.1%}; the most is {costs[most]:.1%}, at {GRID[most]:.2g}"
+        )
+    costly = len(costs) - 1
     high = float(GRID[costly])
     low = float(GRID[costly - 1]) if costly else high / 10
     for _ in range(HALVINGS):

@@ -1,6 +1,5 @@
 """One victim: its requests made, every method applied to each, and the records written as soon as they are known."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.config import Config
-from experiments.controls.cells import CELLS, Cell
+from experiments.controls.cells import LEFT_OUT, Cell
 from experiments.controls.measure import as_record, measured_steps
 from experiments.controls.rates import CostError
 from experiments.controls.requests import every_request
@@ -29,9 +28,9 @@ from overunlearn_jax.types import Request, Variables
 
 
 def measure_victim(
-    config: Config, seed: int, methods: Sequence[str], honest_cost: float, path: Path, command: str
+    config: Config, seed: int, cells: Sequence[Cell], honest_cost: float, path: Path, command: str
 ) -> None:
-    """Adds the records of one seed's victim, method by method; those that are there are left out.
+    """Adds the records of one seed's victim, cell by cell; those that are there are left out.
 
     `command` stands in each of them. Raises ValueError for a file with records of other settings.
     """
@@ -39,7 +38,7 @@ def measure_victim(
     shared = {"settings": settings_hash(settings | {"honest_cost": honest_cost}), "seed": seed}
     known = records_of(path, str(shared["settings"]))
     done = {(record["seed"], record["method"], record["reading"]) for record in known}
-    left = [cell for cell in CELLS if cell.method in methods and (seed, cell.method, cell.name) not in done]
+    left = [cell for cell in cells if (seed, cell.method, cell.name) not in done]
     if not left:
         return
     ready = push_seed(config, seed)
@@ -53,11 +52,12 @@ def measure_victim(
     for cell in left:
         try:
             records = [shared | each for each in _records(config, cell, ready, requests, honest_cost)]
+            told = f"{len(records)} requests"
         except CostError as error:
-            print(f"seed {seed}, {cell.method} {cell.name}: {error}", file=sys.stderr, flush=True)
-            continue
+            records = [shared | {"method": cell.method, "reading": cell.name, LEFT_OUT: str(error)}]
+            told = str(error)
         append_records(path, records)
-        print(f"seed {seed}, {cell.method} {cell.name}: {len(records)} requests", flush=True)
+        print(f"seed {seed}, {cell.method} {cell.name}: {told}", flush=True)
 
 
 def _requests(config: Config, seed: int, ready: SeedRun) -> dict[str, Request]:

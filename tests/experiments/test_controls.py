@@ -10,8 +10,9 @@ import pytest
 from experiments.config import ATTACKS
 from experiments.config.service import FIDELITIES
 from experiments.controls import page, question
+from experiments.controls.cells import LEFT_OUT, chosen_cells
 from experiments.controls.measure import as_record, measured_steps
-from experiments.controls.rates import CostError, rate_at_cost
+from experiments.controls.rates import GRID, CostError, rate_at_cost
 from experiments.controls.requests import _lowest_margins
 from experiments.controls.victim import measure_victim
 from experiments.run.records import append_records, read_records
@@ -30,8 +31,8 @@ def test_the_rate_is_where_the_cost_is_reached():
     assert rate_at_cost(cost_at, 0.061) == pytest.approx(0.061 / 300, rel=1e-4)
     assert cost_at(rate_at_cost(cost_at, 0.061)) >= 0.061
     assert rate_at_cost(lambda rate: float(rate > 1e-9), 0.5) < 1e-7  # costs as much at every rate of the grid
-    with pytest.raises(CostError, match=r"no rate up to 0\.1 costs 6\.1%"):
-        rate_at_cost(lambda rate: 0.0, 0.061)
+    with pytest.raises(CostError, match=r"no rate up to 0\.1 costs 6\.1%; the most is 4\.0%, at 0\.001"):
+        rate_at_cost(lambda rate: 0.04 if rate == GRID[40] else -rate, 0.061)
     for cost in (0.0, 1.0, float("nan")):
         with pytest.raises(ValueError, match="expected a fraction of accuracy"):
             rate_at_cost(cost_at, cost)
@@ -123,30 +124,38 @@ def test_the_page_says_what_it_was_made_with(tmp_path: Path):
     assert text == page.markdown(ROWS)
     assert "Victims: VGG-3 width 16, seeds 0, 1, 2." in text
     assert "Made at commit abc on a CPU by `python x.py`." in text
-    path.write_text("")
-    with pytest.raises(ValueError, match="has no record"):
-        page.write(path)
+    why = {"seed": 3, "method": "first_order", "reading": "equation", LEFT_OUT: "no rate"}
+    assert text.replace("\n##", "\n* Seed 3 is left out of first_order, equation: no rate\n\n##", 1) == page.markdown(
+        [*ROWS, why]
+    )
+    for nothing in ([], [why]):
+        path.write_text("")
+        append_records(path, nothing)
+        with pytest.raises(ValueError, match="has no record"):
+            page.write(path)
 
 
-def test_a_victim_is_measured_once_and_records_of_other_settings_are_not_mixed(
-    config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture
-):
+def test_a_victim_is_measured_once_and_records_of_other_settings_are_not_mixed(config: MakeConfig, tmp_path: Path):
     path, settings = tmp_path / "controls.jsonl", config()
-    measure_victim(settings, 0, ["first_order"], 0.05, path, "x")
-    records, told = read_records(path), capsys.readouterr().err
-    measured = {each["reading"] for each in records}
-    assert measured
-    assert measured | {each for each in FIDELITIES if f"first_order {each}: no rate up to" in told} == {*FIDELITIES}
+    cells = chosen_cells(["first_order", "scrub"], FIDELITIES[:2])[:2]
+    assert [(each.method, each.reading) for each in cells] == [("first_order", each) for each in FIDELITIES[:2]]
+    cells = chosen_cells(["first_order"], FIDELITIES)
+    measure_victim(settings, 0, cells, 0.05, path, "x")
+    everything = read_records(path)
+    assert {each["reading"] for each in everything} == {*FIDELITIES}
+    assert all("no rate up to" in each[LEFT_OUT] for each in everything if LEFT_OUT in each)
+    records = [each for each in everything if LEFT_OUT not in each]
+    assert records
     own = {each["request"]: each for each in records if each["reading"] == records[0]["reading"]}
     assert own.keys() == {*ATTACKS, "unfiltered", "lowest_margin", "half", "twice"}  # five times as many are not there
     assert own["normal"]["times_honest"] == 1
     assert own["normal"]["cosine"] == pytest.approx(1)
     assert own["normal"]["class_a_of_longer_honest"] == own["normal"]["class_a"]
     assert own["normal"]["class_a"] < own["normal"]["class_a_before"]
-    measure_victim(settings, 0, ["first_order"], 0.05, path, "x")  # all is there
-    assert read_records(path) == records
+    measure_victim(settings, 0, cells, 0.05, path, "x")  # all is there
+    assert read_records(path) == everything
     with pytest.raises(ValueError, match="holds records of other settings: give another --workdir"):
-        measure_victim(settings, 0, ["first_order"], 0.06, path, "x")
+        measure_victim(settings, 0, cells, 0.06, path, "x")
 
 
 @pytest.mark.parametrize(
