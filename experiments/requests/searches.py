@@ -62,6 +62,8 @@ def search_of(
         return _in_subspace(in_a_subspace(revealed)._replace(max_l2=config.max_l2), target)
     if revealed is not None:
         found = recommend(revealed, splits.spec, targeted=target is not None).search
+        if isinstance(found, SubspaceSettings):
+            return _in_subspace(found._replace(max_l2=config.max_l2), target)
         if isinstance(found, LabelOnlySettings):
             return _by_labels(found._replace(max_l2=config.max_l2), splits, class_b, target, seed)
         settings = found._replace(max_steps=config.max_steps, max_l2=config.max_l2)

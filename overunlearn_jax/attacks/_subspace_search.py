@@ -10,7 +10,7 @@ from overunlearn_jax.attacks import criteria
 from overunlearn_jax.attacks.bisection import bisect
 from overunlearn_jax.attacks.pushing import PushResult
 from overunlearn_jax.attacks.spaces import box_space, lattice_space
-from overunlearn_jax.attacks.subspace_settings import LENGTHS, SHORTEST, SubspaceSettings
+from overunlearn_jax.attacks.subspace_settings import LENGTHS, LONGER, SHORTEST, SubspaceSettings
 from overunlearn_jax.attacks.zoo_state import FEWEST_TELLING, Status
 from overunlearn_jax.black_box import BlackBox, QueryBudgetExceededError
 from overunlearn_jax.types import Array, Bounds
@@ -36,7 +36,9 @@ class SubspaceSearch:
         self._points = self._images.copy()  # where each search stands
         self._here = np.zeros((count, classes), np.float32)  # what was answered there
         self._gradients = np.zeros((count, len(waves)), np.float32)  # of the margin, along each wave
-        self._told = np.zeros(count, np.int32)  # probes that were answered otherwise than the image they change
+        self._lengths = np.full(count, settings.difference, np.float32)  # of the probes
+        self._told = np.zeros(count, np.int32)  # probes of that length, answered otherwise than the image they change
+        self._probed = np.zeros(count, np.int32)  # rounds of that length
         self._stuck = np.zeros(count, bool)  # the last step lowered no margin
         self._result = PushResult(
             np.full(count, Status.RUNNING, np.int32),
@@ -51,10 +53,10 @@ class SubspaceSearch:
         settings, status = self._settings, self._result.status
         try:
             self._look()
-            for number in range(settings.rounds):
-                if not self._round(number):
-                    break
+            while self._round():
+                pass
             ended = np.where(self._stuck, Status.STALLED, Status.OUT_OF_STEPS)
+            ended = np.where(self._probed == 0, Status.SAW_NOTHING, ended)  # since probes became longer
             status[:] = np.where(status == Status.RUNNING, ended, status)
         except QueryBudgetExceededError:
             pass  # whoever has not crossed stays RUNNING
@@ -88,33 +90,45 @@ class SubspaceSearch:
         result.status[self._here.argmax(-1) != self._labels] = Status.SKIPPED
         result.status[self._real :] = Status.SKIPPED
 
-    def _round(self, number: int) -> bool:
-        """Probes of those that go on, and a step of each; False where nobody does."""
+    def _round(self) -> bool:
+        """Probes of those that go on, and a step of each that they told something; False where nobody goes on."""
         settings, result, bounds = self._settings, self._result, self._black_box.spec.bounds
         unfinished = np.where(result.crossed, result.l2_outside > settings.near, result.status == Status.RUNNING)
         affordable = result.queries + settings.queries_per_round + settings.halvings <= settings.max_queries
-        rows = np.flatnonzero(unfinished & affordable)
+        rows = np.flatnonzero(unfinished & affordable & (result.steps < settings.rounds))
         if len(rows) == 0:
             return False
-        waves = (number * settings.directions + np.arange(settings.directions)) % len(self._waves)
-        answers = self._ask(rows, np.asarray(_probes(settings, bounds, self._points, self._waves[waves])))
+        waves = (result.steps[:, None] * settings.directions + np.arange(settings.directions)) % len(self._waves)
+        probes = np.asarray(_probes(settings, bounds, self._points, self._lengths, self._waves, waves))
+        answers = self._ask(rows, probes)
         here = self._here[:, None]
         margins = self._margins_of(np.concatenate([here, answers], 1))
-        self._gradients[np.ix_(rows, waves)] = ((margins[:, 1:] - margins[:, :1]) / settings.difference)[rows]
-        result.steps[rows] += 1
-        self._told[rows] += (np.abs(answers - here) > settings.resolution).any(-1).sum(-1)[rows]
-        blind = ~result.crossed & (self._told < FEWEST_TELLING * result.steps * settings.directions)
-        result.status[rows[blind[rows]]] = Status.SAW_NOTHING
+        told = (np.abs(answers - here) > settings.resolution).any(-1)
+        slopes = np.where(told, (margins[:, 1:] - margins[:, :1]) / self._lengths[:, None], 0)
+        self._probed[rows] += 1
+        self._told[rows] += told.sum(-1)[rows]
+        blind = ~result.crossed & (self._told < FEWEST_TELLING * self._probed * settings.directions)
+        self._lengthen(rows[blind[rows]])
         rows = rows[~blind[rows]]
         if len(rows) == 0:
-            return False
+            return True
+        self._gradients[rows[:, None], waves[rows]] = slopes[rows]
+        result.steps[rows] += 1
         starts = np.where(result.crossed[:, None, None, None], self._images, self._points)
-        steps = np.asarray(_steps(settings, bounds, starts, self._points, margins[:, 0], self._gradients, self._waves))
+        steps = np.asarray(
+            _steps(settings, bounds, starts, self._points, margins[:, 0], self._gradients, self._lengths, self._waves)
+        )
         answers = self._ask(rows, steps)
         margins = np.concatenate([margins[:, :1], self._margins_of(answers)], 1)
         for row in rows.tolist():
             self._follow(row, steps[row], answers[row], margins[row])
         return True
+
+    def _lengthen(self, rows: np.ndarray) -> None:
+        """Longer probes for those whose probes told next to nothing; SAW_NOTHING where they are long already."""
+        self._lengths[rows] *= LONGER
+        self._told[rows] = self._probed[rows] = 0
+        self._result.status[rows[self._lengths[rows] > self._settings.longest]] = Status.SAW_NOTHING
 
     def _follow(self, row: int, images: np.ndarray, answers: np.ndarray, margins: np.ndarray) -> None:
         """Takes the first of a step's images that is across, if it is the nearest yet, or else the lowest margin."""
@@ -147,9 +161,11 @@ def _to_image(settings: SubspaceSettings, bounds: Bounds, images: Array) -> Arra
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _probes(settings: SubspaceSettings, bounds: Bounds, points: Array, waves: Array) -> Array:
-    """Images (g, d, h, w, c): each of the points (g, h, w, c) changed by each of the waves (d, h, w, c)."""
-    return _to_image(settings, bounds, points[:, None] + settings.difference * waves)
+def _probes(
+    settings: SubspaceSettings, bounds: Bounds, points: Array, lengths: Array, waves: Array, chosen: Array
+) -> Array:
+    """Images (g, d, h, w, c): each point (g, h, w, c) changed by those `chosen` (g, d) for it of the waves, so far."""
+    return _to_image(settings, bounds, points[:, None] + lengths[:, None, None, None, None] * waves[chosen])
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -160,17 +176,18 @@ def _steps(
     points: Array,
     margins: Array,
     gradients: Array,
+    probes: Array,
     waves: Array,
 ) -> Array:
     """Images (g, l, h, w, c) on a line from each start down its gradient (g, d), around where the margin would be 0.
 
-    Margin and gradient are those at the point, which lies `along` the line.
+    Margin and gradient are those at the point, which lies `along` the line. `probes` (g,) are lengths.
     """
     down = -jnp.einsum("gd,dhwc->ghwc", gradients, waves)
     steepness = jnp.maximum(jnp.linalg.norm(gradients, axis=1), 1e-12)
     down /= steepness[:, None, None, None]
     along = jnp.sum((points - starts) * down, (1, 2, 3))
-    lengths = jnp.clip(along + margins / steepness, SHORTEST * settings.difference, settings.max_l2)
+    lengths = jnp.clip(along + margins / steepness, SHORTEST * probes, settings.max_l2)
     moves = lengths[:, None] * jnp.asarray(LENGTHS)
     return _to_image(settings, bounds, starts[:, None] + moves[..., None, None, None] * down[:, None])
 

@@ -7,6 +7,7 @@ from overunlearn_jax.attacks.zoo_state import check_count, check_limit, check_nu
 
 LENGTHS = (0.5, 0.7, 0.85, 1.0, 1.4, 2.0)  # of a step, in lengths at which a linear margin would be 0
 SHORTEST = 0.25  # of a step, in probes: differences say nothing of shorter ways
+LONGER = 3.0  # times, where probes are too short to be seen
 
 
 class SubspaceSettings(NamedTuple):
@@ -15,6 +16,7 @@ class SubspaceSettings(NamedTuple):
     directions: int = 24  # probed in a round, at most as many as an image has pixels and channels
     rounds: int = 9  # each along the next higher frequencies; after the highest come the lowest again
     difference: float = 0.3  # length of a probe
+    longest: float = 10.0  # that a probe may become where the service shows next to nothing of shorter ones
     near: float = 1.0  # an image across that is no farther from the original is brought no nearer
     halvings: int = 6  # of the way between the last image inside and the first across, in the end
     max_queries: int = 300  # a sample, never exceeded
@@ -43,6 +45,7 @@ def check_subspace_settings(settings: SubspaceSettings) -> None:
         check_count(name, getattr(settings, name), least)
     difference, resolution = settings.difference, settings.resolution
     check_number("difference", difference, "a finite number above 0, the length of a probe", difference > 0)
+    check_limit("longest", settings.longest)
     check_number("resolution", resolution, "a finite number, 0 or more", resolution >= 0)
     for name in ("near", "max_l2"):
         check_limit(name, getattr(settings, name))

@@ -7,8 +7,9 @@ from overunlearn_jax.attacks import LabelOnlySettings, SubspaceSettings, ZooSett
 from overunlearn_jax.auditing.revealing import CHANGES, LEVELS, Revealed
 from overunlearn_jax.types import Bounds, DatasetSpec
 
-# Queries a sample on CIFAR-10 (experiments/results/fewer_queries.md); digits take fewer.
-ZOO_QUERIES, LABEL_QUERIES = 1400, 1200
+# Queries a sample on CIFAR-10 (experiments/results/fewer_queries.md, revealed.md); digits take fewer.
+ZOO_QUERIES, SUBSPACE_QUERIES, LABEL_QUERIES = 1400, 200, 1200
+COARSE = 2  # decimals that show too few single pixels to most samples
 LABEL_ITERATIONS = 10
 SMALLEST = 32  # coordinates a step
 # Of single changed pixels that have to show: searches whose probes tell more often than that cross (digits: all of 24).
@@ -19,7 +20,7 @@ ENOUGH_IN_NOISE = 0.05  # beyond the largest noise that was seen: many weaker ch
 class Recommendation(NamedTuple):
     """A search, why, and what it costs."""
 
-    search: ZooSettings | LabelOnlySettings
+    search: ZooSettings | SubspaceSettings | LabelOnlySettings
     why: list[str]  # a sentence each
     queries_per_sample: int  # about
     seconds_per_sample: float  # about
@@ -34,9 +35,10 @@ class Recommendation(NamedTuple):
 def recommend(revealed: Revealed, spec: DatasetSpec, *, targeted: bool = False) -> Recommendation:
     """The search that sees what the service shows.
 
-    SEGA with one-sided differences wherever single changed pixels show in numbers; the search by labels where they do
-    not. On the 8-bit lattice where the service rounds to it, or where nobody can tell. The difference h is the
-    smallest that shows, and not below 1e-2 of the bounds' width: finer ones save nothing.
+    SEGA with one-sided differences wherever single changed pixels show in numbers; waves of the whole image where the
+    numbers are noisy or have two decimals or fewer, which hide single pixels of samples that the service is sure of;
+    the search by labels where no pixel shows. On the 8-bit lattice where the service rounds to it, or where nobody can
+    tell. The difference h is the smallest that shows, and not below 1e-2 of the bounds' width: finer ones save nothing.
     """
     lower, upper = spec.bounds
     width = upper - lower
@@ -53,15 +55,16 @@ def recommend(revealed: Revealed, spec: DatasetSpec, *, targeted: bool = False) 
         )
         search = LabelOnlySettings(spec.bounds, iterations=LABEL_ITERATIONS, levels=levels)
         return Recommendation(search, [f"by labels: {reason}", *why], LABEL_QUERIES, LABEL_QUERIES / revealed.rate)
+    if revealed.noise or (revealed.decimals is not None and revealed.decimals <= COARSE):
+        hides = f"noise of {revealed.noise:.1g} hides" if revealed.noise else f"{revealed.decimals} decimals hide"
+        why.insert(0, f"along waves of the whole image: {hides} single pixels")
+        return Recommendation(in_a_subspace(revealed), why, SUBSPACE_QUERIES, SUBSPACE_QUERIES / revealed.rate)
     change = max(1e-2, visible[0])
-    if revealed.noise:
-        change = max(change, CHANGES[-2])
-        why.append(f"differences are large beside the noise of {revealed.noise:.1g}")
     if levels:
         change = max(1, round(change * levels)) / levels
     why.insert(0, f"SEGA from probabilities: a pixel changed by {change:.3g} of its range shows")
     settings = fewest_queries(spec.bounds, spec.image_shape, targeted=targeted)._replace(
-        difference=change * width, levels=levels, resolution=_rounded_up(1.5 * revealed.noise)
+        difference=change * width, levels=levels
     )
     return Recommendation(settings, why, ZOO_QUERIES, ZOO_QUERIES / revealed.rate)
 

@@ -218,10 +218,17 @@ def test_a_service_that_rounds_is_seen_through_or_not_at_all():
         return np.asarray(victim(np.round(images * 2) / 2))
 
     labels = rounds(images).argmax(-1)
-    blind, _ = _push(rounds, images, labels, THREE, FEW._replace(difference=0.01))
+    short = FEW._replace(difference=0.01)
+    blind, _ = _push(rounds, images, labels, THREE, short._replace(longest=0.02))
     assert (blind.status == Status.SAW_NOTHING).all()
     np.testing.assert_array_equal(blind.queries, 1 + 6)
     np.testing.assert_array_equal(blind.outside, images)
+    poor, _ = _push(rounds, images, labels, THREE, short._replace(max_queries=1 + 2 * 6 + len(LENGTHS) + 5))
+    assert (poor.status == Status.SAW_NOTHING).all()  # probes would be longer, had they queries left
+    np.testing.assert_array_equal(poor.queries, 1 + 2 * 6)
+    seen, _ = _push(rounds, images, labels, THREE, short)
+    assert seen.crossed.sum() >= 5
+    assert (seen.queries > 1 + seen.steps * (6 + len(LENGTHS))).all()  # those that told nothing count
     deaf, _ = _push(victim, images, predicted(victim, images), THREE, FEW._replace(resolution=1.0))
     assert (deaf.status == Status.SAW_NOTHING).all()
     constant, _ = _push(flat(THREE), images, np.zeros(6, np.int32), THREE)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import overunlearn_jax as ou
-from overunlearn_jax.attacks import LabelOnlySettings, Status, SubspaceSettings, ZooSettings, push
+from overunlearn_jax.attacks import LabelOnlySettings, Status, SubspaceSettings, ZooSettings, push, push_in_subspace
 from overunlearn_jax.auditing.recommending import fewest_queries, recommend
 from overunlearn_jax.auditing.revealing import BATCHES, CHANGES, Revealed
 from overunlearn_jax.black_box import BlackBox
@@ -77,9 +77,12 @@ def test_noise_is_found_and_random_pixels_do_where_there_are_no_images():
     "predict", [_answers, _eight_bit, lambda images: _answers(images, decimals=2), _top(1), _noisy]
 )
 def test_the_search_that_is_recommended_crosses(predict):
-    found = recommend(ou.probe(BlackBox(SPEC, predict), IMAGES), SPEC)
-    assert isinstance(found.search, ZooSettings)
-    result = push(BlackBox(SPEC, predict), IMAGES, LABELS, found.search, jax.random.key(0))
+    search = recommend(ou.probe(BlackBox(SPEC, predict), IMAGES), SPEC).search
+    if isinstance(search, SubspaceSettings):
+        result = push_in_subspace(BlackBox(SPEC, predict), IMAGES, LABELS, search)
+    else:
+        assert isinstance(search, ZooSettings)
+        result = push(BlackBox(SPEC, predict), IMAGES, LABELS, search, jax.random.key(0))
     assert np.isin(result.status, [Status.CROSSED, Status.SKIPPED]).sum() >= 5
 
 
@@ -93,9 +96,11 @@ def test_recommendations_by_hand():
     lattice = recommend(_revealed(levels=255), SPEC).search
     assert (lattice.levels, lattice.difference) == (255, pytest.approx(3 / 255))
     seen = (0.0, 0.0, 0.0, 0.1, 0.3, 0.8)
-    assert recommend(_revealed(decimals=2, seen=seen), SPEC).search.difference == pytest.approx(8 / 255)
-    noisy = recommend(_revealed(noise=1e-3), SPEC).search
-    assert (noisy.difference, noisy.resolution) == (pytest.approx(8 / 255), 2**-9)
+    assert recommend(_revealed(decimals=3, seen=seen), SPEC).search.difference == pytest.approx(8 / 255)
+    coarse = recommend(_revealed(decimals=2, seen=seen, levels=255), SPEC)
+    assert coarse.search == SubspaceSettings(levels=255)
+    assert coarse.why[0] == "along waves of the whole image: 2 decimals hide single pixels"
+    assert recommend(_revealed(noise=1e-3), SPEC).search == SubspaceSettings(resolution=2**-9)
     for changes in ({"labels_only": True}, {"seen": (0.0,) * 6}):
         assert isinstance(recommend(_revealed(**changes), SPEC).search, LabelOnlySettings)
     assert recommend(_revealed(labels_only=True, levels=None), SPEC).search.levels == 255
