@@ -58,7 +58,7 @@ def _made(rows: Sequence[Record]) -> str:
 
 def _answered(answer: question.Answer) -> str:
     return (
-        f"* **{answer.verdict}** under {answer.reading}: a push costs class A {_points(answer.harm)} points beyond an "
+        f"* **{answer.verdict}** under {answer.reading}: a push costs class A {points(answer.harm)} points beyond an "
         f"honest request, {answer.harm.count} victims; an honest request of five times as many samples costs "
         f"{PER_CENT * answer.five_times:.1f} points. What decides was written down before: "
         "[question.toml](question.toml)."
@@ -79,9 +79,9 @@ def finding(rows: Sequence[Record]) -> str:
         cosine = interval(rows, own, lambda row, honest: row["cosine"])
         lines.append(
             f"* **{method}, {reading}** ({len(own)} victims): {attack_name(FOUND, at_start=True)} costs class A "
-            f"{_points(harm)} points beyond an honest request of the same samples. Its step is {_number(times)} times "
-            f"as long (cosine {_number(cosine)}). Beyond an honest step of that length it costs {_points(left)} "
-            f"points; made as short as the honest step, {_points(short)}."
+            f"{points(harm)} points beyond an honest request of the same samples. Its step is {number(times)} times "
+            f"as long (cosine {number(cosine)}). Beyond an honest step of that length it costs {points(left)} "
+            f"points; made as short as the honest step, {points(short)}."
         )
     return "\n".join(lines)
 
@@ -94,13 +94,13 @@ def table(rows: Sequence[Record]) -> str:
         lines.append(
             [
                 NAMES.get(request) or attack_name(request, at_start=True),
-                _number(interval(rows, own, lambda row, honest: row["times_honest"])),
-                _number(interval(rows, own, lambda row, honest: row["cosine"])),
-                _left(interval(rows, own, lambda row, honest: row["class_a"])),
-                _points(interval(rows, own, lambda row, honest: honest["class_a"] - row["class_a"])),
-                _points(interval(rows, own, lambda row, honest: row["class_a_of_longer_honest"] - row["class_a"])),
-                _points(interval(rows, own, lambda row, honest: honest["class_a"] - row["class_a_shortened"])),
-                _left(interval(rows, own, lambda row, honest: row["overall"])),
+                number(interval(rows, own, lambda row, honest: row["times_honest"])),
+                number(interval(rows, own, lambda row, honest: row["cosine"])),
+                share(interval(rows, own, lambda row, honest: row["class_a"])),
+                points(interval(rows, own, lambda row, honest: honest["class_a"] - row["class_a"])),
+                points(interval(rows, own, lambda row, honest: row["class_a_of_longer_honest"] - row["class_a"])),
+                points(interval(rows, own, lambda row, honest: honest["class_a"] - row["class_a_shortened"])),
+                share(interval(rows, own, lambda row, honest: row["overall"])),
             ]
         )
     headers = [
@@ -111,7 +111,7 @@ def table(rows: Sequence[Record]) -> str:
     rates = [row["rate"] for row in rows if row["request"] == HONEST and row["rate"] is not None]
     chosen = f" Rates {min(rates):.2g} to {max(rates):.2g}." if rates else ""
     count = len({row["seed"] for row in rows})
-    told = f"Class A before: {_left(before)} %. {count} victims, means with 95 % intervals over them.{chosen}"
+    told = f"Class A before: {share(before)} %. {count} victims, means with 95 % intervals over them.{chosen}"
     return f"{told}\n\n{tabulate(lines, headers, tablefmt='github', disable_numparse=True)}"
 
 
@@ -132,16 +132,18 @@ def interval(
     return mean_interval(values) if values else None
 
 
-def _points(found: Interval | None) -> str:
+def points(found: Interval | None) -> str:
+    """In points of a hundred."""
     return _told(found, PER_CENT, 1)
 
 
-def _left(found: Interval | None) -> str:
+def share(found: Interval | None) -> str:
     """Of an accuracy, which is no less than nothing and no more than all."""
-    return _points(None if found is None else within(found, 0.0, 1.0))
+    return points(None if found is None else within(found, 0.0, 1.0))
 
 
-def _number(found: Interval | None) -> str:
+def number(found: Interval | None) -> str:
+    """As it is."""
     return _told(found, 1.0, 2)
 
 
