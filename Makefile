@@ -4,13 +4,21 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo serve-demo test lint docs notebooks clean
+.PHONY: demo serve-demo test lint docs notebooks servers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.main --flagfile=experiments/flagfiles/quickstart.cfg
 
 serve-demo: $(VENV)/.installed_server
 	$(BIN)/python -m experiments.serving.demo
+
+# Tests against servers that nobody here wrote run where `make servers` has installed them, and are skipped elsewhere.
+SERVERS = $(abspath $(VENV))/servers
+ifneq ($(wildcard $(SERVERS)/.installed),)
+export OVERUNLEARN_MLSERVER = $(SERVERS)/mlserver/bin/mlserver
+export MLSERVER_PYTHON = $(SERVERS)/mlserver/bin/python
+export OVERUNLEARN_MLFLOW = $(SERVERS)/mlflow/bin/mlflow
+endif
 
 test: lint docs
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -52,6 +60,15 @@ $(VENV)/.installed_dev: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed_notebooks: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev,torch]'
 	touch $(VENV)/.installed $(VENV)/.installed_server $(VENV)/.installed_docs $(VENV)/.installed_dev $@
+
+# Seldon MLServer and MLflow, each in an environment of its own, with the version of scikit-learn that saves the models.
+servers: $(VENV)/.installed_dev
+	$(BIN)/python -m venv $(SERVERS)/mlserver
+	$(BIN)/python -m venv $(SERVERS)/mlflow
+	version=$$($(BIN)/python -c 'import sklearn; print(sklearn.__version__)') && \
+	$(SERVERS)/mlserver/bin/pip install --quiet --editable . mlserver mlserver-sklearn scikit-learn==$$version && \
+	$(SERVERS)/mlflow/bin/pip install --quiet mlflow scikit-learn==$$version
+	touch $(SERVERS)/.installed
 
 clean:
 	rm -rf $(VENV) runs build dist docs/_build docs/made *.egg-info

@@ -1,8 +1,8 @@
 """Servers that nobody here wrote: Seldon MLServer and MLflow's, each with a scikit-learn model, where installed.
 
 They run where `mlserver` and `mlflow` are on the PATH, or where OVERUNLEARN_MLSERVER and OVERUNLEARN_MLFLOW name the
-executables, in environments of their own (`pip install mlserver mlserver-sklearn`, `pip install mlflow`; the version of
-scikit-learn has to be this one's). Neither knows deletion: forgetting is a new version of the model that they load.
+executables, in environments of their own, as `make servers` makes them (the version of scikit-learn has to be this
+one's). Neither knows deletion: forgetting is a new version of the model that they load.
 """
 
 import json
@@ -14,22 +14,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
-import jax
 import joblib
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 import overunlearn_jax as ou
-from overunlearn_jax.auditing.recommending import fewest_queries
-from overunlearn_jax.black_box import BlackBox
+from overunlearn_jax.reporting import Judgement
 from overunlearn_jax.services.callables import CallableService
 from overunlearn_jax.services.http import ClientSettings, HttpClient, HttpService, Mlflow, NoUndo, OpenInference
 from overunlearn_jax.services.pixels import PixelFormat
-from overunlearn_jax.types import Bounds, DatasetSpec, Request, Split, Splits
+from overunlearn_jax.types import Bounds, DatasetSpec, Split, Splits
 
 SPEC = DatasetSpec("made up", (4, 4, 1), Bounds(-0.5, 0.5), ("ant", "bee", "cat"))
 FLAT = PixelFormat("flat", "unit")
@@ -158,53 +156,66 @@ def test_mlserver_is_attacked_and_judged_with_the_numbers_of_the_same_model_in_m
     served = CallableService(SPEC, remote.predict, versions.forget, versions.reset)
     in_memory = CallableService(SPEC, same.predict, same.forget, same.reset)
     settings = {"class_a": "ant", "class_b": "bee", "fraction": 0.3, "seeds": (0, 1)}
-    found, expected = ou.audit(served, DATA, **settings), ou.audit(in_memory, DATA, **settings)
-    assert found.headline == expected.headline
-    assert [claim.words for claim in found.claims] == [claim.words for claim in expected.claims]
-    for one, other in zip(found.rows, expected.rows, strict=True):
-        for name in ("queries", "submitted", "class_a", "class_b", "overall", "l2_mean", "l2_max", "steps_median"):
-            assert one[name] == other[name], name
+    _same_verdict(ou.audit(served, DATA, **settings), ou.audit(in_memory, DATA, **settings))
     labels = HttpService(SPEC, HttpClient(url, settings=WHOLE), OpenInference("m"), layout="flat", undo=NoUndo())
     assert np.array_equal(labels.predict(DATA.test.images), np.eye(3)[same.predict(DATA.test.images).argmax(-1)])
 
 
 SAVE = """
 import sys, joblib, mlflow.sklearn
-mlflow.sklearn.save_model(joblib.load(sys.argv[1]), sys.argv[2], pyfunc_predict_fn="predict_proba", **{more})
+mlflow.sklearn.save_model(
+    joblib.load(sys.argv[1]), sys.argv[2], pyfunc_predict_fn="predict_proba", serialization_format="cloudpickle"
+)
 """
 
 
-@pytest.mark.usefixtures("needs_http")
-def test_mlflow_s_server_is_attacked_with_the_numbers_of_the_same_model_in_memory(tmp_path: Path):
-    executable, port, log = _executable("mlflow"), _free_port(), tmp_path / "log"
-    url = f"http://127.0.0.1:{port}"
+class RestartedMlflow:
+    """MLflow's server, which knows no second version: another model is another process at the same port."""
 
-    @contextmanager
-    def serving(model: LogisticRegression, version: str) -> Iterator[None]:
-        joblib.dump(model, tmp_path / "model.joblib")
-        places = [str(tmp_path / "model.joblib"), str(tmp_path / version)]
-        save = SAVE.format(more='{"serialization_format": "cloudpickle"}')
+    def __init__(self, executable: Path, folder: Path):
+        self._executable, self._folder, self._port, self._versions = executable, folder, _free_port(), 0
+        self._serving = ExitStack()
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def load(self, model: LogisticRegression) -> None:
+        self.close()
+        self._versions += 1
+        plain, saved = self._folder / "model.joblib", self._folder / str(self._versions)
+        joblib.dump(model, plain)
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        python = executable.with_name("python")
-        subprocess.run([str(python), "-c", save, *places], check=True, capture_output=True, env=environment)
-        command = [str(executable), "models", "serve", "-m", places[1], "-p", str(port), "--env-manager", "local"]
-        with _running([*command, "-w", "1"], f"{url}/ping", log):
-            yield
+        python = str(self._executable.with_name("python"))
+        subprocess.run([python, "-c", SAVE, str(plain), str(saved)], check=True, capture_output=True, env=environment)
+        command = [str(self._executable), "models", "serve", "-m", str(saved), "-p", str(self._port)]
+        command += ["--env-manager", "local", "-w", "1"]
+        self._serving.enter_context(_running(command, f"{self.url}/ping", self._folder / "log"))
 
-    same = Versions(lambda model: None, np.float64)  # MLflow's, without a signature
-    images, labels = DATA.test.images[:3], DATA.test.labels[:3]
-    right = same.predict(images).argmax(-1) == labels
-    search, key = fewest_queries(SPEC.bounds, SPEC.image_shape), jax.random.key(0)
-    with serving(same.deployed, "1"):
-        remote = HttpService(SPEC, HttpClient(url, settings=WHOLE), Mlflow(), layout="flat", undo=NoUndo())
-        box, here = BlackBox(SPEC, remote.predict), BlackBox(SPEC, same.predict)
-        pushed = ou.push(box, images, labels, search, key)
-        expected = ou.push(here, images, labels, search, key)
-    assert pushed.crossed[right].all()
-    for name, one, other in zip(pushed._fields, pushed, expected, strict=True):
-        assert np.array_equal(one, other), name
-    request = Request(pushed.inside[right], labels[right])
-    with CallableService(SPEC, same.predict, same.forget, same.reset).after([request], key) as left:
-        answers = np.asarray(left.predict(DATA.test.images))
-        with serving(same.current, "2"):
-            assert np.array_equal(BlackBox(SPEC, remote.predict).query(DATA.test.images), answers)
+    def close(self) -> None:
+        self._serving.close()
+
+
+@pytest.fixture
+def mlflow(tmp_path: Path) -> Iterator[RestartedMlflow]:
+    """MLflow's server with the deployed model."""
+    server = RestartedMlflow(_executable("mlflow"), tmp_path)
+    with closing(server):
+        server.load(_fit())
+        yield server
+
+
+@pytest.mark.usefixtures("needs_http")
+def test_mlflow_s_server_is_attacked_and_judged_with_the_numbers_of_the_same_model_in_memory(mlflow):
+    float64 = np.float64  # what MLflow makes of numbers, without a signature
+    versions, same = Versions(mlflow.load, float64), Versions(lambda model: None, float64)
+    remote = HttpService(SPEC, HttpClient(mlflow.url, settings=WHOLE), Mlflow(), layout="flat", undo=NoUndo())
+    served = CallableService(SPEC, remote.predict, versions.forget, versions.reset)
+    in_memory = CallableService(SPEC, same.predict, same.forget, same.reset)
+    settings = {"class_a": "ant", "class_b": "bee", "fraction": 0.3, "seeds": (0,), "attacks": ("normal", "pushing_1")}
+    _same_verdict(ou.audit(served, DATA, **settings), ou.audit(in_memory, DATA, **settings))
+
+
+def _same_verdict(found: Judgement, expected: Judgement) -> None:
+    assert found.headline == expected.headline
+    assert [claim.words for claim in found.claims] == [claim.words for claim in expected.claims]
+    for one, other in zip(found.rows, expected.rows, strict=True):
+        for name in ("queries", "submitted", "class_a", "class_b", "overall", "l2_mean", "l2_max", "steps_median"):
+            assert one[name] == other[name], name
