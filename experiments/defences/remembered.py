@@ -9,8 +9,9 @@ import numpy as np
 
 from overunlearn_jax.defences.gate import Decision, Gate, View
 from overunlearn_jax.models import Model
-from overunlearn_jax.services.service import After, HasWeights, Service, Variant, after_each, variants_of
-from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Request, Variables
+from overunlearn_jax.services.around import AroundService
+from overunlearn_jax.services.service import After, HasWeights, Service, Variant, after_each
+from overunlearn_jax.types import Key, Request, Variables
 
 
 def request_digest(requests: Sequence[Request]) -> bytes:
@@ -23,37 +24,16 @@ def request_digest(requests: Sequence[Request]) -> bytes:
     return hasher.digest()
 
 
-class RememberedService:
+class RememberedService(AroundService):
     """A service whose deletions change nothing of it: the same requests with the same key are forgotten once."""
 
     def __init__(self, service: Service):
         if not isinstance(service, HasWeights):
             raise ValueError("only a local service, which deletes from a copy, can be remembered")
-        self._service, self._known = service, dict[tuple[bytes, bytes], dict[Variant, After]]()
+        super().__init__(service)
+        self._known = dict[tuple[bytes, bytes], dict[Variant, After]]()
         self.model: Model = service.model
         self.variables: Variables = service.variables
-
-    @property
-    def spec(self) -> DatasetSpec:
-        """Of the service behind."""
-        return self._service.spec
-
-    @property
-    def predict(self) -> PredictFn:
-        """Of the service behind."""
-        return self._service.predict
-
-    @property
-    def variants(self) -> tuple[Variant, ...]:
-        """Of the service behind."""
-        return variants_of(self._service)
-
-    @contextmanager
-    def after(self, requests: Sequence[Request], key: Key) -> Iterator[After]:
-        """Of the only way to forget."""
-        with self.after_each(requests, key) as left:
-            [only] = left.values()
-            yield only
 
     @contextmanager
     def after_each(self, requests: Sequence[Request], key: Key) -> Iterator[Mapping[Variant, After]]:

@@ -18,12 +18,13 @@ from overunlearn_jax.defences.honest_steps import (
     longest_honest,
 )
 from overunlearn_jax.models import predict_fn
-from overunlearn_jax.services.service import After, HasWeights, Service, Variant, after_each, variants_of
-from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Request
+from overunlearn_jax.services.around import AroundService
+from overunlearn_jax.services.service import After, HasWeights, Service, Variant, after_each
+from overunlearn_jax.types import Key, Request
 from overunlearn_jax.unlearn.updates import step_length
 
 
-class BoundedService:
+class BoundedService(AroundService):
     """A `Service`, a `Sweep` and a `HasWeights` around another one.
 
     Args:
@@ -44,24 +45,10 @@ class BoundedService:
                 "a bound on the step needs a service that offers its weights, and this one does not: use gates on "
                 "samples or a monitor, which need its answers alone"
             )
-        self._service, self._bound = service, bound
+        super().__init__(service)
+        self._bound = bound
         self._longest: dict[Composition, dict[Variant, float]] = {}
         self.model, self.variables = service.model, service.variables
-
-    @property
-    def spec(self) -> DatasetSpec:
-        """Of the service behind."""
-        return self._service.spec
-
-    @property
-    def predict(self) -> PredictFn:
-        """Of the service behind."""
-        return self._service.predict
-
-    @property
-    def variants(self) -> tuple[Variant, ...]:
-        """Of the service behind."""
-        return variants_of(self._service)
 
     def longest(self, requests: Sequence[Request]) -> Mapping[Variant, float]:
         """The bound on the step of requests like these, in the units of the weights.
@@ -77,14 +64,6 @@ class BoundedService:
             lengths = honest_lengths(self._service, self._bound.held, like, self._bound.requests, self._bound.key)
             self._longest[like] = bounds_by_variant(lengths, quantile)
         return self._longest[like]
-
-    @contextmanager
-    def after(self, requests: Sequence[Request], key: Key) -> Iterator[After]:
-        """`Service.after`, the step bounded. Raises ValueError where there are several ways to forget."""
-        if len(self.variants) != 1:
-            raise ValueError(f"this service forgets in {len(self.variants)} ways: use after_each, or give one rate")
-        with self.after_each(requests, key) as left:
-            yield left[self.variants[0]]
 
     @contextmanager
     def after_each(self, requests: Sequence[Request], key: Key) -> Iterator[Mapping[Variant, After]]:

@@ -20,6 +20,7 @@ from overunlearn_jax.defences.identification import Identify
 from overunlearn_jax.defences.monitor import Monitor, Verdict, Watcher
 from overunlearn_jax.defences.records import Record, refused_in
 from overunlearn_jax.defences.release import Released, released
+from overunlearn_jax.services.around import AroundService
 from overunlearn_jax.services.service import (
     After,
     CountsSent,
@@ -28,12 +29,11 @@ from overunlearn_jax.services.service import (
     MayLackUndo,
     Service,
     Variant,
-    variants_of,
 )
-from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Request
+from overunlearn_jax.types import Key, Request
 
 
-class DefendedService:
+class DefendedService(AroundService):
     """A `Service` and a `Sweep`, with weights where the one behind has them.
 
     Args:
@@ -64,7 +64,7 @@ class DefendedService:
         bound: StepBound | None = None,
         owner: str = "",
     ):
-        self._service = service if bound is None else BoundedService(service, bound)
+        super().__init__(service if bound is None else BoundedService(service, bound))
         self._gates, self._identify, self._owner = tuple(gates), identify, owner
         self._watcher = None if monitor is None else Watcher(monitor, self._service)
         if monitor is not None and monitor.in_parts and len(self.variants) > 1:
@@ -82,32 +82,9 @@ class DefendedService:
             self.sent = _Sent(service)
 
     @property
-    def spec(self) -> DatasetSpec:
-        """Of the service behind."""
-        return self._service.spec
-
-    @property
-    def predict(self) -> PredictFn:
-        """Of the service behind: defences look at deletions alone."""
-        return self._service.predict
-
-    @property
-    def variants(self) -> tuple[Variant, ...]:
-        """Of the service behind."""
-        return variants_of(self._service)
-
-    @property
     def decisions(self) -> list[Decision]:
         """Those of `records`."""
         return [record.decision for record in self.records]
-
-    @contextmanager
-    def after(self, requests: Sequence[Request], key: Key) -> Iterator[After]:
-        """`after_each` of the only way to forget; where there are several, a ValueError."""
-        if len(self.variants) != 1:
-            raise ValueError(f"this service forgets in {len(self.variants)} ways: use after_each, or give one rate")
-        with self.after_each(requests, key) as left:
-            yield left[self.variants[0]]
 
     @contextmanager
     def after_each(self, requests: Sequence[Request], key: Key) -> Iterator[Mapping[Variant, After]]:
