@@ -161,6 +161,12 @@ def push_seed(config: Config, seed: int, users: UsersService | None = None, *, s
     return SeedRun(keys, splits, classes, victim, black_box, chosen)
 
 
+def crafter_of(config: Config, seed: int, ready: SeedRun) -> Crafter:
+    """What makes the requests of a seed."""
+    settings = request_settings(config.attack)
+    return Crafter(settings, ready.black_box, ready.splits, ready.classes, ready.chosen, seed, ready.keys.noise)
+
+
 def check_before_hours(config: Config, splits: Splits, classes: Classes) -> None:
     """Raises ValueError, before a victim is trained, for flags that this data set cannot serve."""
     check_gates(config.defences)
@@ -176,9 +182,8 @@ def _submit_and_measure(
     config: Config, seed: int, ready: SeedRun, cells: list[Cell], finished: Collection[str], memo: Memo
 ) -> None:
     """The second half of a seed: a row for each cell, written as soon as it is measured."""
-    workdir, settings = Path(config.run.workdir), request_settings(config.attack)
+    workdir, crafter = Path(config.run.workdir), crafter_of(config, seed, ready)
     splits, classes, key = ready.splits, ready.classes, ready.keys.unlearn
-    crafter = Crafter(settings, ready.black_box, splits, classes, ready.chosen, seed, ready.keys.noise)
     meter = meter_of(config, ready.victim, splits, classes, key, memo)
 
     def on_crafted(cell: Cell, request: UnlearningRequest, submitted: bool) -> None:

@@ -12,12 +12,10 @@ from experiments.controls.measure import as_record, measured_steps
 from experiments.controls.rates import CostError
 from experiments.controls.requests import every_request
 from experiments.controls.steps import first_order_steps, other_steps
-from experiments.pipeline import SeedRun, push_seed
-from experiments.requests.settings import request_settings
+from experiments.pipeline import SeedRun, crafter_of, push_seed
 from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.victims.cache import describe_model, ingredients_of
 from overunlearn_jax.attack_names import HONEST
-from overunlearn_jax.auditing.crafting import Crafter
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.data import request_size, take
 from overunlearn_jax.evaluation import evaluate
@@ -61,11 +59,15 @@ def measure_victim(
 
 
 def _requests(config: Config, seed: int, ready: SeedRun) -> dict[str, Request]:
-    own, splits, predict = request_settings(config.attack), ready.splits, ready.victim.service.predict
-    crafter = Crafter(own, ready.black_box, splits, ready.classes, ready.chosen, seed, ready.keys.noise)
-    count = request_size(splits.train, ready.classes.a, max(own.fractions))
+    splits, predict = ready.splits, ready.victim.service.predict
+    count = request_size(splits.train, ready.classes.a, max(config.attack.fractions))
     return every_request(
-        crafter, splits.train, ready.classes.a, seed, count, lambda images: predict_in_batches(predict, images)
+        crafter_of(config, seed, ready),
+        splits.train,
+        ready.classes.a,
+        seed,
+        count,
+        lambda images: predict_in_batches(predict, images),
     )
 
 

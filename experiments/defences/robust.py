@@ -16,15 +16,14 @@ from experiments.config import Config
 from experiments.controls.rates import CostError
 from experiments.controls.steps import first_order_steps
 from experiments.defences.cells import CELLS
+from experiments.defences.crafted import largest_requests
 from experiments.pipeline import SeedRun, push_seed
-from experiments.requests.settings import request_settings
 from experiments.run.progress import TrainingBar
 from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.victims.cache import describe_model, ingredients_of
 from overunlearn_jax.attack_names import HONEST
-from overunlearn_jax.auditing.crafting import Crafter
 from overunlearn_jax.batching import predict_in_batches
-from overunlearn_jax.data import request_size, take
+from overunlearn_jax.data import take
 from overunlearn_jax.defences.bounded_service import BoundedService
 from overunlearn_jax.defences.bounds import shortened
 from overunlearn_jax.defences.honest_steps import StepBound
@@ -78,7 +77,7 @@ def measure_robustness(config: Config, seed: int, honest_cost: float, folder: Pa
         "model": describe_model(config.victim),
         **provenance(command),
     }
-    requests = _requests(config, seed, ready)
+    requests = largest_requests(config, seed, ready, (HONEST, PUSH))
     try:
         states, rate = _states(config, ready, requests, honest_cost)
     except CostError as error:
@@ -127,14 +126,6 @@ def _first(test: Split, label: int | None, count: int, but: int = -1) -> Split:
     """The first test images of a class, or of all but one."""
     rows = np.flatnonzero(test.labels == label if label is not None else test.labels != but)
     return take(test, rows[:count])
-
-
-def _requests(config: Config, seed: int, ready: SeedRun) -> dict[str, Request]:
-    own, splits = request_settings(config.attack), ready.splits
-    crafter = Crafter(own, ready.black_box, splits, ready.classes, ready.chosen, seed, ready.keys.noise)
-    count = request_size(splits.train, ready.classes.a, max(own.fractions))
-    crafted = {name: crafter.craft(name, count) for name in (HONEST, PUSH)}
-    return {name: Request(each.images, each.labels) for name, each in crafted.items()}
 
 
 def _states(

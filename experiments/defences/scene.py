@@ -12,10 +12,8 @@ from experiments.defences.attackers import Attack, retreating, static_attacks
 from experiments.defences.gates import GATES, GateAt, accepts, at_thresholds, scored
 from experiments.defences.people import People, honest_people
 from experiments.defences.rows import gate_records, seconds_a_sample
-from experiments.pipeline import SeedRun
-from experiments.requests.settings import request_settings
+from experiments.pipeline import SeedRun, crafter_of
 from overunlearn_jax.attack_names import HONEST
-from overunlearn_jax.auditing.crafting import Crafter
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.data import request_size
 from overunlearn_jax.defences.gate import View
@@ -36,10 +34,10 @@ class Scene(NamedTuple):
 
 def set_up(config: Config, seed: int, ready: SeedRun) -> tuple[Scene, list[dict[str, Any]]]:
     """The requests, the gates with their thresholds, and a record of who gets through each."""
-    own, splits, service = request_settings(config.attack), ready.splits, ready.victim.service
+    splits, service = ready.splits, ready.victim.service
     assert isinstance(service, HasWeights)  # trained here
-    crafter = Crafter(own, ready.black_box, splits, ready.classes, ready.chosen, seed, ready.keys.noise)
-    count = request_size(splits.train, ready.classes.a, max(own.fractions))
+    crafter = crafter_of(config, seed, ready)
+    count = request_size(splits.train, ready.classes.a, max(config.attack.fractions))
     answers = predict_in_batches(service.predict, splits.train.images)
     requests = every_request(
         crafter, splits.train, ready.classes.a, seed, count, lambda images: predict_in_batches(service.predict, images)

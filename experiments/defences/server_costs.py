@@ -12,14 +12,13 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.defences.cells import CELLS, Cell
+from experiments.defences.crafted import largest_requests
 from experiments.defences.sisa_costs import sisa_records
 from experiments.pipeline import SeedRun, push_seed
-from experiments.requests.settings import request_settings
 from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.victims.cache import describe_model, ingredients_of
 from overunlearn_jax.attack_names import HONEST
-from overunlearn_jax.auditing.crafting import Crafter
-from overunlearn_jax.data import candidates, request_size
+from overunlearn_jax.data import candidates
 from overunlearn_jax.files import settings_hash
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.recipes import MethodChoice
@@ -95,11 +94,7 @@ def method_costs(
 
 
 def _requests(config: Config, seed: int, ready: SeedRun) -> dict[str, Request]:
-    own, splits = request_settings(config.attack), ready.splits
-    crafter = Crafter(own, ready.black_box, splits, ready.classes, ready.chosen, seed, ready.keys.noise)
-    count = request_size(splits.train, ready.classes.a, max(own.fractions))
-    made = {name: crafter.craft(name, count) for name in CRAFTED}
-    requests = {name: Request(each.images, each.labels) for name, each in made.items()}
+    requests = largest_requests(config, seed, ready, CRAFTED)
     honest = requests[HONEST]
     first = np.zeros(len(honest.labels), int)
     return requests | {COPIES: Request(np.asarray(honest.images)[first], np.asarray(honest.labels)[first])}
