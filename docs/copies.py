@@ -12,6 +12,7 @@ PAGES = {  # of experiments/results, by the name that they have on the site
     "paper": "paper.md",
     "methods": "methods.md",
     "controls": "controls/controls.md",
+    "widths": "controls/widths.md",
     "defences": "defences/defences.md",
     "fewer_queries": "fewer_queries.md",
     "revealed": "revealed.md",

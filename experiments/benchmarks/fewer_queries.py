@@ -3,8 +3,8 @@
     python -m experiments.benchmarks.fewer_queries --flagfile=experiments/flagfiles/cifar10_cpu_seeds.cfg \
         --workdir=runs/fewer_queries --fidelity=corrected --taus=1e-4 --data_dir=PREPARED_TFDS_FOLDER
 
-Each way is a run of its own in a folder of --workdir, resumable; victims are shared. Writes fewer_queries.md and
-fewer_queries.jsonl there.
+Each way is a run of its own in a folder of --workdir, resumable; victims are shared. Writes fewer_queries.md,
+fewer_queries.jsonl and fewer_queries.png there.
 """
 
 if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line from here on
@@ -18,6 +18,7 @@ from typing import Any
 from absl import flags
 
 from experiments import pipeline
+from experiments.benchmarks.fewer_queries_figure import Way, draw
 from experiments.config import Config
 from experiments.config import flags as config_flags
 from experiments.paper.reference_rows import paper_rows
@@ -66,6 +67,7 @@ def main(arguments: list[str]) -> None:
     folder = Path(base.run.workdir)
     table = markdown(rows, command_line())
     write_bytes(folder / "fewer_queries.md", table.encode())
+    draw(ways_of(rows), folder / "fewer_queries.png")
     lines = b"".join((folder / _slug(name) / "results.jsonl").read_bytes() for name in rows)
     write_bytes(folder / "fewer_queries.jsonl", lines)
     print(table)
@@ -77,6 +79,19 @@ def run_way(base: Config, name: str) -> list[Row]:
     config = base.replace(**WAYS[name], workdir=str(workdir), experiment=f"fewer queries: {name}")
     pipeline.run(config, reference_rows=paper_rows(config))
     return read_rows(workdir / "results.jsonl")
+
+
+def ways_of(rows: dict[str, list[Row]]) -> list[Way]:
+    """What each search asks for and does, under the first reading and rate."""
+    ways = []
+    for name, of_way in rows.items():
+        summary = summarise(of_way)
+        pushes = {row.attack: row for row in summary if row.setting == summary[0].setting}
+        harm = [pushes[attack].over_unlearning_a for attack in ("pushing_1", "pushing_2")]
+        if harm[0] is not None and harm[1] is not None:  # something was submitted
+            queries = pushes["pushing_1"].queries / pushes["pushing_1"].requested
+            ways.append(Way(name, queries, (harm[0], harm[1])))
+    return ways
 
 
 def markdown(rows: dict[str, list[Row]], command: str) -> str:

@@ -2,11 +2,13 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments.benchmarks import art_attack, exactness, fewer_queries, memory, opponents, sisa_saving, speed, timing
+from experiments.benchmarks.fewer_queries_figure import draw
 from experiments.benchmarks.subjects import Subject, subject
 from overunlearn_jax.attacks import ZooSettings
 from overunlearn_jax.models import pure_model
@@ -105,11 +107,18 @@ def test_every_way_to_push_is_a_setting_that_a_run_takes(config: MakeConfig):
         assert base.replace(**changes).attack.search == changes.get("search", "zoo"), name
 
 
-def test_ways_to_push_are_compared_over_the_same_samples(config: MakeConfig):
+def test_ways_to_push_are_compared_over_the_same_samples(config: MakeConfig, tmp_path: Path):
     base = config(attacks=("normal", "pushing_1", "pushing_2"), seeds=(0, 1))
     ways = ("paper", "bisection")
     rows = {name: fewer_queries.run_way(base, name) for name in ways}
     table = fewer_queries.markdown(rows, "the command")
+    found = fewer_queries.ways_of(rows)
+    assert [way.name for way in found] == list(rows)
+    for way in found:
+        line = next(line for line in table.splitlines() if line.startswith(f"| {way.name} |"))
+        assert f" {way.queries:,.0f} |" in line
+        assert f" {100 * way.harm[0].mean:.1f} [" in line or f" {100 * way.harm[0].mean:.1f} |" in line
+    assert draw(found, tmp_path / "ways.png").stat().st_size > 10_000
     lines = [line.split("|") for line in table.splitlines() if line.startswith(("| paper", "| bisection"))]
     assert [line[4].strip() for line in lines] == ["1.0", "1.0"]  # eight queries more, of hundreds
     queries = [[row["queries"] for row in rows[name] if row["attack"] == "pushing_1"] for name in ways]
