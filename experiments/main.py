@@ -25,7 +25,7 @@ from experiments.config import flags as config_flags
 from experiments.methods import suite as methods_suite
 from experiments.methods.grid import methods_named
 from experiments.paper import suite
-from experiments.paper.exhibits import exhibit_named
+from experiments.paper.exhibits import EXHIBITS, exhibit_named
 from experiments.run import processes
 from experiments.run.devices import check_devices
 from experiments.suites.places import Pages
@@ -101,6 +101,6 @@ def _plan(config: Config, methods: Sequence[str]) -> dict[str, Config]:
     if not suite.is_of_the_paper(config.run.experiment):
         raise ValueError(
             f"--dry_run tells the cost of the paper's tables and figures, not of --experiment={config.run.experiment}: "
-            f"expected all, methods, or one of {', '.join(suite.EXHIBITS)}"
+            f"expected all, methods, or one of {', '.join(EXHIBITS)}"
         )
     return suite.plan(config.run.experiment, flags.FLAGS.scale, config, given)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from experiments.config import Config
-from experiments.pipeline import seed_keys
+from experiments.run.keys import seed_keys
 from experiments.victims.cache import build_model, describe_model, train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.batching import predict_in_batches

@@ -1,6 +1,7 @@
 """`--help`: what a program does, examples, the settings that most people need, and the rest by subject."""
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -71,7 +72,7 @@ def _sections(first: Sequence[str], own: Collection[str]) -> Iterator[tuple[str,
             yield title, names
 
 
-def _flag(flag: flags.Flag, width: int) -> list[str]:
+def _flag(flag: flags.Flag[Any], width: int) -> list[str]:
     """A flag as it is typed, with its default, and what it means."""
     text = _text(flag)
     if flag.boolean:
@@ -83,7 +84,7 @@ def _flag(flag: flags.Flag, width: int) -> list[str]:
     return _entry(head, text, width)
 
 
-def _text(flag: flags.Flag) -> str:
+def _text(flag: flags.Flag[Any]) -> str:
     """What it means, without what absl adds before and behind."""
     text = " ".join((flag.help or "").split()).removesuffix("; repeat this option to specify a list of values")
     choices, _, meaning = text.removeprefix("<").partition(">: ") if text.startswith("<") else ("", "", text)

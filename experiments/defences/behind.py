@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 from experiments.config import Config
+from experiments.controls.cells import Cell
 from experiments.controls.rates import CostError, rate_at_cost
 from experiments.defences.attackers import Attack, against_a_monitor, in_parts, static_attacks
-from experiments.defences.cells import Cell
 from experiments.defences.remembered import RememberedService
 from experiments.defences.rows import harm_record, outcome
 from experiments.defences.scene import Scene

@@ -8,7 +8,8 @@ import numpy as np
 from experiments.defences.remembered import remembered
 from overunlearn_jax.defences.calibration import threshold
 from overunlearn_jax.defences.gate import Decision, Gate, View
-from overunlearn_jax.defences.registry import Holdings, make_gate
+from overunlearn_jax.defences.holdings import Holdings
+from overunlearn_jax.defences.registry import make_gate
 from overunlearn_jax.types import Request
 
 REFUSED = (0.01, 0.05, 0.2)  # shares of honest samples that a calibrated gate may refuse

@@ -17,7 +17,7 @@ from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.data import request_size
 from overunlearn_jax.defences.gate import View
-from overunlearn_jax.defences.registry import Holdings
+from overunlearn_jax.defences.holdings import Holdings
 from overunlearn_jax.services.service import HasWeights
 from overunlearn_jax.types import Request
 

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from experiments.config import Config
-from experiments.defences.cells import CELLS, Cell
+from experiments.controls.cells import Cell
+from experiments.defences.cells import CELLS
 from experiments.defences.crafted import largest_requests
 from experiments.defences.sisa_costs import sisa_records
 from experiments.pipeline import SeedRun, push_seed

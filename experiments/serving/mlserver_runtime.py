@@ -36,7 +36,7 @@ from overunlearn_jax.server.forgetter import check_weights
 from overunlearn_jax.types import Request
 
 
-class UnlearningRuntime(MLModel):
+class UnlearningRuntime(MLModel):  # type: ignore[misc, unused-ignore]  # Any, where it is not installed
     """The victim of a run, by settings of `overunlearn run` in `parameters.extra`."""
 
     async def load(self) -> bool:
@@ -64,7 +64,7 @@ class UnlearningRuntime(MLModel):
         output = NumpyCodec.encode_output("probabilities", probabilities)
         return InferenceResponse(model_name=self.name, model_version=str(number), id=payload.id, outputs=[output])
 
-    @custom_handler(rest_path="/forget")
+    @custom_handler(rest_path="/forget")  # type: ignore[untyped-decorator, unused-ignore]
     async def forget(self, images: list[Any], labels: list[int]) -> dict[str, Any]:
         """Makes the next version; predictions go on from the old one."""
         request = Request(self._in_bounds(np.asarray(images)), np.asarray(labels, np.int32))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from overunlearn_jax.models._named import check_made, named_leaves, with_leaves
@@ -75,14 +76,14 @@ def _split(module: nnx.Module) -> Any:
     return nnx.split(module, nnx.Param, nnx.RngState, ...)
 
 
-def _reseeded(random: nnx.State, key: Key) -> nnx.State:
+def _reseeded(random: nnx.State[Any, Any], key: Key) -> nnx.State[Any, Any]:
     """The random streams with keys folded from `key`, each its own; counts stay."""
     leaves, structure = jax.tree.flatten(random)
     folded = [
-        _like(leaf, jax.random.fold_in(key, number)) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+        _like(leaf, jax.random.fold_in(key, number)) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
         for number, leaf in enumerate(leaves)
     ]
-    reseeded: nnx.State = jax.tree.unflatten(structure, folded)
+    reseeded: nnx.State[Any, Any] = jax.tree.unflatten(structure, folded)
     return reseeded
 
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from jax.extend import core
 
 from overunlearn_jax.pixel_edit.edited import Edited, whole
-from overunlearn_jax.pixel_edit.layers import RULES, bind
+from overunlearn_jax.pixel_edit.layers import RULES
+from overunlearn_jax.pixel_edit.windows import bind
 from overunlearn_jax.types import Array
 
 CALLS = {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint", "remat", "remat2"}
