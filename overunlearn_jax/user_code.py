@@ -25,12 +25,17 @@ class UserCodeError(ValueError):
 def import_named(name: str, flag: str = "") -> Any:
     """What `my_module:my_function` names; `flag`, such as "--model=", stands before the name in errors.
 
+    The current folder is looked into as well, after all that Python looks into.
+
     Raises:
       ValueError: a name that is not there.
       UserCodeError: a module that fails while it is imported.
     """
     module, _, attribute = name.partition(":")
-    words = f"{flag}{name} cannot be imported from {Path.cwd()} or PYTHONPATH"
+    here = str(Path.cwd())
+    if not {here, ""} & {*sys.path}:  # a command's own folder is there in its place; `python -m` has it
+        sys.path.append(here)
+    words = f"{flag}{name} cannot be imported from {here} or PYTHONPATH"
     try:
         return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:

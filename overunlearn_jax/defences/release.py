@@ -36,13 +36,17 @@ def released(
             yield {variant: Released(pieces, each) for variant, each in left.items()}
         return
     with _tried(service, watcher, pieces, pieces, key, note) as (left, verdicts):
-        if not watcher.in_parts or all(verdict.released for verdict in verdicts.values()):
+        of_each = [verdict.released for verdict in verdicts.values()]
+        if all(of_each) or (any(of_each) and not watcher.in_parts):
             yield {
                 variant: Released(pieces if verdicts[variant].released else (), each) for variant, each in left.items()
             }
             return
-        [variant] = verdicts
-        rolled_back = left[variant]
+        rolled_back = {variant: Released((), each) for variant, each in left.items()}
+    if not watcher.in_parts:
+        yield rolled_back  # by a service that is itself again, and may be asked
+        return
+    [variant] = rolled_back
     kept: list[Piece] = []
     waiting = [*pieces] if len(pieces) > 1 else halves(pieces[0], watcher.smallest)
     while waiting:
@@ -53,7 +57,7 @@ def released(
             else:
                 waiting = [*halves(part, watcher.smallest), *waiting]
     if not kept:
-        yield {variant: Released((), rolled_back)}
+        yield rolled_back
         return
     with after_each(service, [piece.request for piece in kept], key) as left:
         yield {variant: Released(kept, left[variant])}

@@ -8,12 +8,14 @@ import pytest
 import scipy.stats
 
 from overunlearn_jax.defences.canaries import nearest_to_boundary
+from overunlearn_jax.defences.defended import defended
 from overunlearn_jax.defences.honest_steps import CalibrationError
 from overunlearn_jax.defences.monitor import Monitor, Watcher
+from overunlearn_jax.services.callables import CallableService
 from overunlearn_jax.services.service import ONLY, After, Deletion
-from overunlearn_jax.types import DatasetSpec, Request, Split
+from overunlearn_jax.types import Bounds, DatasetSpec, Request, Split
 
-SPEC = DatasetSpec("points", (1, 1, 1), (-0.5, 0.5), ("ant", "bee", "cat"))
+SPEC = DatasetSpec("points", (1, 1, 1), Bounds(-0.5, 0.5), ("ant", "bee", "cat"))
 KEY = jax.random.key(0)
 EACH = 40  # test images of a class
 
@@ -216,3 +218,24 @@ def test_an_honest_request_that_destroys_the_model_is_no_yardstick():
 
     with pytest.raises(CalibrationError, match="nothing to compare with"):
         Watcher(monitor(), Broken(by_number)).limits([_request(1)])
+
+
+def test_a_service_that_was_rolled_back_is_itself_again_and_answers():
+    """One of three functions has no copy: it can be asked only once its deletion was taken back."""
+    wrong, calls = np.array([2, 2, 2]), []
+
+    def forget(images, labels):
+        wrong[:] += 10
+        calls.append(len(labels))
+
+    def reset():
+        wrong[:] = 2
+
+    service = CallableService(SPEC, lambda images: _answers(wrong)(images), forget, reset)
+    request = Request(POINTS.images[:3], POINTS.labels[:3])
+    for in_parts in (False, True):
+        safe = defended(service, monitor=Monitor(POINTS, POINTS, KEY, 2, confidence=0.0, in_parts=in_parts))
+        with safe.after([request], KEY) as left:
+            assert left.deletion.refused.samples == 3
+            np.testing.assert_array_equal(left.predict(POINTS.images), _answers([2, 2, 2])(POINTS.images))
+    assert calls[0] == 3
