@@ -3,7 +3,7 @@
 Gates on a sample are those of the registry, and a user's own `my_module:my_gate`. Beside them there are
 
 * `budget(per_owner=100)`, a gate with a clock; settings of `BudgetLimits`, at least one of its limits;
-* `identify(distance=30)`, which forgets the original that a submitted image looks like, by its perceptual hash;
+* `identify`, or `identify(distance=30)` in bits of 256: forgets the original that an image looks like by its hash;
 * `clip(quantile=0.95)`, a bound on the step by what honest ones take; settings of `StepBound`;
 * `clip_each(quantile=0.95)`, or `clip_each(norm=0.5)`: each sample's gradient, at a quantile of training samples';
 * `monitor(confidence=0.99)`; settings of `Monitor`, and `canaries=20`: so many test samples nearest to the boundary.
@@ -33,11 +33,12 @@ from overunlearn_jax.unlearn.sample_gradients import sample_gradient_norms
 # Settings of each, with their defaults: what is no setting of text is found by `assemble`.
 SETTINGS: dict[str, dict[str, Any]] = {
     "budget": BudgetLimits._field_defaults,
-    "identify": {"distance": 30.0, "bits": 256},
+    "identify": {"distance": None, "bits": 256},
     "clip": StepBound._field_defaults,
     "clip_each": {"norm": None, "quantile": 0.95, "samples": 2000},
     "monitor": {**Monitor._field_defaults, "canaries": 0},
 }
+ALIKE, FOUND = 30.0, 0.99  # bits between a picture and itself, changed; part of honest copies that find an original
 ABOUT = {
     "budget": "samples within a span of time, by user, class and in all",
     "identify": "forgets the original that an image looks like",
@@ -119,7 +120,8 @@ def assemble(text: str, holdings: Holdings, *, test: Split | None = None, scope:
         train: Any = holdings.train
         if name == "identify":
             store = HashStore(train.images, holdings.spec.bounds, bits=values["bits"])
-            made = made._replace(identify=identifier(train, lookup_by_hash(store), values["distance"], name=name))
+            most = values["distance"] if values["distance"] is not None else _farthest_copy(store, holdings)
+            made = made._replace(identify=identifier(train, lookup_by_hash(store), most, name=name))
         elif name == "clip":
             made = made._replace(bound=StepBound(train, key_of(holdings, who), **values))
         elif name == "clip_each":
@@ -152,6 +154,17 @@ def _read(name: str, given: Mapping[str, str]) -> dict[str, Any]:
     if unknown := sorted(given.keys() - known.keys()):
         raise ValueError(f"the gate {name} has no setting {', '.join(unknown)}; expected {', '.join(known)}")
     return known | {key: read_value(f"the gate {name}", key, text, known[key]) for key, text in given.items()}
+
+
+def _farthest_copy(store: HashStore, holdings: Holdings) -> float:
+    """The distance within which nearly all honest copies find an original, and not less than on pictures of 32x32.
+
+    Hashes of smaller images have fewer bits that a change of the whole image leaves alone.
+    """
+    if holdings.calibration is None:
+        return ALIKE
+    distances = store.nearest(store.hash(holdings.calibration.images)).distances
+    return max(ALIKE, float(np.quantile(distances, FOUND, method="higher")))
 
 
 def _limits(values: Mapping[str, Any]) -> BudgetLimits:

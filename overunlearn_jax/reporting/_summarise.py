@@ -54,8 +54,9 @@ class SummaryRow(NamedTuple):
     over_unlearning_b: Interval | None  # type II
     overall_difference: Interval | None
     unpaired_seeds: int  # seeds that only one of this attack and the normal request has; not in the differences
-    requested: float  # mean number of samples, as are the next three
+    requested: float  # mean number of samples, as are the next four
     submitted: float
+    refused: float  # of these, by defences; NaN: the service has none
     skipped: float
     failed: float
     queries: float  # mean number of images sent to the black box for the whole request
@@ -146,6 +147,7 @@ def _summarise_attack(
         unpaired_seeds=0 if is_normal else len(of_seed.keys() ^ normal.keys()),
         requested=_mean(rows, "requested"),
         submitted=_mean(rows, "submitted"),
+        refused=_mean([row for row in rows if "refused" in row], "refused"),
         skipped=_mean(rows, "skipped"),
         failed=_mean(rows, "failed"),
         queries=_mean(rows, "queries"),

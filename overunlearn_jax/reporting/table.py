@@ -38,8 +38,9 @@ class Table(NamedTuple):
 
 
 REQUESTS_EXPLAINED = (
-    "Means over seeds. Submitted: samples in the request. Skipped: samples that the model was already wrong about, and "
-    "that were never tried. Failed: samples that never crossed the decision boundary. Queries: images sent to the "
+    "Means over seeds. Submitted: samples in the request. Refused, where the service has defences: those of them that "
+    "were not let through, and not forgotten. Skipped: samples that the model was already wrong about, and that were "
+    "never tried. Failed: samples that never crossed the decision boundary. Queries: images sent to the "
     "service for the whole request. Labels as predicted: submitted labels that equal the service's answer. L2: length "
     "of a sample's change, in the data set's units of pixels. SSIM: likeness to the original, 1 for the same image."
 )
@@ -97,6 +98,7 @@ def requests_table(summary: Sequence[SummaryRow]) -> Table:
         ("Request", named_row),
         ("Seeds", lambda row: str(len(row.seeds))),
         ("Submitted", lambda row: count(row.submitted)),
+        *([("Refused", lambda row: count(row.refused))] if any(row.refused >= 0 for row in summary) else []),
         ("Skipped", lambda row: count(row.skipped)),
         ("Failed", lambda row: count(row.failed)),
         ("Queries", lambda row: count(row.queries)),

@@ -1,12 +1,15 @@
 """From a text to defences: what each name makes, what it needs, and what is refused before there is a model."""
 
+import math
+
 import jax
 import numpy as np
 import pytest
 
-from overunlearn_jax.defences.assembly import SETTINGS, assemble, check_defences, defend
+from overunlearn_jax.defences.assembly import ALIKE, SETTINGS, assemble, check_defences, defend
 from overunlearn_jax.defences.budgets import BudgetLimits
 from overunlearn_jax.defences.gate import View, decide
+from overunlearn_jax.defences.hash_store import HashStore
 from overunlearn_jax.defences.holdings import Holdings
 from overunlearn_jax.services.service import ONLY
 from overunlearn_jax.services.sweep import SweepService
@@ -53,6 +56,20 @@ def test_a_text_becomes_defences_in_their_order():
     found = made.identify(asked, View(patterns.SPEC, patterns.service().predict))
     assert found.decision.accepted.all()
     assert decide(made.gates[:1], asked, View(patterns.SPEC, patterns.service().predict))[0].gate == "agreement"
+
+
+def test_what_is_the_same_image_is_learned_from_honest_copies():
+    """Of small images hashes differ by more bits: a copy that is half as bright is still found, without a setting."""
+    copies = DATA.train._replace(images=(0.5 * DATA.train.images + 0.1).astype(np.float32))
+    made = assemble("identify", holdings()._replace(calibration=copies))
+    view = View(patterns.SPEC, patterns.service().predict)
+    found = made.identify(Request(copies.images[:60], copies.labels[:60]), view)
+    assert found.decision.threshold >= ALIKE
+    store = HashStore(DATA.train.images, patterns.SPEC.bounds, bits=256)
+    nearest = np.sort(store.nearest(store.hash(copies.images)).distances)
+    assert found.decision.threshold == max(ALIKE, nearest[math.ceil(0.99 * (len(nearest) - 1))])
+    bare = assemble("identify", holdings()._replace(calibration=None))
+    assert bare.identify(Request(copies.images[:1], copies.labels[:1]), view).decision.threshold == ALIKE
 
 
 def test_clipped_samples_at_a_quantile_of_the_training_samples():

@@ -1,5 +1,7 @@
 """--gates: defences around the victim's service in a run, an audit and the reference server."""
 
+import dataclasses
+import re
 from pathlib import Path
 
 import jax
@@ -7,8 +9,11 @@ import numpy as np
 import pytest
 
 from experiments import pipeline
+from experiments.config.defences import DefencesConfig
 from experiments.victims.defended import honest_copies
+from overunlearn_jax.defences.assembly import ABOUT
 from overunlearn_jax.defences.gate import Decision
+from overunlearn_jax.defences.registry import GATES
 from overunlearn_jax.stealth.pixels import from_8_bits, to_8_bits
 from tests.experiments.running import MakeConfig, by_attack, ready, rows_of
 
@@ -21,6 +26,17 @@ def only_first(request, view):
     return Decision("only first", accepted, np.zeros(len(accepted)), 0.0, "one is enough")
 
 
+NOT_BY_FLAGS = {"lira"}  # needs shadow models, which no run trains for it
+
+
+def test_every_defence_stands_in_the_help_and_on_the_site():
+    told = next(field for field in dataclasses.fields(DefencesConfig) if field.name == "gates").metadata["help"]
+    page = (Path(__file__).parents[2] / "docs" / "defences.md").read_text()
+    for name, about in [*((name, facts.about) for name, facts in GATES.items()), *ABOUT.items()]:
+        assert f"| `{name}` | {about} |" in page, "docs/defences.md, the list of gates"
+        assert re.search(rf"\b{name}\b", told) or name in NOT_BY_FLAGS, "experiments/config/defences.py"
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_rows_say_what_was_refused_and_rows_without_gates_are_as_they_were(config: MakeConfig, tmp_path: Path):
     bare = config(attacks=("normal", "blending"), taus=(1e-3, 0.05))
@@ -29,6 +45,8 @@ def test_rows_say_what_was_refused_and_rows_without_gates_are_as_they_were(confi
     gates = f"clip(quantile=1.0),{__name__}:only_first"
     guarded = bare.replace(gates=gates, workdir=str(tmp_path / "guarded"))
     pipeline.run(guarded)
+    reports = [(Path(each.run.workdir) / "report.html").read_text() for each in (bare, guarded)]
+    assert [">Refused<" in text for text in reports] == [False, True]  # a column of their own
     for row, undefended in zip(rows_of(guarded), rows_of(bare), strict=True):
         refused = row["submitted"] - 1
         assert row["refused"] == refused
