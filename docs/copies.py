@@ -16,6 +16,7 @@ PAGES = {  # of experiments/results, by the name that they have on the site
     "defences": "defences/defences.md",
     "fewer_queries": "fewer_queries.md",
     "revealed": "revealed.md",
+    "server": "server.md",
     "readme": "README.md",
     "quickstart": "quickstart.md",
     "cifar10_cpu_seeds": "cifar10_cpu_seeds.md",
