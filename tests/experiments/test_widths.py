@@ -7,7 +7,8 @@ from absl import app
 
 from experiments.controls import widths
 from experiments.controls.cells import LEFT_OUT
-from experiments.run.records import append_records
+from experiments.controls.page import number, points
+from experiments.run.records import append_records, read_records
 
 
 def _rows(width: int, seed: int, harm: float, **more) -> list[dict[str, object]]:
@@ -56,3 +57,22 @@ def test_the_page_says_first_what_was_found(tmp_path: Path):
     assert (tmp_path / "widths.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(app.UsageError, match=r"no controls\.jsonl there or below"):
         widths.write(tmp_path / "elsewhere")
+
+
+def test_the_site_says_what_the_rows_say():
+    folder = Path(__file__).parents[2]
+    files = sorted((folder / "experiments" / "results" / "controls").rglob("controls.jsonl"))
+    rows = [row for file in files for row in read_records(file)]
+    of = {(each.reading, each.width): each for each in widths.by_width(rows)}
+    code, corrected, equation = (of[reading, 128] for reading in ("authors_code", "corrected", "equation"))
+    paper, defences = (" ".join((folder / "docs" / f"{name}.md").read_text().split()) for name in ("paper", "defences"))
+    assert f"{points(code.harm._replace(count=1))} points under the authors' code" in paper
+    assert f"{points(corrected.harm)} under `corrected`" in paper
+    assert f"costs {100 * code.five_times.mean:.0f} and {100 * corrected.five_times.mean:.0f} points there" in paper
+    assert f"the step is {number(corrected.times)} times as long" in defences
+    left = f"of {100 * corrected.harm.mean:.1f} points {points(corrected.beyond_longer)} are left"
+    assert left in defences
+    both = f"{100 * code.beyond_longer.mean:.1f} and {100 * equation.beyond_longer.mean:.1f} (two victims)"
+    assert both in defences
+    text = (folder / "experiments" / "results" / "controls" / "widths.md").read_text()
+    assert text == widths.markdown(rows, widths.by_width(rows))
