@@ -29,7 +29,7 @@ def judge(rows: Sequence[Row], *, most: float, most_honest: float) -> Judgement:
     others = [each._replace(void=NOTHING_LEFT) if each.variant in destroyed else each for each in verdicts(rows, most)]
     claims: list[Claim] = [*honest, *others]
     service = str(rows[0].get("unlearning", ""))
-    return Judgement(claims, [*_of_honest(honest), *_of_malicious(others)], rows, service, most)
+    return Judgement(claims, [*_of_honest(honest), *_of_malicious(others), *_refused(rows)], rows, service, most)
 
 
 def forgetting_tables(rows: Sequence[Row]) -> Iterator[str]:
@@ -49,6 +49,17 @@ def _of_honest(honest: Sequence[HonestCost]) -> list[str]:
         f"WARNING: {attack_name(HONEST)}, {'all settings' if 1 < len(of) == len(honest) else '; '.join(of)}: {words}"
         for words, of in variants.items()
     ]
+
+
+def _refused(rows: Sequence[Row]) -> list[str]:
+    """What a service's defences did not let through, where it has some: fewer samples are forgotten than submitted."""
+    parts = []
+    for attack in dict.fromkeys(str(row["attack"]) for row in rows):
+        own = [row for row in rows if row["attack"] == attack and row.get("refused") is not None]
+        if own:
+            refused, submitted = (sum(int(row[name]) for row in own) for name in ("refused", "submitted"))
+            parts.append(f"{attack_name(attack)} {refused:,} of {submitted:,}")
+    return [f"Samples that the service's defences refused: {', '.join(parts)}."] if parts else []
 
 
 def _of_malicious(claims: Sequence[Verdict]) -> list[str]:

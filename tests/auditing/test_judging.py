@@ -128,3 +128,11 @@ def test_what_nobody_measured_has_no_number():
     assert of_b.note == "no test images of class dog"
     assert of_b.headline == "Pushing-I, class dog: no test images of class dog"
     assert of_b.line.in_place == "not measured"
+
+
+def test_what_defences_refused_is_said_beside_the_verdict():
+    bare = rows([0.7, 0.71, 0.72])
+    assert "refused" not in str(judged(bare))
+    guarded = [row | {"submitted": 9, "refused": 7 if row["attack"] == "pushing_1" else 0} for row in bare]
+    told = "Samples that the service's defences refused: honest request 0 of 27, Pushing-I 21 of 27."
+    assert told in str(judged(guarded))
