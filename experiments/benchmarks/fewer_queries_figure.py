@@ -38,14 +38,15 @@ def draw(ways: Sequence[Way], path: Path) -> Path:
             linewidth=1.0,
             label=label,
         )
-    for place, way in enumerate(ordered):
-        height = 100 * max(each.mean for each in way.harm)
+    for way in ordered:
         axes.annotate(
             way.name,
-            (way.queries, height),
-            xytext=(0, 14 if place % 2 else 26),
+            (way.queries, 0),
+            xytext=(-9, 5),
             textcoords="offset points",
+            rotation=90,
             ha="center",
+            va="bottom",
             fontsize=8,
             color=INK,
         )
@@ -53,6 +54,6 @@ def draw(ways: Sequence[Way], path: Path) -> Path:
     axes.set_ylim(0, None)
     axes.set_xlabel("queries a sample", fontsize=11)
     axes.set_ylabel("class A lost beyond an honest request, points", fontsize=11)
-    axes.legend(fontsize=9, loc="lower right", frameon=False)
+    axes.legend(fontsize=9, loc="upper left", frameon=False)
     plain_axes(axes)
     return save(figure, path)

@@ -1,6 +1,7 @@
 """Victims in the cache: trained once per settings and data, found again by their hash, and the service around each."""
 
 import functools
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -144,6 +145,7 @@ def _weights(
         if not finished.exists():  # nobody has trained it meanwhile
             write_json(directory / "settings.json", settings)
             if (variables := kept.find(name, jax.eval_shape(model.init, key))) is not None:
+                print(f"victim, seed {seed}: its weights are kept, nothing is trained", file=sys.stderr, flush=True)
                 checkpoint.save(finished, variables)
                 return variables
             with TrainingBar(f"victim, seed {seed}") as bar:

@@ -12,7 +12,10 @@ from overunlearn_jax.reporting.sections import Section, contents
 from overunlearn_jax.reporting.table import REQUESTS_EXPLAINED, ReferenceRow, Table
 
 _FOLD, _END = "<details>", "</details>"
-OVERVIEW_EXPLAINED = "Over-unlearning I in each setting: points of the requested class beyond an honest request."
+OVERVIEW_EXPLAINED = (
+    "Over-unlearning I in each setting: points of the requested class beyond an honest request. By itself: points that "
+    "the honest request costs it, by which a rate is chosen."
+)
 
 
 def summary_markdown(

@@ -124,8 +124,18 @@ def overview_table(groups: Sequence[Sequence[SummaryRow]]) -> Table:
             percent_left(of_attack[attack].over_unlearning_a, of_attack[attack]) if attack in of_attack else NOTHING
             for attack in attacks
         ]
-        lines.append((what_differs(setting, settings) or heading(setting, settings), *cells))
-    return Table(("Setting", *(attack_name(attack, at_start=True) for attack in attacks)), lines)
+        lines.append((what_differs(setting, settings) or heading(setting, settings), _by_itself(of_attack), *cells))
+    return Table(
+        ("Setting", "Honest request, by itself", *(attack_name(attack, at_start=True) for attack in attacks)), lines
+    )
+
+
+def _by_itself(of_attack: Mapping[str, SummaryRow]) -> str:
+    """Points of the requested class that the honest request costs: what a rate is chosen by."""
+    if NORMAL not in of_attack:
+        return NOTHING
+    honest = of_attack[NORMAL]
+    return percent_of(honest.class_a_before.mean - honest.class_a.mean)
 
 
 def _references_of(setting: Setting, reference_rows: Sequence[ReferenceRow]) -> list[ReferenceRow]:
