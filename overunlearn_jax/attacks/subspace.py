@@ -30,7 +30,8 @@ def push_in_subspace(
     """Finds images just inside and just across the boundary for `settings.max_queries` queries a sample or fewer.
 
     Before the crossing a round steps on from where the last one ended; after it, from the original along the gradient
-    at the image across, which brings that nearer. Nothing is drawn at random: a sample's result depends on its image,
+    at the image across, which brings that nearer. Where next to no probe of a round shows, behind rounding or noise,
+    the sample's probes grow threefold, up to `settings.longest`, and the round is asked again. Nothing is drawn at random: a sample's result depends on its image,
     its label and its target alone.
 
     Args:
@@ -43,8 +44,8 @@ def push_in_subspace(
 
     Returns:
       As `push` does; `steps` counts rounds. Samples that do not cross are STALLED where the last step lowered no
-      margin, OUT_OF_STEPS where rounds or queries ended, SAW_NOTHING where next to no probe was answered otherwise
-      than the image that it changes, and RUNNING where the black box's budget ended.
+      margin, OUT_OF_STEPS where rounds or queries ended, SAW_NOTHING where next to no probe, the longest included,
+      was answered otherwise than the image that it changes, and RUNNING where the black box's budget ended.
 
     Raises:
       ValueError: arrays that do not fit the victim or each other, or settings with which no search can be run; nothing
