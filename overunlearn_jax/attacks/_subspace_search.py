@@ -164,7 +164,7 @@ def _to_image(settings: SubspaceSettings, bounds: Bounds, images: Array) -> Arra
 def _probes(
     settings: SubspaceSettings, bounds: Bounds, points: Array, lengths: Array, waves: Array, chosen: Array
 ) -> Array:
-    """Images (g, d, h, w, c): each point (g, h, w, c) moved by its length (g,) along each wave `chosen` for it (g, d)."""
+    """Images (g, d, h, w, c): each point moved by its length (g,) along each of the waves `chosen` for it (g, d)."""
     return _to_image(settings, bounds, points[:, None] + lengths[:, None, None, None, None] * waves[chosen])
 
 

@@ -31,8 +31,8 @@ def push_in_subspace(
 
     Before the crossing a round steps on from where the last one ended; after it, from the original along the gradient
     at the image across, which brings that nearer. Where next to no probe of a round shows, behind rounding or noise,
-    the sample's probes grow threefold, up to `settings.longest`, and the round is asked again. Nothing is drawn at random: a sample's result depends on its image,
-    its label and its target alone.
+    the sample's probes grow threefold, up to `settings.longest`, and the round is asked again. Nothing is drawn at
+    random: a sample's result depends on its image, its label and its target alone.
 
     Args:
       black_box: the victim.
