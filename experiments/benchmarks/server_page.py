@@ -41,8 +41,8 @@ def markdown(load: dict[str, Any], faults: dict[str, Any]) -> str:
         f"* **While it forgets it goes on answering**: with one deletion after the other half of those requests are "
         f"answered within {alone['deleting_p50_ms']:.1f} ms in place of {alone['p50_ms']:.1f}, and 99 of 100 within "
         f"{alone['deleting_p99_ms']:.1f} in place of {alone['p99_ms']:.1f}.",
-        f"* **{load['requests']:,} requests leave its memory where it was**: {mib[0]:.1f} MiB before, {mib[1]:.1f} "
-        "after.",
+        f"* **{load['requests']:,} requests change its memory by {mib[1] - mib[0]:.1f} MiB**: {mib[0]:.1f} before, "
+        f"{mib[1]:.1f} after.",
         "",
         "Clients and service share two cores, so a service of its own is faster than this. One run of each; digits, "
         "width 8 for the kills.",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from overunlearn_jax.services.service import After, Service, Variant, variants_of
+from overunlearn_jax.services.service import After, Service, Variant, after_only, variants_of
 from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Request
 
 
@@ -31,10 +31,8 @@ class AroundService:
     @contextmanager
     def after(self, requests: Sequence[Request], key: Key) -> Iterator[After]:
         """`after_each` of the only way to forget; where there are several, a ValueError."""
-        if len(self.variants) != 1:
-            raise ValueError(f"this service forgets in {len(self.variants)} ways: use after_each, or give one rate")
-        with self.after_each(requests, key) as left:
-            yield left[self.variants[0]]
+        with after_only(self, requests, key) as left:
+            yield left
 
     def after_each(self, requests: Sequence[Request], key: Key) -> AbstractContextManager[Mapping[Variant, After]]:
         """`Service.after` for every variant."""

@@ -129,3 +129,12 @@ def after_each(service: Service, requests: Sequence[Request], key: Key) -> Itera
         return
     with service.after(requests, key) as only:
         yield {ONLY: only}
+
+
+@contextmanager
+def after_only(service: Sweep, requests: Sequence[Request], key: Key) -> Iterator[After]:
+    """`Service.after` of a sweep that forgets in one way. Raises ValueError where there are several."""
+    if len(service.variants) != 1:
+        raise ValueError(f"this service forgets in {len(service.variants)} ways: use after_each, or give one rate")
+    with service.after_each(requests, key) as left:
+        yield left[service.variants[0]]

@@ -12,7 +12,7 @@ import numpy as np
 
 from overunlearn_jax.models import Model, predict_fn
 from overunlearn_jax.services.local import check_requests
-from overunlearn_jax.services.service import After, Deletion, Variant
+from overunlearn_jax.services.service import After, Deletion, Variant, after_only
 from overunlearn_jax.types import DatasetSpec, Images, Key, Labels, PredictFn, Request, Split, Variables
 from overunlearn_jax.unlearn.work import counting
 
@@ -70,10 +70,8 @@ class SweepService:
     @contextmanager
     def after(self, requests: Sequence[Request], key: Key) -> Iterator[After]:
         """`Service.after` of a sweep of one. Raises ValueError where there are several variants."""
-        if len(self.variants) != 1:
-            raise ValueError(f"this service forgets in {len(self.variants)} ways: use after_each, or give one rate")
-        with self.after_each(requests, key) as left:
-            yield left[self.variants[0]]
+        with after_only(self, requests, key) as left:
+            yield left
 
     @contextmanager
     def after_each(self, requests: Sequence[Request], key: Key) -> Iterator[Mapping[Variant, After]]:
