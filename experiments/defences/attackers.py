@@ -12,11 +12,14 @@ from overunlearn_jax.types import Request
 STATIC = ("pushing_1", "pushing_2", "blending")  # they know nothing
 PUSHES = ("pushing_1", "pushing_2")
 CHOSEN = "lowest_margin"  # honest samples, chosen for being near the boundary: nothing is forged
+REPEATED = ("repeated_own", "repeated_1")  # a whole request of one sample
 MIXED = (0.125, 0.25, 0.5)  # parts of a request that are pushed, the rest honest
 PARTS = 10  # requests that one is split into
 RETREAT_STEPS = 7
 NAMES = {
     CHOSEN: "own samples nearest to the boundary",
+    REPEATED[0]: "one own sample, again and again",
+    REPEATED[1]: "one pushed sample, again and again",
     "retreat_1": "Pushing-I, back until accepted",
     "retreat_2": "Pushing-II, back until accepted",
     **{f"mixed_{share:g}": f"{share:.3g} of it pushed, the rest honest" for share in MIXED},
@@ -54,6 +57,20 @@ def against_a_monitor(requests: Mapping[str, Request]) -> list[Attack]:
         count = int(share * len(honest.labels))
         images = np.concatenate([np.asarray(pushed.images)[:count], np.asarray(honest.images)[count:]])
         found.append(Attack(f"mixed_{share:g}", [Request(images, honest.labels)], adaptive=True))
+    return found
+
+
+def repeated(requests: Mapping[str, Request], answers: Callable[[np.ndarray], np.ndarray]) -> list[Attack]:
+    """One sample as often as a request has samples: of the attacker's own, and of the pushed ones.
+
+    It is the one that the service gives its label the lowest probability. `answers` are the service's, shape=(n, k).
+    """
+    found = []
+    for name, of in zip(REPEATED, (CHOSEN, "pushing_1"), strict=True):
+        images, labels = map(np.asarray, requests[of])
+        row = int(answers(images)[np.arange(len(labels)), labels].argmin())
+        rows = np.full(len(labels), row)
+        found.append(Attack(name, [Request(images[rows], labels[rows])], adaptive=True))
     return found
 
 

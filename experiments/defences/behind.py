@@ -9,20 +9,33 @@ import numpy as np
 from experiments.config import Config
 from experiments.controls.cells import Cell
 from experiments.controls.rates import CostError, rate_at_cost
-from experiments.defences.attackers import Attack, against_a_monitor, in_parts, static_attacks
+from experiments.defences.attackers import (
+    CHOSEN,
+    PUSHES,
+    REPEATED,
+    STATIC,
+    Attack,
+    against_a_monitor,
+    in_parts,
+    repeated,
+    static_attacks,
+)
+from experiments.defences.false_alarms import alarm_records
+from experiments.defences.method_bounds import bounds_of_a_method
 from experiments.defences.remembered import RememberedService
 from experiments.defences.rows import harm_record, outcome
 from experiments.defences.scene import Scene
 from experiments.defences.slowly import ask_slowly
 from experiments.victims.cache import ingredients_of
 from overunlearn_jax.attack_names import HONEST
+from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.data import take
 from overunlearn_jax.defences.defended import DefendedService, defended
 from overunlearn_jax.defences.hash_store import HashStore
 from overunlearn_jax.defences.honest_steps import StepBound
 from overunlearn_jax.defences.identification import identifier, lookup_by_hash
 from overunlearn_jax.defences.monitor import Monitor
-from overunlearn_jax.evaluation import evaluate
+from overunlearn_jax.evaluation import evaluate, evaluate_all
 from overunlearn_jax.models import predict_fn
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.fingerprint import weights_digest
@@ -36,6 +49,7 @@ QUANTILE = 0.9
 BITS_APART = 40  # of 256: the nearest other image is farther away
 TARGETED = "first_order"  # the method of every gate, of the thresholds' curve and of the slow attackers
 OTHERS = ("exact", "phash", "confidence")  # gates of the other methods: who gets through a gate depends on no method
+AT_GATES = (HONEST, *STATIC, CHOSEN, *REPEATED)  # beside those who go back until a gate says yes
 
 
 def method_records(config: Config, cell: Cell, scene: Scene, honest_cost: float) -> Iterator[dict[str, Any]]:
@@ -59,11 +73,27 @@ def method_records(config: Config, cell: Cell, scene: Scene, honest_cost: float)
     }
     key = jax.random.fold_in(ready.keys.unlearn, 2)
     known = {weights_digest(behind.variables): before}
-    for defence, safe, attacks in _cases(scene, service, key, full=cell.method == TARGETED):
-        for attack in attacks:
+    attacks = _attacks(scene)
+    for defence, safe, asking in _cases(scene, service, key, attacks, full=cell.method == TARGETED):
+        for attack in asking:
             yield shared | defence | harm_record(attack, safe, ready.keys.unlearn, splits.test, a, known)
+    honest = StepBound(splits.train, key, HONEST_RUNS, QUANTILE)
+    for name, inside in bounds_of_a_method(choice, ingredients_of(config.victim, splits), service, scene, honest):
+        safe = defended(RememberedService(inside))
+        for attack in attacks:
+            yield shared | _named(name) | harm_record(attack, safe, ready.keys.unlearn, splits.test, a, known)
     if cell.method == TARGETED:
         yield from (shared | each for each in _slow_records(config, choice, scene, key))
+        beside = alarm_records(
+            _asked_together(scene, service, key),
+            scene.bystander,
+            scene.requests,
+            (HONEST, *PUSHES),
+            ready.keys.unlearn,
+            splits.test,
+            a,
+        )
+        yield from (shared | each for each in beside)
 
 
 def _slow_records(config: Config, choice: MethodChoice, scene: Scene, key: Key) -> Iterator[dict[str, Any]]:
@@ -84,7 +114,8 @@ def _slow_records(config: Config, choice: MethodChoice, scene: Scene, key: Key) 
         for attack in static_attacks(scene.requests)[:2]:
             slow = in_parts(attack)
             left = ask_slowly(serve_at, service.model, service.variables, slow.requests, ready.keys.unlearn, **defence)
-            metrics = evaluate(predict_fn(service.model, left.variables), splits.test, splits.spec.num_classes)
+            predict = predict_fn(service.model, left.variables)
+            metrics = evaluate_all({"left": predict}, splits.test, splits.spec.num_classes)["left"]
             samples = sum(len(each.labels) for each in slow.requests)
             through = sum(len(slow.requests[number].labels) for number in np.flatnonzero(left.released))
             yield _named(name) | outcome(slow, samples, through, metrics, ready.classes.a)
@@ -115,28 +146,40 @@ def _choice(config: Config, cell: Cell, scene: Scene, honest_cost: float) -> tup
     return MethodChoice(cell.method, {}, (cell.reading,), (rate,), ""), rate
 
 
+def _attacks(scene: Scene) -> list[Attack]:
+    """Those that meet every defence but the gates."""
+    requests, predict = scene.requests, scene.view.predict
+    again = repeated(requests, lambda images: np.asarray(predict_in_batches(predict, images)))
+    return [*static_attacks(requests), *against_a_monitor(requests), *again]
+
+
 def _cases(
-    scene: Scene, service: RememberedService, key: Key, *, full: bool
+    scene: Scene, service: RememberedService, key: Key, attacks: list[Attack], *, full: bool
 ) -> Iterator[tuple[dict[str, Any], DefendedService, list[Attack]]]:
     """Each defence with those who ask; `full`: every gate at all thresholds."""
-    requests = scene.requests
-    static, monitored = static_attacks(requests), against_a_monitor(requests)
-    yield _named("none"), defended(service), [*static, *monitored]
+    of_gates = [each for each in attacks if each.name in AT_GATES]
+    yield _named("none"), defended(service), attacks
     for gate in scene.gates:
         if full or (gate.shown and gate.name in OTHERS):
             retreats = scene.retreats[gate.name, gate.refuse]
-            yield _named(gate.name, gate.refuse), defended(service, [gate.gate]), [*static, *retreats]
+            yield _named(gate.name, gate.refuse), defended(service, [gate.gate]), [*of_gates, *retreats]
     train = scene.ready.splits.train
     bound, monitor = _bound(scene, key), _monitor(scene, key)
     identify = identifier(train, lookup_by_hash(HashStore(train.images, scene.view.spec.bounds, bits=256)), BITS_APART)
-    yield _named("identify"), defended(service, identify=identify), [*static, *monitored]
-    yield _named("bound"), defended(service, bound=bound), [*static, *monitored]
-    yield _named("monitor"), defended(service, monitor=monitor), [*static, *monitored]
-    yield (
-        _named("identify, bound, monitor"),
-        defended(service, (), identify, monitor, bound=bound),
-        [*static, *monitored],
-    )
+    yield _named("identify"), defended(service, identify=identify), attacks
+    yield _named("bound"), defended(service, bound=bound), attacks
+    yield _named("monitor"), defended(service, monitor=monitor), attacks
+    yield _named("identify, bound, monitor"), defended(service, (), identify, monitor, bound=bound), attacks
+
+
+def _asked_together(scene: Scene, service: RememberedService, key: Key) -> dict[str, DefendedService]:
+    """What an honest person's request may meet in company; "by request" tries each alone before it refuses it."""
+    apart = _monitor(scene, key)._replace(in_parts=True, smallest=len(scene.ready.splits.train.labels))
+    return {
+        "bound": defended(service, bound=_bound(scene, key)),
+        "monitor": defended(service, monitor=_monitor(scene, key)),
+        "monitor, by request": defended(service, monitor=apart),
+    }
 
 
 def _named(defence: str, refuse: float | None = None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from experiments.defences import costs_page, digests_page, figure, robust_page
+from experiments.defences import costs_page, digests_page, false_alarms, figure, robust_page
 from experiments.defences.attackers import NAMES
 from experiments.defences.people import AS_TRAINED, WRONG
 from experiments.defences.summary import Harm, Price, harms, prices
@@ -47,6 +47,8 @@ def markdown(at_gates: Sequence[Record], rows: Sequence[Record]) -> str:
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
         parts += [f"## {method}{_settings(own)}", "", harm_table(harms(own, method)), ""]
+    if found := false_alarms.alarms(rows):
+        parts += [false_alarms.section(found)]
     return "\n".join(parts)
 
 

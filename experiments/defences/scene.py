@@ -10,7 +10,7 @@ from experiments.config import Config
 from experiments.controls.requests import every_request
 from experiments.defences.attackers import Attack, retreating, static_attacks
 from experiments.defences.gates import GATES, GateAt, accepts, at_thresholds, scored
-from experiments.defences.people import People, honest_people
+from experiments.defences.people import AS_TRAINED, People, honest_people
 from experiments.defences.rows import gate_records, seconds_a_sample
 from experiments.pipeline import SeedRun, crafter_of
 from overunlearn_jax.attack_names import HONEST
@@ -30,6 +30,7 @@ class Scene(NamedTuple):
     gates: list[GateAt]
     retreats: dict[tuple[str, float | None], list[Attack]]
     view: View
+    bystander: Request  # honest: none of its samples is the attacker's, right or wrong
 
 
 def set_up(config: Config, seed: int, ready: SeedRun) -> tuple[Scene, list[dict[str, Any]]]:
@@ -72,7 +73,7 @@ def set_up(config: Config, seed: int, ready: SeedRun) -> tuple[Scene, list[dict[
             retreats[gate.name, gate.refuse] = back
             records += gate_records(gate, view, people, [*static_attacks(requests), *back], seconds)
         print(f"seed {seed}: gate {name}", flush=True)
-    return Scene(ready, requests, gates, retreats, view), records
+    return Scene(ready, requests, gates, retreats, view, people.judged[AS_TRAINED]), records
 
 
 def _as_request(people: People) -> Request:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from experiments.defences.false_alarms import BESIDE
 from experiments.defences.gates import SHOWN
 from experiments.defences.people import AS_TRAINED, WRONG
 from experiments.run.records import Record
@@ -45,7 +46,7 @@ class Price(NamedTuple):
 
 def harms(rows: Sequence[Record], method: str) -> list[Harm]:
     """A line for each defence of the method, in the order of the records."""
-    own = [row for row in rows if row["method"] == method]
+    own = [row for row in rows if row["method"] == method and BESIDE not in row["request"]]
     honest = {row["seed"]: row["class_a"] for row in own if (row["defence"], row["request"]) == ("none", HONEST)}
     found = []
     for defence, refuse in dict.fromkeys((row["defence"], row["refuse"]) for row in own):

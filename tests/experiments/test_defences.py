@@ -8,8 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.defences import attackers, gates, page, scene
-from experiments.defences.attackers import Attack, against_a_monitor, in_parts, retreating
+from experiments.controls import rates
+from experiments.defences import attackers, false_alarms, gates, page, scene
+from experiments.defences.attackers import Attack, against_a_monitor, in_parts, repeated, retreating
+from experiments.defences.false_alarms import BESIDE, alarm_records, alarms
+from experiments.defences.method_bounds import CAP, CLIP, share_changed
 from experiments.defences.people import AS_TRAINED, WRONG, honest_people
 from experiments.defences.remembered import RememberedService, remembered
 from experiments.defences.slowly import ask_slowly
@@ -17,8 +20,10 @@ from experiments.defences.summary import harms, prices
 from experiments.defences.victim import measure_victim
 from experiments.run.records import append_records, read_records
 from overunlearn_jax.attack_names import HONEST
+from overunlearn_jax.defences.defended import defended
 from overunlearn_jax.defences.gate import Decision, View
 from overunlearn_jax.defences.honest_steps import StepBound
+from overunlearn_jax.defences.monitor import Monitor
 from overunlearn_jax.models import predict_fn, pure_model
 from overunlearn_jax.services.service import After, Deletion
 from overunlearn_jax.types import Bounds, DatasetSpec, Request, Split, Variables
@@ -69,6 +74,19 @@ def test_attackers_who_know():
     parts = in_parts(Attack("pushing_1", [REQUESTS["pushing_1"]], adaptive=False), 3)
     assert [len(each.labels) for each in parts.requests] == [3, 3, 2]
     assert parts.name == "pushing_1 in 3 requests"
+
+
+def test_the_sample_that_is_repeated_is_the_one_with_the_least_of_its_label():
+    images = np.array([0.1, 0.3, 0.2], np.float32).reshape(3, 1, 1, 1)
+    requests = {name: Request(images, np.zeros(3, np.int32)) for name in (attackers.CHOSEN, "pushing_1")}
+
+    def answers(asked: np.ndarray) -> np.ndarray:
+        return np.stack([1 - asked.reshape(-1), asked.reshape(-1)], -1)
+
+    for attack in repeated(requests, answers):
+        [request] = attack.requests
+        np.testing.assert_array_equal(request.images, np.full((3, 1, 1, 1), 0.3, np.float32))
+        assert request.labels.tolist() == [0, 0, 0]
 
 
 # One pixel x, two classes, logits (w x, 0); forgetting n samples takes n hundredths from w.
@@ -134,6 +152,40 @@ def test_slow_requests_meet_the_bound_one_by_one():
     bounded = left(bound=bound)
     assert float(bounded.variables.params["w"][0]) == pytest.approx(0.92)  # as long as four honest ones
     assert bounded.released.all()
+
+
+def test_an_honest_request_is_refused_for_its_company():
+    before = MODEL.init(jax.random.key(0))
+    service = Shrinking(before)
+    held = Split(np.zeros((40, 1, 1, 1), np.float32), np.zeros(40, np.int32), np.arange(40))
+    monitor = Monitor(held, TEST, jax.random.key(3), requests=9)
+    defences = {
+        "none": defended(service),
+        "monitor": defended(service, monitor=monitor),
+        "by request": defended(service, monitor=monitor._replace(in_parts=True, smallest=1000)),
+    }
+    honest = Request(np.zeros((12, 1, 1, 1), np.float32), np.zeros(12, np.int32))  # 0.12 of a weight of 1
+    pushed = Request(np.full((12, 1, 1, 1), 0.4, np.float32), np.zeros(12, np.int32))  # 1.2: every answer turns
+    requests = {"pushing_1": pushed, HONEST: honest}
+    rows = [*alarm_records(defences, honest, requests, ["pushing_1", HONEST], jax.random.key(4), TEST, 0)]
+    through = {(row["defence"], row["request"].split(BESIDE)[1]): row["through"] for row in rows}
+    assert through == {
+        ("none", "pushing_1"): 12, ("monitor", "pushing_1"): 0, ("by request", "pushing_1"): 12,
+        ("none", HONEST): 12, ("monitor", HONEST): 12, ("by request", HONEST): 12,
+    }  # fmt: skip
+    left = {row["defence"]: row["class_a"] for row in rows if row["request"].endswith("pushing_1")}
+    assert left == {"none": 0.0, "monitor": 1.0, "by request": 1.0}
+    [none, together, apart] = [each for each in alarms(rows) if each.attack == "pushing_1"]
+    assert (none.forgotten.mean, together.forgotten.mean, apart.forgotten.mean) == (1, 0, 1)
+    assert "| monitor    | Pushing-I      | 0 " in false_alarms.section(alarms(rows))
+    with_defaults = [row | {"method": "first_order", "seed": 0} for row in rows]
+    assert harms(with_defaults, "first_order") == []  # they are no line of a method's table
+
+
+def test_the_share_of_weights_that_changed():
+    before, after = {"a": np.zeros(3), "b": np.ones(5)}, {"a": np.array([0.0, 1.0, 0.0]), "b": np.ones(5)}
+    assert share_changed(before, after) == 1 / 8
+    assert share_changed(before, before) == 0
 
 
 def gate_row(seed: int, who: str, name: str, accepted: int, auc: float | None = None) -> dict:
@@ -222,6 +274,12 @@ def test_a_tiny_victim_from_flags_to_page(config: MakeConfig, tmp_path: Path, mo
     assert gone["class_a"] == gone["class_a_before"]  # nothing is left of the request
     measure_victim(settings, 0, ["gradient_ascent"], 0.05, tmp_path, "x")  # all is there
     assert read_records(tmp_path / "harm.jsonl") == harm
+    monkeypatch.setattr(rates, "GRID", np.array([1e-3, 1e2, 1e4, 1e6]))  # so that some rate costs enough
+    monkeypatch.setattr(rates, "HALVINGS", 2)
+    measure_victim(settings, 0, ["first_order", "selective_dampening"], 0.05, tmp_path, "x")
+    found = {(row["method"], row["defence"]) for row in read_records(tmp_path / "harm.jsonl")}
+    assert {("first_order", CLIP), ("selective_dampening", CAP), ("first_order", "monitor, by request")} <= found
+    assert "## Harm by false alarm" in page.write(tmp_path).read_text()
     with pytest.raises(ValueError, match="holds records of other settings"):
         measure_victim(settings, 0, ["gradient_ascent"], 0.06, tmp_path, "x")
 

@@ -1,0 +1,68 @@
+"""Bounds inside a method: each sample's gradient clipped, and a cap on the weights that may be dampened.
+
+Both are set by what honest people's requests take: the 0.95 quantile of training samples' gradients, and the largest
+share of weights that honest requests of the same size shrink.
+"""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from experiments.defences.remembered import RememberedService
+from experiments.defences.scene import Scene
+from overunlearn_jax.attack_names import HONEST
+from overunlearn_jax.defences.assembly import ClipsSamples, assemble
+from overunlearn_jax.defences.holdings import Holdings
+from overunlearn_jax.defences.honest_steps import StepBound, composition, honest_requests, keys_of
+from overunlearn_jax.services import recipes
+from overunlearn_jax.services.recipes import Ingredients, MethodChoice
+from overunlearn_jax.services.service import Service
+from overunlearn_jax.types import Params
+
+CLIP = "clip_each"
+CAP = "cap on dampening"
+
+
+def bounds_of_a_method(
+    choice: MethodChoice, ingredients: Ingredients, service: RememberedService, scene: Scene, honest: StepBound
+) -> Iterator[tuple[str, Service]]:
+    """The name of each bound that the method can have, and the service with it.
+
+    Args:
+      choice: the method as it is served.
+      ingredients: of the service.
+      service: undefended.
+      scene: the victim's; its honest request says of how many samples one is.
+      honest: how many honest requests a cap is set by, of what data, with which key.
+    """
+    splits, scope = ingredients.splits, recipes.scope(choice)
+    bare = recipes.serve(choice, ingredients, service.variables)
+    if isinstance(bare, ClipsSamples):
+        holdings = Holdings(splits.spec, train=splits.train, model=service.model, variables=service.variables)
+        norm = assemble(CLIP, holdings, scope=scope).clip_each
+        assert norm is not None  # it was asked for
+        yield CLIP, bare.clipping_each(norm)
+    if choice.name == "selective_dampening":
+        most = max(shares_shrunk(service, scene, honest), default=0.0)
+        settings = {**choice.settings, "most_shrunk": repr(most)}
+        yield CAP, recipes.serve(choice._replace(settings=settings), ingredients, service.variables)
+
+
+def shares_shrunk(service: RememberedService, scene: Scene, honest: StepBound) -> list[float]:
+    """Of the weights, the fraction that each of some honest requests of the usual size changes."""
+    like = composition([scene.requests[HONEST]])
+    drawing, forgetting = keys_of(honest.key, like)  # those of a bound on the step: nothing is forgotten twice
+    shares = []
+    for number, requests in enumerate(honest_requests(honest.held, like, honest.requests, drawing)):
+        with service.after(requests, jax.random.fold_in(forgetting, number)) as left:
+            if left.variables is not None:
+                shares.append(share_changed(service.variables.params, left.variables.params))
+    return shares
+
+
+def share_changed(before: Params, after: Params) -> float:
+    """The fraction of the weights that differ."""
+    pairs = list(zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
+    changed = sum(int((np.asarray(old) != np.asarray(new)).sum()) for old, new in pairs)
+    return changed / sum(np.size(old) for old, _ in pairs)
