@@ -1,11 +1,11 @@
 """Our number for a cell of the paper's tables, from the rows of its study, with an interval over seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from experiments.paper.layout import READING, Entry, TableLayout, entries_of
 from experiments.paper.studies import STUDIES
-from overunlearn_jax.statistics.intervals import Interval, mean_interval, paired_difference
+from overunlearn_jax.statistics.intervals import Interval, mean_interval
 
 # An honest request of 10 % cost the paper's airplane 87.8 - 81.7 points. Our unlearning rate is the largest whose
 # honest request costs class A no more: chosen on honest requests, so that it favours no attack.
@@ -23,6 +23,8 @@ class Cell(NamedTuple):
     paper: float | None
     effect: Interval | None  # how much less than after the honest request, paired over seeds; None for honest cells
     paper_effect: float | None
+    stands: bool = False  # whether the effect still excludes 0 when all of the page's are judged together
+    follows: bool = False  # an image that class A loses is predicted as something else: no finding of its own
 
     @property
     def verdict(self) -> str:
@@ -30,6 +32,9 @@ class Cell(NamedTuple):
         if self.effect is None:
             return ""
         certainty = "one seed" if self.effect.count < 2 else "excludes 0" if self.excludes_zero else "includes 0"
+        certainty += ", stands" if self.stands else ""
+        if self.follows:
+            return "follows"
         if self.paper_effect is None:
             return certainty
         if self.paper_effect == 0:
@@ -84,8 +89,7 @@ def cell(results: Results, entry: Entry, *, tau: float | None = None) -> Cell:
     tau = chosen_tau(results, entry.study, entry.fidelity) if tau is None else tau
     if tau is None and STUDIES[entry.study].get("unlearning") != "fine_tuning":
         return Cell(None, entry.paper, None, None)  # the rows that choose the rate are not at hand
-    honest = _by_seed(results, entry, "normal", tau)
-    attack = honest if entry.attack == "before" else _by_seed(results, entry, entry.attack, tau)
+    attack = _by_seed(results, entry, "normal" if entry.attack == "before" else entry.attack, tau)
     measure = entry.measure.removesuffix("_drop")
     measured = {seed: _measure(row, measure, entry) for seed, row in attack.items()}
     ours = {seed: value for seed, value in measured.items() if value is not None}
@@ -93,20 +97,31 @@ def cell(results: Results, entry: Entry, *, tau: float | None = None) -> Cell:
         return Cell(None, entry.paper, None, None)
     if entry.attack in ("before", "normal") or measure in STEALTH:
         return Cell(mean_interval(list(ours.values())), entry.paper, None, None)
-    honestly = {seed: value for seed, row in honest.items() if (value := _measure(row, measure, entry)) is not None}
-    shared = [seed for seed in ours if seed in honestly]
-    drop = paired_difference([honestly[s] for s in shared], [ours[s] for s in shared]) if shared else None
+    drops = drop_by_seed(results, entry, tau)
+    drop = mean_interval([*drops.values()]) if drops else None
     if entry.measure.endswith("_drop"):
         return Cell(drop, entry.paper, drop, entry.paper)
     return Cell(mean_interval(list(ours.values())), entry.paper, drop, None)
 
 
-def cells_of(results: Results, layout: TableLayout) -> list[list[Cell]]:
-    """What stands in every place of a table, line by line; the paper's effects are taken from its honest cells."""
+def drop_by_seed(results: Results, entry: Entry, tau: float | None) -> dict[int, float]:
+    """How much less is left than after the honest request of the same victim, by seed. Percent, points, or images."""
+    measure = entry.measure.removesuffix("_drop")
+    honest, attack = (_by_seed(results, entry, each, tau) for each in ("normal", entry.attack))
+    pairs = {seed: (_measure(honest[seed], measure, entry), _measure(attack[seed], measure, entry))
+             for seed in honest.keys() & attack.keys()}  # fmt: skip
+    return {seed: one - other for seed, (one, other) in sorted(pairs.items()) if one is not None and other is not None}
+
+
+def cells_of(results: Results, layout: TableLayout, standing: Collection[Entry] = ()) -> list[list[Cell]]:
+    """What stands in every place of a table, line by line; the paper's effects are taken from its honest cells.
+
+    `standing` are the places whose effect stands among all of the page's.
+    """
     honest = {(e.study, e.fraction, e.measure, e.label): e.paper for e in entries_of(layout) if e.attack == "normal"}
 
     def with_effect(entry: Entry) -> Cell:
-        found = cell(results, entry)
+        found = cell(results, entry)._replace(stands=place_of(entry) in standing, follows=follows(entry))
         base = honest.get((entry.study, entry.fraction, entry.measure, entry.label))
         if entry.attack in ("before", "normal") or base is None or entry.paper is None:
             return found
@@ -115,14 +130,26 @@ def cells_of(results: Results, layout: TableLayout) -> list[list[Cell]]:
     return [[with_effect(entry) for entry in line.entries] for line in layout.lines]
 
 
+def place_of(entry: Entry) -> Entry:
+    """What tells a measured effect from others: tables that show the same one hold it once."""
+    return entry._replace(measure=entry.measure.removesuffix("_drop"), paper=None)
+
+
+def follows(entry: Entry) -> bool:
+    """Whether a number only says where the images went that class A lost: labels that a push did not aim at."""
+    counted = entry.measure in ("predicted", "predicted_right")
+    return counted and entry.label not in (STUDIES[entry.study]["class_a"], STUDIES[entry.study].get("target"))
+
+
 def summary(cells: Sequence[Cell]) -> str:
     """In a line: in how many places our effect has the paper's sign, and is sure; empty where nothing is compared."""
-    compared = [each for each in cells if each.effect is not None and each.paper_effect]
+    compared = [each for each in cells if each.effect is not None and each.paper_effect and not each.follows]
     if not compared:
         return ""
     same = [each for each in compared if each.same_sign]
     words = f"the paper's sign in {len(same)} of {len(compared)} places, without 0 in the interval in "
     words += str(sum(each.excludes_zero for each in same))
+    words += f", standing in {sum(each.stands for each in same)}"
     against = sum(each.excludes_zero and not each.same_sign for each in compared)
     return words + (f"; the other sign without 0 in {against}" if against else "")
 

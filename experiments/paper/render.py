@@ -1,12 +1,13 @@
 """The paper's tables in its own layout: for each of its lines ours, theirs, the difference, a verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from tabulate import tabulate
 
 from experiments.paper.cells import HONEST_COST, Cell, Results, cells_of, chosen_tau, honest_costs, summary, tau_study
-from experiments.paper.layout import TableLayout, entries_of
+from experiments.paper.layout import Entry, TableLayout, entries_of
+from overunlearn_jax.statistics.intervals import Interval
 
 FORMATS = {"md": "github", "tex": "latex_booktabs", "html": "html"}
 PLACES = {"ssim_mean": 4, "lpips_mean": 4, "l2_mean": 2, "same_side_in_8_bits": 3}  # digits after the point
@@ -37,10 +38,10 @@ class Rendered(NamedTuple):
         return text.replace("−", "$-$").replace("–", "--") if suffix == "tex" else text
 
 
-def render(results: Results, layout: TableLayout) -> Rendered:
-    """Our numbers at every place of a table."""
+def render(results: Results, layout: TableLayout, standing: Collection[Entry] = ()) -> Rendered:
+    """Our numbers at every place of a table; `standing` are those whose effect stands among all of the page's."""
     rows: list[tuple[str, ...]] = []
-    found = cells_of(results, layout)
+    found = cells_of(results, layout, standing)
     for line, cells in zip(layout.lines, found, strict=True):
         empty = ("",) * len(line.labels)
         places = [PLACES.get(entry.measure, 1) for entry in line.entries]
@@ -107,25 +108,29 @@ def _rate(results: Results, study: str, fidelity: str) -> str:
     return words + ")"
 
 
-def _number(value: float, places: int) -> str:
+def number(value: float, places: int) -> str:
+    """With a minus sign where it has one."""
     return f"{value:.{places}f}".replace("-", "−")
 
 
-def _ours(found: Cell, places: int) -> str:
-    if found.ours is None:
-        return NOT_MEASURED
-    mean = _number(found.ours.mean, places)
-    if found.ours.count < 2 or found.ours.low == found.ours.high:
+def shown(found: Interval, places: int) -> str:
+    """A mean and its interval, where there is one."""
+    mean = number(found.mean, places)
+    if found.count < 2 or found.low == found.high:
         return mean
-    return f"{mean} [{_number(found.ours.low, places)}, {_number(found.ours.high, places)}]"
+    return f"{mean} [{number(found.low, places)}, {number(found.high, places)}]"
+
+
+def _ours(found: Cell, places: int) -> str:
+    return NOT_MEASURED if found.ours is None else shown(found.ours, places)
 
 
 def _paper(found: Cell, places: int) -> str:
-    return "" if found.paper is None else _number(found.paper, places)
+    return "" if found.paper is None else number(found.paper, places)
 
 
 def _difference(found: Cell, places: int) -> str:
     if found.ours is None or found.paper is None:
         return ""
     difference = found.ours.mean - found.paper
-    return ("+" if difference > 0 else "") + _number(difference, places)
+    return ("+" if difference > 0 else "") + number(difference, places)
