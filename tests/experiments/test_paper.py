@@ -161,7 +161,8 @@ def test_a_page_of_many_begins_with_where_each_is_and_what_came_out(tmp_path: Pa
     report.write("all", tmp_path, pages, "title", "the command")
     text, html = pages.text.read_text(), pages.html.read_text()
     title = "Table VIII: architectures, overall accuracy, 400 airplanes"
-    in_short = "the paper's sign in 2 of 2 places, without 0 in the interval in 1, standing in 1; not all of it is measured yet"
+    in_short = "the paper's sign in 2 of 2 places, without 0 in the interval in 1, standing in 1"
+    in_short += "; not all of it is measured yet"
     assert f"- [{title}](#table_08): {in_short}" in text
     assert f'<a id="table_08"></a>\n\n## {title}' in text
     assert (
@@ -177,6 +178,7 @@ def test_a_summary_counts_signs_and_sure_ones():
 
     compared = [found([9, 8, 10], 5), found([9, -8, 10], 5), found([9, 8, 10], -5), found([9], -5), found([9, 8], None)]
     assert cells.summary(compared) == (
-        "the paper's sign in 2 of 4 places, without 0 in the interval in 1, standing in 0; the other sign without 0 in 1"
+        "the paper's sign in 2 of 4 places, without 0 in the interval in 1, standing in 0; "
+        "the other sign without 0 in 1"
     )
     assert cells.summary([found([9, 8], None), cells.Cell(None, 3.0, None, None)]) == ""
