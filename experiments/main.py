@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from experiments.cluster import client
 from experiments.config import Config
 from experiments.config import flags as config_flags
 from experiments.methods import suite as methods_suite
@@ -33,7 +34,7 @@ from experiments.suites.places import Pages
 
 def define_flags() -> None:
     """Every setting of a run, who takes part in it, and the flags of the suites."""
-    for module in (config_flags, processes, suite, methods_suite):
+    for module in (config_flags, processes, client, suite, methods_suite):
         module.define_flags()
 
 
@@ -69,6 +70,10 @@ def _start(config: Config, methods: Sequence[str]) -> None:
     if flags.FLAGS.dry_run:
         print(suite.dry_run(_plan(config, methods)))
         return
+    if flags.FLAGS.scheduler and flags.FLAGS.distributed:
+        raise ValueError(
+            "--scheduler with --distributed: workers take whole seeds, --distributed shares one out; leave out one"
+        )
     processes.join(flags.FLAGS)
     check_devices()
     pages = _run(config, methods)
@@ -83,14 +88,27 @@ def _run(config: Config, methods: Sequence[str]) -> Pages:
     from overunlearn_jax.reporting import command_line
 
     if config.run.experiment == methods_suite.NAME:
-        return methods_suite.run(_plan(config, methods), flags.FLAGS.scale, command_line())
+        return methods_suite.run(_planned(config, methods), flags.FLAGS.scale, command_line())
     if suite.is_of_the_paper(config.run.experiment):
-        return suite.run(_plan(config, methods), config.run.experiment, flags.FLAGS.scale, command_line())
+        return suite.run(_planned(config, methods), config.run.experiment, flags.FLAGS.scale, command_line())
     from experiments.paper.reference_rows import paper_rows
     from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
 
+    _on_workers({config.run.experiment: config})
     report = run(config, reference_rows=paper_rows(config))
     return Pages(report.with_name("summary.md"), report)
+
+
+def _planned(config: Config, methods: Sequence[str]) -> dict[str, Config]:
+    """The plan; what its runs lack is made on workers first, where there are any."""
+    configs = _plan(config, methods)
+    _on_workers(configs)
+    return configs
+
+
+def _on_workers(configs: dict[str, Config]) -> None:
+    if flags.FLAGS.scheduler:
+        client.run_on_workers(flags.FLAGS.scheduler, configs)
 
 
 def _plan(config: Config, methods: Sequence[str]) -> dict[str, Config]:

@@ -104,8 +104,7 @@ def _run(
     report = results.parent / "report.html"
     finished, has_report = finished_cells(results), report.exists()  # before anyone writes one
     barrier(f"finished cells: {sorted(finished)}, settings: {config.to_json()}")
-    variants = (ONLY,) if users else recipes.variants(choice_of(config.service))
-    cells = {seed: cells_of(request_settings(config.attack), seed, variants) for seed in config.run.seeds}
+    cells = cells_by_seed(config)
     unfinished = _unfinished(config, cells, finished, lambda cell: _is_saved(config, cell))
     if not unfinished and has_report:
         return report
@@ -124,6 +123,18 @@ def _run(
         write_outputs(config, results, judge, reference_rows, revealed_lines(results.parent))
     barrier("report written")
     return report
+
+
+def cells_by_seed(config: Config) -> dict[int, list[Cell]]:
+    """Every row that a run makes."""
+    variants = (ONLY,) if config.service.users else recipes.variants(choice_of(config.service))
+    return {seed: cells_of(request_settings(config.attack), seed, variants) for seed in config.run.seeds}
+
+
+def unfinished_seeds(config: Config) -> list[int]:
+    """The seeds of a run of which its workdir lacks a row."""
+    finished = finished_cells(Path(config.run.workdir) / "results.jsonl")
+    return [seed for seed, cells in cells_by_seed(config).items() if any(cell.name not in finished for cell in cells)]
 
 
 def _unfinished(

@@ -53,7 +53,7 @@ def plan(experiment: str, scale: str, base: Config, given: dict[str, Any]) -> di
 
 def dry_run(configs: dict[str, Config]) -> str:
     """What each run would cost, and all together."""
-    return costs.table(configs)
+    return f"{costs.table(configs)}\n\n{costs.on_clusters(configs)}"
 
 
 def run(configs: dict[str, Config], experiment: str, scale: str, command: str) -> Pages:

@@ -1,0 +1,1 @@
+"""Runs and seeds as tasks of a Dask cluster: `--scheduler=HOST:PORT`."""
