@@ -1,7 +1,7 @@
 """What Sphinx and its theme leave out for people who read with a keyboard or a screen reader; found with axe.
 
 * Captions of the navigation are headings without a level.
-* Code that is wider than the page scrolls, and nothing in it can be reached by a keyboard.
+* Code and tables that are wider than the page scroll, and nothing in them can be reached by a keyboard.
 * Pictures of notebooks are described by the name of a file.
 * Parameters of a long signature, one a line, stand in a list of definitions that defines nothing.
 """
@@ -30,5 +30,6 @@ def mended(html: str) -> str:
     '<span class="sig-line">one,</span>\\n<span class="sig-line">other,</span>\\n'
     """
     html = html.replace('role="heading">', 'role="heading" aria-level="2">').replace("<pre>", '<pre tabindex="0">')
+    html = html.replace('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper')
     html = _FILE_NAME.sub('alt="What the code above draws"', html)
     return _PARAMETERS.sub(lambda found: re.sub("<dd>(.*)</dd>", r'<span class="sig-line">\1</span>', found[1]), html)

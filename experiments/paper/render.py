@@ -53,7 +53,7 @@ def render(results: Results, layout: TableLayout, standing: Collection[Entry] = 
             rows.append((*empty, "verdict", *(each.verdict for each in cells)))
     runs = dict.fromkeys((entry.study, entry.fidelity) for entry in entries_of(layout))
     labels = len(layout.lines[0].labels)
-    headers = (*layout.headers[:labels], "", *layout.headers[labels:])
+    headers = (*layout.headers[:labels], "Whose", *layout.headers[labels:])
     about = [each for each in (layout.note, *notes(results, list(runs))) if each]
     in_short = summary([each for cells in found for each in cells])
     if not all(study in results for study, _ in runs):

@@ -11,6 +11,8 @@ def test_examples_give_what_they_say():
 
 def test_code_can_be_reached_by_a_keyboard():
     assert accessible.mended("<pre>x</pre>") == '<pre tabindex="0">x</pre>'
+    table = '<div class="table-wrapper docutils container">'
+    assert accessible.mended(table) == '<div tabindex="0" class="table-wrapper docutils container">'
 
 
 def test_pictures_are_not_described_by_a_file_s_name():

@@ -136,7 +136,7 @@ def test_verdicts(values: list[float], paper: float | None, verdict: str):
 
 def test_a_rendered_table_has_ours_theirs_the_difference_and_the_verdict():
     table = render(RESULTS, tables.table_08())
-    assert table.headers == ("Model", "", "Normal unlearning", "Pushing-I", "Pushing-II")
+    assert table.headers == ("Model", "Whose", "Normal unlearning", "Pushing-I", "Pushing-II")
     ours, paper, difference, verdict = table.rows[:4]
     assert ours[:3] == ("VGG", "ours", "78.0 [75.5, 80.5]")
     assert paper[1:] == ("paper", "79.3", "73.6", "73.7")
