@@ -1,6 +1,6 @@
 """What all methods of one victim share: its requests, the gates at their thresholds, and who gets through each."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -33,8 +33,10 @@ class Scene(NamedTuple):
     bystander: Request  # honest: none of its samples is the attacker's, right or wrong
 
 
-def set_up(config: Config, seed: int, ready: SeedRun) -> tuple[Scene, list[dict[str, Any]]]:
-    """The requests, the gates with their thresholds, and a record of who gets through each."""
+def set_up(
+    config: Config, seed: int, ready: SeedRun, names: Collection[str] = tuple(GATES)
+) -> tuple[Scene, list[dict[str, Any]]]:
+    """The requests, the gates of these names at their thresholds, and a record of who gets through each."""
     splits, service = ready.splits, ready.victim.service
     assert isinstance(service, HasWeights)  # trained here
     crafter = crafter_of(config, seed, ready)
@@ -64,7 +66,7 @@ def set_up(config: Config, seed: int, ready: SeedRun) -> tuple[Scene, list[dict[
     gates: list[GateAt] = []
     retreats: dict[tuple[str, float | None], list[Attack]] = {}
     records: list[dict[str, Any]] = []
-    for name in GATES:
+    for name in (each for each in GATES if each in names):
         bare = scored(name, holdings)
         seconds = seconds_a_sample(bare, view, people)
         for gate in at_thresholds(name, bare, _as_request(people), view):

@@ -7,8 +7,9 @@ from typing import Any
 
 from experiments.config import Config
 from experiments.controls.rates import CostError
-from experiments.defences.behind import method_records
+from experiments.defences.behind import OTHERS, TARGETED, method_records
 from experiments.defences.cells import CELLS
+from experiments.defences.gates import GATES
 from experiments.defences.scene import set_up
 from experiments.pipeline import push_seed
 from experiments.run.records import append_records, changed_settings, provenance, records_of
@@ -37,7 +38,8 @@ def measure_victim(
         "model": describe_model(config.victim),
         **provenance(command),
     }
-    scene, records = set_up(config, seed, ready)
+    every = asked or any(cell.method == TARGETED for cell in left)
+    scene, records = set_up(config, seed, ready, GATES if every else OTHERS)
     if asked:
         append_records(folder / "gates.jsonl", [shared | each for each in records])
     for cell in left:
