@@ -8,6 +8,7 @@ from .anomaly import (
 )
 from .calibration import calibrated, class_thresholds, threshold
 from .consistency import jpeg_gate, noise_gate
+from .copies import copies_gate
 from .exact_digest import exact_digest_gate, exact_digests
 from .features import last_layer_features, log_probability_features, pixel_features
 from .gate import Decision, Gate, GateError, View, accepted_by_all, decide
@@ -37,6 +38,7 @@ __all__ = [
     "calibrated",
     "class_thresholds",
     "confidence_gate",
+    "copies_gate",
     "decide",
     "exact_digest_gate",
     "exact_digests",

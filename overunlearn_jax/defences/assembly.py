@@ -3,6 +3,7 @@
 Gates on a sample are those of the registry, and a user's own `my_module:my_gate`. Beside them there are
 
 * `budget(per_owner=100)`, a gate with a clock; settings of `BudgetLimits`, at least one of its limits;
+* `copies(distance=30)`: refuses what looks like a sample before it in the request;
 * `identify`, or `identify(distance=30)` in bits of 256: forgets the original that an image looks like by its hash;
 * `clip(quantile=0.95)`, a bound on the step by what honest ones take; settings of `StepBound`;
 * `clip_each(quantile=0.95)`, or `clip_each(norm=0.5)`: each sample's gradient, at a quantile of training samples';
@@ -17,6 +18,7 @@ import numpy as np
 from overunlearn_jax.data import take
 from overunlearn_jax.defences.budgets import Budget, BudgetLimits, check_limits
 from overunlearn_jax.defences.canaries import nearest_to_boundary
+from overunlearn_jax.defences.copies import copies_gate
 from overunlearn_jax.defences.defended import DefendedService
 from overunlearn_jax.defences.gate import Gate
 from overunlearn_jax.defences.hash_store import HashStore
@@ -33,6 +35,7 @@ from overunlearn_jax.unlearn.sample_gradients import sample_gradient_norms
 # Settings of each, with their defaults: what is no setting of text is found by `assemble`.
 SETTINGS: dict[str, dict[str, Any]] = {
     "budget": BudgetLimits._field_defaults,
+    "copies": {"distance": 30.0, "bits": 256},
     "identify": {"distance": None, "bits": 256},
     "clip": StepBound._field_defaults,
     "clip_each": {"norm": None, "quantile": 0.95, "samples": 2000},
@@ -41,6 +44,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 ALIKE, FOUND = 30.0, 0.99  # bits between a picture and itself, changed; part of honest copies that find an original
 ABOUT = {
     "budget": "samples within a span of time, by user, class and in all",
+    "copies": "refuses what looks like a sample before it in the request",
     "identify": "forgets the original that an image looks like",
     "clip": "no longer step than honest requests take",
     "clip_each": "no sample moves the model more than most training samples would",
@@ -81,6 +85,8 @@ def check_defences(text: str) -> None:
         values = _read(name, given)
         if name == "budget":
             _limits(values)
+        if name == "copies":
+            copies_gate(values["distance"], bits=values["bits"])
         if name == "clip":
             check_bound(StepBound(_ANY, None, **values))  # type: ignore[arg-type]
         if name == "monitor":
@@ -115,6 +121,9 @@ def assemble(text: str, holdings: Holdings, *, test: Split | None = None, scope:
         values, who = _read(name, given), f"the gate {name}"
         if name == "budget":
             made = made._replace(gates=(*made.gates, Budget(_limits(values))))
+            continue
+        if name == "copies":
+            made = made._replace(gates=(*made.gates, copies_gate(values["distance"], bits=values["bits"])))
             continue
         require(holdings, ["train"], who)
         train: Any = holdings.train

@@ -43,7 +43,7 @@ def perceptual_hashes(images: Images, bounds: Bounds, *, bits: int = 256) -> np.
     >>> perceptual_hashes(np.zeros((3, 8, 8, 1)), Bounds(0.0, 1.0), bits=64).shape
     (3, 1)
     """
-    low = _low_frequencies(images, bounds, _bits_a_side(bits)).reshape(len(images), -1)
+    low = _low_frequencies(images, bounds, bits_a_side(bits)).reshape(len(images), -1)
     return _packed(low > np.median(low, axis=1, keepdims=True))
 
 
@@ -90,11 +90,12 @@ def low_frequencies(images: Images, bounds: Bounds, *, bits: int = 256) -> np.nd
     Raises:
       ValueError: as `perceptual_hashes`.
     """
-    low = _low_frequencies(images, bounds, _bits_a_side(bits)).reshape(len(images), -1)[:, 1:]
+    low = _low_frequencies(images, bounds, bits_a_side(bits)).reshape(len(images), -1)[:, 1:]
     return np.sign(low) * np.sqrt(np.abs(low))
 
 
-def _bits_a_side(bits: int) -> int:
+def bits_a_side(bits: int) -> int:
+    """How many low frequencies a side a hash of so many bits has. Raises ValueError for a number that none has."""
     side = math.isqrt(max(int(bits), 0))
     if bits <= 0 or side * side != bits or side % 8:
         raise ValueError(f"bits is {bits}; expected 64, 256, 576 or another multiple of 8, squared")

@@ -32,7 +32,8 @@ def nobody(request, view):
 
 def test_a_text_becomes_defences_in_their_order():
     made = assemble(
-        "agreement(margin=0.2), phash(distance=4,bits=64),budget(per_class=3,window=60),clip(quantile=0.5,requests=9),"
+        "agreement(margin=0.2), phash(distance=4,bits=64),copies(distance=9,bits=64),"
+        "budget(per_class=3,window=60),clip(quantile=0.5,requests=9),"
         "monitor(requests=4,confidence=0.9,in_parts=true,smallest=2,canaries=7),identify(bits=64,distance=0),"
         f"clip_each(norm=0.5),{__name__}:nobody",
         holdings(),
@@ -41,10 +42,11 @@ def test_a_text_becomes_defences_in_their_order():
     assert [getattr(gate, "__name__", type(gate).__name__) for gate in made.gates] == [
         "agreement",
         "phash",
+        "copies",
         "Budget",
         "nobody",
     ]
-    assert made.gates[2]._limits == BudgetLimits(per_class=3.0, window=60.0)
+    assert made.gates[3]._limits == BudgetLimits(per_class=3.0, window=60.0)
     assert (made.bound.quantile, made.bound.requests, made.bound.held) == (0.5, 9, DATA.train)
     assert (made.monitor.requests, made.monitor.confidence, made.monitor.in_parts) == (4, 0.9, True)
     assert len(made.monitor.canaries.labels) == 7

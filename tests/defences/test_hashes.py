@@ -11,6 +11,7 @@ from sklearn.datasets import load_sample_images
 from overunlearn_jax.defences import (
     RE_ENCODINGS,
     HashStore,
+    copies_gate,
     exact_digest_gate,
     exact_digests,
     keyed_hashes,
@@ -196,3 +197,28 @@ def test_what_has_no_hash(photographs):
         exact_digest_gate([])
     with pytest.raises(ValueError, match="expected uint64 \\(n, 4\\)"):
         HashStore(photographs, BOUNDS).nearest(np.zeros((1, 1), np.uint64))
+
+
+def test_copies_count_once_however_they_are_stored(photographs):
+    originals = photographs[:6]
+    ways = [originals, *(re_encoded(originals, BOUNDS, how) for how in ("png", "jpeg95", "brighter"))]
+    asked = _asked(np.clip(np.concatenate(ways), -0.5, 0.5))
+    found = copies_gate()(asked, _view(originals))
+    assert found.accepted[: len(originals)].all()
+    assert not found.accepted[len(originals) :].any()
+    hashes = perceptual_hashes(asked.images, BOUNDS)
+    by_hand = [min(_bits_between(hashes[:row], np.repeat(hashes[row : row + 1], row, 0))) for row in range(1, 12)]
+    np.testing.assert_array_equal(-found.scores[1:12], by_hand)
+    backwards = copies_gate()(_asked(asked.images[::-1]), _view(originals))
+    assert backwards.accepted.sum() == len(originals)  # one of each, whichever came first
+
+
+def test_copies_at_the_limits(photographs):
+    asked = _asked(np.repeat(photographs[:1], 4, 0))
+    assert copies_gate(-1)(asked, _view(photographs)).accepted.all()
+    assert copies_gate(np.inf)(_asked(photographs), _view(photographs)).accepted.tolist() == [True] + [False] * 31
+    assert copies_gate()(_asked(photographs[:1]), _view(photographs)).accepted.tolist() == [True]
+    with pytest.raises(ValueError, match="bits"):
+        copies_gate(bits=65)
+    with pytest.raises(ValueError, match="distance is NaN"):
+        copies_gate(np.nan)
