@@ -34,7 +34,8 @@ from experiments.run.outputs import (
     write_manifest,
     write_outputs,
 )
-from experiments.run.processes import barrier, is_first
+from experiments.run.parts import adopt, remove_parts
+from experiments.run.processes import barrier, is_alone, is_first
 from experiments.victims.cache import Victim, choice_of, ingredients_of, train_or_find
 from experiments.victims.defended import check_gates, defended_victim
 from experiments.victims.sources import sources_of
@@ -113,6 +114,8 @@ def _run(
         write_manifest(config, sources)
     for seed in unfinished:
         began = time.perf_counter()
+        if is_alone() and adopt(config, seed, cells[seed], finished):
+            continue
         ready = push_seed(config, seed, users)
         if is_first():
             _submit_and_measure(config, seed, ready, cells[seed], finished, memo)
@@ -121,6 +124,7 @@ def _run(
         if users and isinstance(users.bare, CountsSent):
             note_service(config, str(users.bare.sent))
         write_outputs(config, results, judge, reference_rows, revealed_lines(results.parent))
+        remove_parts(config)
     barrier("report written")
     return report
 

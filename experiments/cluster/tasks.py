@@ -1,12 +1,13 @@
 """What a suite is made of: a task for each run and seed that is not finished."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from experiments.config import Config
 
-PARTS = "seeds"  # the folder of a run's seeds in its workdir
+SECONDS_BETWEEN_LOOKS = 5.0  # at a seed that another process is making
 
 
 class Task(NamedTuple):
@@ -17,33 +18,39 @@ class Task(NamedTuple):
     victim: str  # tasks of one victim share it, and what is pushed against it: one makes them, the others find them
 
 
-def part_of(config: Config, seed: int) -> Path:
-    """The workdir of one seed."""
-    return Path(config.run.workdir) / PARTS / str(seed)
-
-
 def tasks_of(configs: Mapping[str, Config]) -> list[Task]:
-    """A task for each seed of which a row is missing, in the order of the runs."""
-    from experiments.pipeline import unfinished_seeds  # it imports jax
+    """A task for each seed that neither the run nor a part of it holds, in the order of the runs."""
+    from experiments.pipeline import cells_by_seed, unfinished_seeds  # it imports jax
+    from experiments.run.parts import is_complete, part_of
 
-    return [
-        Task(
-            f"{name}, seed {seed}",
-            config.replace(seeds=(seed,), workdir=str(part_of(config, seed))),
-            repr((config.data.dataset, config.victim, config.service.facts.prepares, seed)),
-        )
-        for name, config in configs.items()
-        for seed in unfinished_seeds(config)
-    ]
+    found = []
+    for name, config in configs.items():
+        cells = cells_by_seed(config)
+        places = {"cache_dir": config.run.cache_dir, "data_dir": config.data.data_dir}
+        absolute = {flag: str(Path(place).absolute()) for flag, place in places.items() if place and "://" not in place}
+        victim = (config.data.dataset, config.victim, config.service.facts.prepares)
+        for seed in unfinished_seeds(config):
+            if not is_complete(config, seed, cells[seed]):
+                workdir = str(part_of(config, seed).absolute())
+                own = config.replace(seeds=(seed,), workdir=workdir, force=False, **absolute)
+                found.append(Task(f"{name}, seed {seed}", own, repr((victim, seed))))
+    return found
 
 
 def run_task(config: Config) -> float:
-    """On a worker: the run, from where it was; returns the seconds that it took here."""
-    import time
+    """On a worker: the run, from where it was; returns the seconds that it took here.
 
+    Waits for a process that has the same seed at hand, such as a worker that its scheduler has lost sight of.
+    """
     from experiments.paper.reference_rows import paper_rows
     from experiments.pipeline import run
+    from experiments.run.locks import OccupiedError
 
     began = time.perf_counter()
-    run(config, reference_rows=paper_rows(config))
-    return time.perf_counter() - began
+    while True:
+        try:
+            run(config, reference_rows=paper_rows(config))
+        except OccupiedError:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        else:
+            return time.perf_counter() - began

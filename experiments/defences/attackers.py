@@ -13,6 +13,7 @@ STATIC = ("pushing_1", "pushing_2", "blending")  # they know nothing
 PUSHES = ("pushing_1", "pushing_2")
 CHOSEN = "lowest_margin"  # honest samples, chosen for being near the boundary: nothing is forged
 REPEATED = ("repeated_own", "repeated_1")  # a whole request of one sample
+KNOW_NOTHING = (*STATIC, *REPEATED)  # of a defence
 MIXED = (0.125, 0.25, 0.5)  # parts of a request that are pushed, the rest honest
 PARTS = 10  # requests that one is split into
 RETREAT_STEPS = 7
@@ -70,7 +71,7 @@ def repeated(requests: Mapping[str, Request], answers: Callable[[np.ndarray], np
         images, labels = map(np.asarray, requests[of])
         row = int(answers(images)[np.arange(len(labels)), labels].argmin())
         rows = np.full(len(labels), row)
-        found.append(Attack(name, [Request(images[rows], labels[rows])], adaptive=True))
+        found.append(Attack(name, [Request(images[rows], labels[rows])], adaptive=False))
     return found
 
 

@@ -37,8 +37,8 @@ def alarm_records(
 ) -> Iterator[dict[str, Any]]:
     """A record for each defence and attack: the honest person's request first, the attacker's of as many after it.
 
-    `through` counts the honest person's samples alone, and those that are not forgotten were refused for the company
-    they were in: asked for alone, they are all let through by gates that look at requests, not at samples.
+    `through` counts the honest person's samples alone. Whether they were refused for their company is seen beside an
+    honest request in the attacker's place.
     """
     for attack in attacks:
         pushed = requests[attack]
@@ -93,7 +93,8 @@ def section(found: Sequence[Alarm]) -> str:
     ]
     headers = ["Defence", "Beside it", "Forgotten of the honest request, %", "Of the step that is kept"]
     told = (
-        "An honest person's request and an attacker's of as many samples are carried out in one deletion. What was "
-        "refused of the honest one was refused for its company. Means over victims."
+        "An honest person's request and another one of as many samples are carried out in one deletion, in this order: "
+        "an honest one, to compare with, or an attacker's. By request: what is rolled back together is tried one by "
+        "one. Means over victims."
     )
     return f"## Harm by false alarm\n\n{told}\n\n{tabulate(lines, headers, 'github', disable_numparse=True)}\n"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from experiments.defences.attackers import KNOW_NOTHING
 from experiments.defences.false_alarms import BESIDE
 from experiments.defences.gates import SHOWN
 from experiments.defences.people import AS_TRAINED, WRONG
@@ -21,7 +22,9 @@ class Harm(NamedTuple):
     best: Interval | None  # of the attacker who does most of all
     best_name: str
     through: Interval | None  # of that attacker's samples, the fraction that was forgotten
-    seconds: float | None  # that the defence adds to the honest request, calibration included; None: not measured
+    seconds: (
+        float | None
+    )  # that gates, bounds and monitors add to the honest request, calibration included; None: unknown
 
     @property
     def shown(self) -> bool:
@@ -57,9 +60,9 @@ def harms(rows: Sequence[Record], method: str) -> list[Harm]:
                 by_name.setdefault(row["request"], []).append(row)
         beyond = {name: _beyond(of_name, honest) for name, of_name in by_name.items()}
         attacks = {name: each for name, each in beyond.items() if each is not None and not name.startswith(HONEST)}
-        static = {name: each for name, each in attacks.items() if not by_name[name][0]["adaptive"]}
+        static = {name: each for name, each in attacks.items() if name in KNOW_NOTHING}
         best = max(attacks, key=lambda name: attacks[name].mean, default="")
-        seconds = [row["seconds_defence"] for row in by_name.get(HONEST, []) if "seconds_defence" in row]
+        seconds = [row["seconds_defence"] for row in by_name.get(HONEST, []) if row.get("seconds_defence")]
         found.append(
             Harm(
                 defence,

@@ -131,8 +131,14 @@ def cells_of(results: Results, layout: TableLayout, standing: Collection[Entry] 
 
 
 def place_of(entry: Entry) -> Entry:
-    """What tells a measured effect from others: tables that show the same one hold it once."""
-    return entry._replace(measure=entry.measure.removesuffix("_drop"), paper=None)
+    """What tells a measured effect from others: tables that show the same one hold it once.
+
+    The test images of class A that are predicted as it are its accuracy.
+    """
+    measure, label = entry.measure.removesuffix("_drop"), entry.label
+    if measure == "predicted" and label == STUDIES[entry.study]["class_a"]:
+        measure, label = "class_a", ""
+    return entry._replace(measure=measure, label=label, paper=None)
 
 
 def follows(entry: Entry) -> bool:

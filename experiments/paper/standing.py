@@ -21,8 +21,9 @@ class Standing(NamedTuple):
         return (
             f"Of {self.effects} effects {self.excluding} have an interval without 0, each judged alone; "
             f"{len(self.places)} stand when all are judged together (Benjamini and Hochberg, a false discovery rate of "
-            '5 %): "stands" below. An effect that several tables show counts once, and where images went that class A '
-            'lost is no effect of its own: "follows".'
+            "at most 5 % for tests that depend on each other positively, if at all; these share victims and honest "
+            'requests): "stands" below. An effect that several tables show counts once, and where images went that '
+            'class A lost is no effect of its own: "follows".'
         )
 
 

@@ -39,6 +39,13 @@ def revealed_by(config: Config, name: str, black_box: BlackBox, splits: Splits) 
     return Revealed(**plain, seen=seen, seconds=seconds)
 
 
+def adopt_revealed(part: Path, workdir: Path) -> None:
+    """Adds what another workdir knows of its services."""
+    known = _read(part / FILE)
+    if known:
+        write_bytes(workdir / FILE, sealed_text({**known, **_read(workdir / FILE)}).encode())
+
+
 def revealed_lines(workdir: Path) -> list[str]:
     """What was found of all services of a run, a sentence each; empty where nothing was asked."""
     return [line for each in _read(workdir / FILE).values() for line in each["lines"]]

@@ -44,8 +44,7 @@ def open_workdir(config: Config, sources: dict[str, str]) -> Path:
     if config.run.force:
         results.unlink(missing_ok=True)
     elif path.exists() and results.exists():
-        old, new = Config.from_json(path).flat(), config.flat()
-        changed = [name for name in old if name not in PLACES and old[name] != new[name]]
+        changed = changed_settings_of(workdir, config)
         if changed:
             there, now = Config.from_json(path).as_typed(), config.as_typed()
             listed = ", ".join(f"{name} {there[name]} there, {now[name]} now" for name in changed)
@@ -57,6 +56,12 @@ def open_workdir(config: Config, sources: dict[str, str]) -> Path:
         raise ValueError(f"{results} has no config.json beside it: give another --workdir, or --force to overwrite")
     write_bytes(path, config.replace(force=False).to_json().encode())
     return results
+
+
+def changed_settings_of(workdir: Path, config: Config) -> list[str]:
+    """The settings that decide the results and are others there than in this config."""
+    old, new = Config.from_json(workdir / "config.json").flat(), config.flat()
+    return [name for name in old if name not in PLACES and old[name] != new[name]]
 
 
 def _refuse_others(config: Config, sources: dict[str, str]) -> None:
@@ -77,9 +82,10 @@ def write_manifest(config: Config, sources: dict[str, str]) -> None:
     """Notes what the rows to come are made with; a start that has nothing left to do keeps the old note."""
     path = Path(config.run.workdir) / MANIFEST
     results = path.with_name("results.jsonl")
-    spent = read_manifest(path.parent).get("seconds", 0.0) if path.exists() and results.exists() else 0.0
-    own = {"sources": sources} if sources else {}
-    made = manifest(device=_device(), seeds=config.run.seeds, seconds=spent, **own)
+    before = read_manifest(path.parent) if path.exists() and results.exists() else {}
+    own: dict[str, Any] = {"sources": sources} if sources else {}
+    own |= {"apart": before["apart"]} if "apart" in before else {}
+    made = manifest(device=_device(), seeds=config.run.seeds, seconds=before.get("seconds", 0.0), **own)
     write_bytes(path, sealed_text(made).encode())
 
 
@@ -103,6 +109,19 @@ def note_seconds(config: Config, seconds: float) -> None:
     path = Path(config.run.workdir) / MANIFEST
     noted = read_manifest(path.parent)
     write_bytes(path, sealed_text(noted | {"seconds": noted["seconds"] + seconds}).encode())
+
+
+def note_part(config: Config, seed: int, made: dict[str, Any]) -> None:
+    """Adds to the note what a seed that was made apart was made on, what it took, and what it sent to a service."""
+    path = Path(config.run.workdir) / MANIFEST
+    noted = read_manifest(path.parent)
+    apart = noted.get("apart", {}) | {
+        str(seed): {"device": made["device"], "cpu": made["cpu"], "commit": made["git_commit"]}
+    }
+    if str(seed) not in noted.get("apart", {}):  # else it was killed between this note and the seed's last row
+        noted["seconds"] += made["seconds"]
+        noted |= {"sent": [*noted.get("sent", []), *made["sent"]]} if "sent" in made else {}
+    write_bytes(path, sealed_text(noted | {"apart": apart}).encode())
 
 
 def note_service(config: Config, sent: str) -> None:
@@ -137,6 +156,8 @@ def write_outputs(
     if revealed:
         described["revealed"] = [*revealed]
     notes = [f"Device: {described['device']}; {described['cpu']}, {described['cpu_cores']} cores."]
+    apart = dict.fromkeys(f"{each['device']}; {each['cpu']}" for each in described.get("apart", {}).values())
+    notes += [f"Seeds made apart: on {device}." for device in apart]
     notes += [f"To the service: {sent}." for sent in described.get("sent", [])]
     notes += [f"What the service reveals: {line}." for line in revealed]
     text = summary_markdown(

@@ -54,14 +54,19 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def is_alone() -> bool:
+    """Whether no other process takes part."""
+    import jax
+
+    return jax.process_count() == 1
+
+
 def barrier(where: str) -> None:
     """Waits until all processes are here; nothing to wait for where there is one.
 
     Raises ValueError where another process is somewhere else: it has other settings, or sees other files.
     """
-    import jax
-
-    if jax.process_count() == 1:
+    if is_alone():
         return
     from jax.experimental import multihost_utils
 

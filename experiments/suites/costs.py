@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -54,7 +55,6 @@ def seed_costs(configs: dict[str, Config]) -> list[SeedCost]:
     pushed: dict[object, float] = {}
     found = []
     for name, config in configs.items():
-        left = 1 - _done(config) / _cells(config)
         size = _nearest(config.victim.width)
         unit = PIXELS[config.data.dataset] * SECONDS_AN_IMAGE[size] * (RESNET if config.victim.model == "resnet" else 1)
         per_step = 1 + (1 if config.attack.one_sided else 2) * config.attack.coordinates
@@ -71,6 +71,7 @@ def seed_costs(configs: dict[str, Config]) -> list[SeedCost]:
             shadows = ("shadows", config.data.dataset, seed)
             trainings = _trainings(config, new_victim=victim not in made, new_shadows=shadows not in made)
             made |= {victim, shadows}
+            left = 1 - _done(config, seed) * len(config.run.seeds) / _cells(config)
             images = trainings * TRAINING_IMAGES[config.data.dataset] * config.victim.epochs * TRAINING_FACTOR
             queries = 0.0
             if {"noise", "pushing_1", "pushing_2"} & set(config.attack.attacks):
@@ -114,7 +115,7 @@ def on_clusters(configs: dict[str, Config]) -> str:
     hours = ", ".join(f"{count:,}: {hours_on(costs, count):,.1f}" for count in (1, 10, 100, 1000))
     return (
         f"With --scheduler, a seed of a run a task: {len(costs)} tasks. Hours by the number of such machines: {hours}. "
-        "What bounds them is one seed that trains its victim and pushes, and the longest that finds it."
+        "What bounds them is one seed that trains its victim and pushes, and after it the longest that finds it."
     )
 
 
@@ -152,6 +153,8 @@ def _cells(config: Config) -> int:
     return len(list(itertools.product(config.run.seeds, config.attack.fractions, config.attack.attacks))) * variants
 
 
-def _done(config: Config) -> int:
+def _done(config: Config, seed: int | None = None) -> int:
+    """Rows that are there, of all seeds or of one."""
     results = Path(config.run.workdir) / "results.jsonl"
-    return results.read_bytes().count(b"\n") if results.exists() else 0
+    lines = results.read_bytes().split(b"\n")[:-1] if results.exists() else []
+    return len(lines) if seed is None else sum(json.loads(line)["seed"] == seed for line in lines)

@@ -36,7 +36,9 @@ def p_value(interval: Interval, confidence: float = 0.95) -> float:
 
 
 def stand_together(p_values: Sequence[float], rate: float = 0.05) -> np.ndarray:
-    """Which findings stand when all are judged together: of those that do, a fraction `rate` is false on average.
+    """Which findings stand when all are judged together.
+
+    Of those that do, at most a fraction `rate` is false on average. That holds for tests that are independent or depend on each other positively.
 
     Args:
       p_values: shape=(n,), one a finding; n may be 0.
@@ -49,7 +51,8 @@ def stand_together(p_values: Sequence[float], rate: float = 0.05) -> np.ndarray:
       ValueError: for p values outside 0 to 1.
 
     References:
-      Benjamini and Hochberg, Controlling the false discovery rate, J. R. Stat. Soc. B 57, 1995.
+      Benjamini and Hochberg, Controlling the false discovery rate, J. R. Stat. Soc. B 57, 1995; Benjamini and
+      Yekutieli, The control of the false discovery rate in multiple testing under dependency, Ann. Stat. 29, 2001.
 
     Examples:
       >>> stand_together([0.001, 0.04, 0.5]).tolist()

@@ -10,56 +10,155 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments import pipeline
-from experiments.cluster.merging import merge
-from experiments.cluster.tasks import part_of, tasks_of
+from experiments.cluster import client, tasks
+from experiments.cluster.tasks import tasks_of
 from experiments.config import Config
 from experiments.paper import suite
+from experiments.run import parts
+from experiments.run.locks import OccupiedError
 from experiments.run.outputs import read_manifest
+from experiments.run.parts import part_of
 from experiments.suites.costs import SeedCost, hours_on, seed_costs
-from overunlearn_jax.reporting import read_rows
+from overunlearn_jax.reporting import append_row, read_rows
 from tests.experiments import tiny
+from tests.experiments.running import CalledError, refuse
 from tests.experiments.test_processes import _free_address as free_address
 
 SECONDS = 120  # for anything to happen
 
 
-@pytest.mark.usefixtures("no_figures")
-def test_seeds_that_were_made_apart_become_the_run_of_one_machine(dataset: Path, tmp_path: Path):
-    alone, apart = (tiny.tiny_config(dataset, tmp_path / name, tmp_path / "cache", seeds=(1, 0)) for name in "ab")
-    pipeline.run(alone)
-    tasks = tasks_of({"tiny": apart})
-    assert [(task.name, task.config.run.seeds) for task in tasks] == [("tiny, seed 1", (1,)), ("tiny, seed 0", (0,))]
-    assert len({task.victim for task in tasks}) == 2
-    for task in reversed(tasks):  # in whatever order they end
+def seeds_apart(dataset: Path, tmp_path: Path, **changes: object) -> Config:
+    """A run of two seeds, both made in parts."""
+    config = tiny.tiny_config(dataset, tmp_path / "apart", tmp_path / "cache", seeds=(1, 0), **changes)
+    for task in reversed(tasks_of({"tiny": config})):  # in whatever order they end
         pipeline.run(task.config)
-    spent = sum(read_manifest(part_of(apart, seed))["seconds"] for seed in (0, 1))
-    merge(apart)
-    assert tasks_of({"tiny": apart}) == []
-    assert not list(part_of(apart, 0).parent.iterdir())  # nothing is there twice
-    pipeline.run(apart)  # all is there: it writes the report
-    expected, found = (read_rows(Path(config.run.workdir) / "results.jsonl") for config in (alone, apart))
-    assert tiny.without_wall_times(found) == tiny.without_wall_times(expected)
-    made = read_manifest(Path(apart.run.workdir))
+    return config
+
+
+def rows_of(config: Config) -> list[dict]:
+    return read_rows(Path(config.run.workdir) / "results.jsonl")
+
+
+@pytest.fixture
+def made_apart(dataset: Path, tmp_path: Path, no_figures: None) -> Config:
+    return seeds_apart(dataset, tmp_path)
+
+
+def test_seeds_that_were_made_apart_become_the_run_of_one_machine(dataset: Path, tmp_path: Path, made_apart: Config):
+    parts = [part_of(made_apart, seed) for seed in (1, 0)]
+    spent = sum(read_manifest(part)["seconds"] for part in parts)
+    pipeline.run(made_apart)
+    assert tasks_of({"tiny": made_apart}) == []
+    assert not parts[0].parent.exists()  # nothing is there twice
+    alone = tiny.tiny_config(dataset, tmp_path / "alone", tmp_path / "cache", seeds=(1, 0))
+    pipeline.run(alone)
+    assert tiny.without_wall_times(rows_of(made_apart)) == tiny.without_wall_times(rows_of(alone))
+    made = read_manifest(Path(made_apart.run.workdir))
     assert (made["seeds"], made["seconds"]) == ([1, 0], pytest.approx(spent))
-    names = [sorted(path.name for path in (tmp_path / each / "pictures").iterdir()) for each in "ab"]
-    assert names[0] == names[1]
+    assert "Seeds made apart: on 1 x cpu" in (tmp_path / "apart" / "summary.md").read_text()
+    for path in (tmp_path / "alone" / "pictures").iterdir():  # of the first seed
+        with np.load(path) as expected, np.load(tmp_path / "apart" / "pictures" / path.name) as found:
+            np.testing.assert_array_equal(found["ids"], expected["ids"])
+
+
+@pytest.mark.parametrize("rows", [0, 1, 4])
+def test_a_kill_while_seeds_are_taken_over_loses_and_repeats_nothing(
+    dataset: Path, tmp_path: Path, made_apart: Config, monkeypatch: pytest.MonkeyPatch, rows: int
+):
+    spent = sum(read_manifest(part_of(made_apart, seed))["seconds"] for seed in (1, 0))
+    written = []
+
+    def dying(path: Path, row: dict) -> None:
+        if len(written) == rows:
+            raise KeyboardInterrupt
+        written.append(row)
+        append_row(path, row)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parts, "append_row", dying)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.run(made_apart)
+    with (Path(made_apart.run.workdir) / "results.jsonl").open("ab") as file:
+        file.write(b'{"half a')
+    pipeline.run(made_apart)
+    cells = [row["cell"] for row in rows_of(made_apart)]
+    assert len(cells) == len(set(cells)) == 10
+    assert read_manifest(Path(made_apart.run.workdir))["seconds"] == pytest.approx(spent)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_part_that_is_not_whole_or_not_this_run_s_is_left_alone(
+    dataset: Path, tmp_path: Path, made_apart: Config, monkeypatch: pytest.MonkeyPatch
+):
+    cells = pipeline.cells_by_seed(made_apart)
+    assert all(parts.is_complete(made_apart, seed, cells[seed]) for seed in (0, 1))
+    other = made_apart.replace(width=8)
+    assert not parts.is_complete(other, 0, cells[0])
+    assert len(tasks_of({"tiny": other})) == 2
+    rows = part_of(made_apart, 0) / "results.jsonl"
+    rows.write_bytes(b"".join(rows.read_bytes().splitlines(keepends=True)[:-1]))
+    assert not parts.is_complete(made_apart, 0, cells[0])
+    [task] = tasks_of({"tiny": made_apart})
+    assert task.config.run.seeds == (0,)
+    monkeypatch.setattr(parts, "sources_of", lambda config: {"dataset": "another digest"})
+    assert not parts.adopt(made_apart, 1, cells[1], ())
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_seed_that_one_machine_has_made_is_no_task(dataset: Path, tmp_path: Path):
-    first = tiny.tiny_config(dataset, tmp_path / "run", tmp_path / "cache", seeds=(0,))
-    pipeline.run(first)
-    both = first.replace(seeds=(0, 1))
+    both = tiny.tiny_config(dataset, tmp_path / "run", tmp_path / "cache", seeds=(0, 1))
+    pipeline.run(both)
+    results = tmp_path / "run" / "results.jsonl"
+    lines = results.read_bytes().splitlines(keepends=True)
+    results.write_bytes(b"".join(lines[:5]))  # of the first seed
     [task] = tasks_of({"tiny": both})
     assert task.config.run.seeds == (1,)
-    before = (tmp_path / "run" / "results.jsonl").read_text()
     pipeline.run(task.config)
-    merge(both)
-    assert (tmp_path / "run" / "results.jsonl").read_text().startswith(before)
-    assert {row["seed"] for row in read_rows(tmp_path / "run" / "results.jsonl")} == {0, 1}
+    pipeline.run(both)
+    assert results.read_bytes().startswith(b"".join(lines[:5]))
+    assert [row["seed"] for row in rows_of(both)] == [0] * 5 + [1] * 5
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_what_the_run_would_refuse_is_refused_before_hours_are_spent(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(client, "_submit", refuse)
+    config = tiny.tiny_config(dataset, tmp_path / "run", tmp_path / "cache", seeds=(0,))
+    pipeline.run(config)
+    client.run_on_workers("nowhere", {"tiny": config})  # nothing is missing
+    with pytest.raises(ValueError, match="holds a run of another config"):
+        client.run_on_workers("nowhere", {"tiny": config.replace(width=8)})
+    with pytest.raises(ValueError, match="holds a run of another config"):
+        client.run_on_workers("nowhere", {"tiny": config.replace(seeds=(0, 1))})
+    (tmp_path / "run" / "seeds" / "0").mkdir(parents=True)
+    with pytest.raises(CalledError):
+        client.run_on_workers("nowhere", {"tiny": config.replace(force=True)})  # all of it is made anew
+    assert not (tmp_path / "run" / "results.jsonl").exists()
+    assert not (tmp_path / "run" / "seeds").exists()
+    monkeypatch.setattr(client, "_submit", lambda address, tasks: {})
+    with pytest.raises(ValueError, match=r"tiny, seed 0 is not in .*: give a --workdir on a disk that they"):
+        client.run_on_workers("nowhere", {"tiny": config})
+    with pytest.raises(ValueError, match="workers would delete from one service at once"):
+        client.run_on_workers("nowhere", {"tiny": Config.of(service_url="http://127.0.0.1:1", model_name="m")})
+
+
+def test_a_seed_that_another_process_has_at_hand_is_waited_for(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def occupied_twice(config: Config, reference_rows: object) -> None:
+        asked.append(config)
+        if len(asked) < 3:
+            raise OccupiedError("process 1 runs there")
+
+    monkeypatch.setattr(pipeline, "run", occupied_twice)
+    monkeypatch.setattr(tasks, "SECONDS_BETWEEN_LOOKS", 0.001)
+    tasks.run_task(Config())
+    assert len(asked) == 3
 
 
 def test_tasks_of_one_victim_are_known_by_it(dataset: Path, tmp_path: Path):
@@ -123,11 +222,12 @@ def dask(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def pid_at_work_in(folder: Path) -> int:
-    """The process that holds the workdir, once there is one."""
+    """The process that holds the workdir, once it has written a row."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         try:
-            return json.loads((folder / "run.json").read_text())["pid"]
+            if (folder / "results.jsonl").stat().st_size:
+                return json.loads((folder / "run.json").read_text())["pid"]
         except (OSError, ValueError):
             time.sleep(0.02)
     raise AssertionError(f"nobody worked in {folder}")
@@ -152,7 +252,7 @@ def test_a_lost_worker_costs_its_task_and_the_rows_are_those_of_one_machine(data
             text=True,
         )
         try:
-            os.kill(pid_at_work_in(part_of(together, 0)), signal.SIGKILL)
+            os.kill(pid_at_work_in(part_of(together, 0)), signal.SIGKILL)  # it has written a row or more
             output, errors = run.communicate(timeout=SECONDS)
             assert sorted(map(str, (one.poll(), other.poll()))) == [str(-signal.SIGKILL), "None"]
         finally:
