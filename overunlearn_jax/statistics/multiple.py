@@ -38,7 +38,8 @@ def p_value(interval: Interval, confidence: float = 0.95) -> float:
 def stand_together(p_values: Sequence[float], rate: float = 0.05) -> np.ndarray:
     """Which findings stand when all are judged together.
 
-    Of those that do, at most a fraction `rate` is false on average. That holds for tests that are independent or depend on each other positively.
+    Of those that do, at most a fraction `rate` is false on average. That holds for tests that are independent or depend
+    on each other positively.
 
     Args:
       p_values: shape=(n,), one a finding; n may be 0.
