@@ -1,60 +1,62 @@
-"""One picture of the grid: what the attack harms, over how well the method forgets."""
+"""Two panels of the grid, a line for each method: what a push harms, and what is left to find of the forgotten."""
 
-from typing import Any
-
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from experiments.methods.choice import Chosen, groups
+from experiments.methods.choice import Chosen
 from overunlearn_jax.attack_names import HONEST, attack_name
 from overunlearn_jax.statistics.intervals import Interval
 
 ATTACK = "pushing_2"
-MARKERS = "osD^vPX"  # with ten colours enough to tell the methods apart
-LINES = ("-", "--", "-.")
+INK, BEFORE = "#0072B2", "#D55E00"
 
 
 def draw(chosen: dict[str, Chosen]) -> Figure:
-    """A point for each method: points of class A that Pushing-II costs, over what membership inference still finds.
+    """Harm: points of class A that Pushing-II costs beyond the honest request; the method that is harmed most on top.
 
-    That is LiRA's AUC after an honest request, beyond the retrained model's; the confidence attack's where LiRA was not
-    measured. Bars are 95 % intervals over seeds.
+    Forgetting: LiRA's AUC after an honest request, beyond the retrained model's, and the victim's own before it; the
+    confidence attack's where LiRA was not measured. Bars are 95 % intervals over seeds. A method that diverged in a
+    seed has that seed behind its name.
     """
     lira = any(each.values("normal", "lira_auc") for each in chosen.values())
     name, words = ("lira_auc", "LiRA") if lira else ("confidence_auc", "confidence attack")
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    axes = figure.add_subplot()
-    for number, (method, each) in enumerate(chosen.items()):
-        across, up = each.beyond_retrained("normal", name), each.harm(ATTACK, "class_a")
-        lost = ", ".join(map(str, each.diverged(ATTACK)))
-        style: dict[str, Any] = {
-            "color": f"C{number % 10}",
-            "label": f"{method}, diverged ({lost})" if lost else method,
-        }
-        if across is None or up is None:
-            axes.plot([], [], MARKERS[number % len(MARKERS)], **style)
-            continue
-        axes.errorbar(
-            across.mean,
-            100 * up.mean,
-            _half(up, 100),
-            _half(across, 1),
-            fmt=MARKERS[number % len(MARKERS)],
-            capsize=3,
-            elinewidth=0.8,
-            **style,
-        )
-    axes.axhline(0, color="black", linewidth=0.8)
-    axes.axvline(0, color="black", linewidth=0.8, linestyle=":")
-    for number, (_, each) in enumerate(groups(chosen)):
-        if victim := each.beyond_retrained("normal", name, "_before"):
-            label = f"before it, victims {number + 1}"
-            axes.axvline(victim.mean, color="#D55E00", linestyle=LINES[number % len(LINES)], label=label)
-    axes.set_xlabel(f"{words}'s AUC after an {attack_name(HONEST)}, beyond the retrained model's (0: forgotten)")
-    axes.set_ylabel(f"points of class A that {attack_name(ATTACK)} takes beyond the {attack_name(HONEST)}")
-    figure.legend(loc="outside right upper", frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
+    harms = {method: each.harm(ATTACK, "class_a") for method, each in chosen.items()}
+    order = sorted(chosen, key=lambda method: -1e9 if (found := harms[method]) is None else found.mean)
+    figure = Figure(figsize=(10, 1.6 + 0.34 * len(order)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for place, method in enumerate(order):
+        each = chosen[method]
+        _point(left, harms[method], place, INK, "o", scale=100)
+        _point(right, each.beyond_retrained("normal", name, "_before"), place + 0.18, BEFORE, "D", label="before it")
+        _point(right, each.beyond_retrained("normal", name), place, INK, "o", label="after it")
+    left.set_yticks(range(len(order)), [_named(method, chosen[method]) for method in order])
+    for axes in (left, right):
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.grid(axis="y", linewidth=0.4)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+    left.set_title(
+        f"harm: points of class A that {attack_name(ATTACK)} takes\nbeyond the {attack_name(HONEST)}", size=10
+    )
+    right.set_title(f"forgetting: {words}'s AUC beyond the retrained model's\n(0: forgotten)", size=10)
+    handles, labels = right.get_legend_handles_labels()
+    known = dict(zip(labels, handles, strict=True))
+    right.legend(known.values(), known, frameon=False, fontsize=8, title=attack_name(HONEST), title_fontsize=8)
     return figure
 
 
-def _half(value: Interval, scale: float) -> float:
-    return 0.0 if value.count < 2 else scale * (value.high - value.mean)
+def _named(method: str, each: Chosen) -> str:
+    lost = ", ".join(map(str, each.diverged(ATTACK)))
+    return f"{method}, diverged ({lost})" if lost else method
+
+
+def _point(
+    axes: Axes, found: Interval | None, place: float, colour: str, marker: str, scale: float = 1.0, label: str = ""
+) -> None:
+    if found is not None:
+        half = 0.0 if found.count < 2 else scale * (found.high - found.mean)
+        axes.errorbar(
+            scale * found.mean, place, xerr=half, color=colour, fmt=marker, markersize=5, capsize=2, label=label
+        )

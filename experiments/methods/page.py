@@ -62,7 +62,7 @@ def write(folder: Path, page: Path, title: str, command: str) -> Path:
         HARM,
         tables.harm(chosen),
         *findings.get("harm", ()),
-        f"![Harm over forgetting]({picture.relative_to(page.parent).as_posix()})",
+        f"![Harm and forgetting, a line for each method]({picture.relative_to(page.parent).as_posix()})",
         "## Forgetting: after an honest request",
         FORGETTING,
         BESIDE,

@@ -22,6 +22,7 @@ COLOURS = {
     "pushing_2": "#009E73",
     "blending": "#E69F00",
 }
+CLASSES = 10  # of CIFAR-10, with as many test images each: a point of a class is a tenth of one overall
 TITLES = {"before": "Before", **ATTACKS}
 PAPER_MARK: dict[str, Any] = {"marker": "D", "color": "#D55E00", "linestyle": "none", "markersize": 6}
 
@@ -62,8 +63,11 @@ def predicted_labels(results: Results, name: str) -> Figure:
     return figure
 
 
-def points_lost(results: Results, name: str, words: tuple[str, str]) -> Figure:
-    """Figures 8(a), 8(b) and 10: a line for each request over what the columns say; `words` are the axes'."""
+def points_lost(results: Results, name: str, words: tuple[str, str], *, ceiling: bool = False) -> Figure:
+    """Figures 8(a), 8(b) and 10: a line for each request over what the columns say; `words` are the axes'.
+
+    `ceiling` adds what there is to lose of overall accuracy: all that the honest request has left of class A.
+    """
     layout = FIGURE_NUMBERS[name]()
     figure, [axes] = _axes(1, 1, 5.5, 3.8)
     places = [float(header.replace(",", "")) for header in layout.headers[1:]]
@@ -73,6 +77,11 @@ def points_lost(results: Results, name: str, words: tuple[str, str]) -> Figure:
         _curve(axes, places, [each.ours for each in cells], COLOURS[attack], TITLES[attack])
         for place, each in zip(places, cells, strict=True):
             _mark(axes, place, each)
+    if ceiling:
+        left = [cell(results, e._replace(attack="normal", measure="class_a")).ours for e in layout.lines[0].entries]
+        shares = [None if each is None else each.mean / CLASSES for each in left]
+        known = [(place, share) for place, share in zip(places, shares, strict=True) if share is not None]
+        axes.plot(*zip(*known, strict=True), color="black", linestyle=":", label="all that is left of the class")
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xlabel(words[0])
     axes.set_ylabel(words[1])

@@ -76,7 +76,8 @@ def _figure_08b(drawing: Drawing) -> Figure:
 
 
 def _figure_10(drawing: Drawing) -> Figure:
-    return charts.points_lost(drawing.results, "figure_10", ("samples requested", "points overall beyond honest"))
+    words = ("samples requested", "points overall beyond honest")
+    return charts.points_lost(drawing.results, "figure_10", words, ceiling=True)
 
 
 DRAWN: dict[str, Callable[[Drawing], Figure | None]] = {

@@ -222,21 +222,19 @@ def test_tables_and_figure():
     assert victim["confidence AUC"] == "0.700 [0.700, 0.700]"
     assert victim["JS to retrained"] == "0.200 [0.200, 0.200]"
     assert sharded["confidence AUC"] == "0.800 [0.800, 0.800]"
-    drawn = figure.draw(chosen)
-    [axes] = drawn.axes
-    assert {text.get_text() for text in drawn.legends[0].texts} == {
-        "retrain",
-        "salun",
-        "sisa",
-        "before it, victims 1",
-        "before it, victims 2",
-    }
-    lines = {line.get_label(): line.get_xdata()[0] for line in axes.lines if line.get_label().startswith("before")}
-    assert lines == pytest.approx({"before it, victims 1": 0.2, "before it, victims 2": 0.3})
-    points = [bars.lines[0] for bars in axes.containers]
-    assert [p.get_xdata()[0] for p in points] == pytest.approx([0.1] * 3)
-    assert [p.get_ydata()[0] for p in points] == pytest.approx([35.0] * 3)
-    assert "confidence attack" in axes.get_xlabel()
+    harm, forgetting = figure.draw(chosen).axes
+    named = [label.get_text() for label in harm.get_yticklabels()]
+    assert sorted(named) == ["retrain", "salun", "sisa"]
+    points = [bars.lines[0] for bars in harm.containers]
+    assert [p.get_xdata()[0] for p in points] == pytest.approx([35.0] * 3)
+    before, after = (
+        {named[round(p.get_ydata()[0])]: p.get_xdata()[0] for p in points if p.get_marker() == marker}
+        for points in ([bars.lines[0] for bars in forgetting.containers],)
+        for marker in "Do"
+    )
+    assert after == pytest.approx(dict.fromkeys(named, 0.1))
+    assert before == pytest.approx({"salun": 0.2, "retrain": 0.2, "sisa": 0.3})
+    assert "confidence attack" in forgetting.get_title()
 
 
 def test_seeds_in_which_an_attack_left_no_model_are_told_beside_the_harm_of_the_others():
@@ -251,8 +249,8 @@ def test_seeds_in_which_an_attack_left_no_model_are_told_beside_the_harm_of_the_
     assert of_salun["B, Pushing-II"] == "0.0 [0.0, 0.0], diverged (2)"
     assert of_salun["A, Pushing-I"] == "35.0 [35.0, 35.0]"
     assert of_scrub["A, Pushing-II"] == "diverged (0, 1, 2)"
-    labels = [text.get_text() for text in figure.draw(chosen).legends[0].texts]
-    assert {"salun, diverged (2)", "scrub, diverged (0, 1, 2)"} <= set(labels)
+    labels = [label.get_text() for label in figure.draw(chosen).axes[0].get_yticklabels()]
+    assert labels == ["scrub, diverged (0, 1, 2)", "salun, diverged (2)"]  # the one that is harmed most on top
 
 
 def cells(table: str) -> list[dict[str, str]]:

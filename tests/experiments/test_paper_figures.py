@@ -46,6 +46,13 @@ def made_up_results() -> dict[str, list[dict]]:
     return results
 
 
+def test_the_ceiling_is_what_the_honest_request_left_of_the_class(results: dict):
+    [axes] = charts.points_lost(results, "figure_10", ("", ""), ceiling=True).axes
+    [ceiling] = [line for line in axes.lines if line.get_linestyle() == ":"]
+    entry = Entry("cifar10", "normal", 0.1, "class_a", None)
+    assert ceiling.get_ydata()[0] == pytest.approx(cell(results, entry).ours.mean / 10)
+
+
 def test_figure_05_has_a_bar_and_a_whisker_for_each_cell(results: dict):
     cells = [cell(results, entry) for entry in entries_of(FIGURE_NUMBERS["figure_05"]())]
     figure = charts.class_a_bars(results)
