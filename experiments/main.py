@@ -94,21 +94,22 @@ def _run(config: Config, methods: Sequence[str]) -> Pages:
     from experiments.paper.reference_rows import paper_rows
     from experiments.pipeline import run  # after the flags: --help and wrong flags answer at once
 
-    _on_workers({config.run.experiment: config})
+    [config] = _on_workers({config.run.experiment: config}).values()
     report = run(config, reference_rows=paper_rows(config))
     return Pages(report.with_name("summary.md"), report)
 
 
 def _planned(config: Config, methods: Sequence[str]) -> dict[str, Config]:
     """The plan; what its runs lack is made on workers first, where there are any."""
-    configs = _plan(config, methods)
-    _on_workers(configs)
-    return configs
+    return _on_workers(_plan(config, methods))
 
 
-def _on_workers(configs: dict[str, Config]) -> None:
-    if flags.FLAGS.scheduler:
-        client.run_on_workers(flags.FLAGS.scheduler, configs)
+def _on_workers(configs: dict[str, Config]) -> dict[str, Config]:
+    """The runs, which take over what workers have made of them; --force has emptied their workdirs by then."""
+    if not flags.FLAGS.scheduler:
+        return configs
+    client.run_on_workers(flags.FLAGS.scheduler, configs)
+    return {name: config.replace(force=False) for name, config in configs.items()}
 
 
 def _plan(config: Config, methods: Sequence[str]) -> dict[str, Config]:

@@ -86,8 +86,13 @@ def run(
     with contextlib.ExitStack() as stack:
         if is_first():
             stack.enter_context(alone_in(Path(config.run.workdir)))
+            if config.run.force:
+                remove_parts(config)
         users = stack.enter_context(opened(config))
-        return _run(config, users, judge, memo or Memo(), reference_rows)
+        report = _run(config, users, judge, memo or Memo(), reference_rows)
+        if is_first():
+            remove_parts(config)
+        return report
 
 
 def _run(
@@ -103,7 +108,8 @@ def _run(
         open_workdir(config, sources)
     barrier("workdir opened")
     report = results.parent / "report.html"
-    finished, has_report = finished_cells(results), report.exists()  # before anyone writes one
+    # What there is before anyone writes one.
+    finished, has_report = finished_cells(results), report.exists() and has_manifest(results.parent)
     barrier(f"finished cells: {sorted(finished)}, settings: {config.to_json()}")
     cells = cells_by_seed(config)
     unfinished = _unfinished(config, cells, finished, lambda cell: _is_saved(config, cell))
@@ -124,7 +130,6 @@ def _run(
         if users and isinstance(users.bare, CountsSent):
             note_service(config, str(users.bare.sent))
         write_outputs(config, results, judge, reference_rows, revealed_lines(results.parent))
-        remove_parts(config)
     barrier("report written")
     return report
 

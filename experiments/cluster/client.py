@@ -34,9 +34,10 @@ def run_on_workers(address: str, configs: Mapping[str, Config]) -> None:
     A task that shares its victim with an earlier one starts when that one has ended: what both need is made once.
 
     Raises:
-      ValueError: no scheduler, or no Dask; a service behind a URL, which one process at a time may ask to forget; a
-        workdir of another config; a task that failed, after all others have ended: with the same command these are
-        found; workers that write elsewhere.
+      ValueError: no scheduler, or no Dask; a service of the user's own, which one process at a time may ask to forget;
+        a workdir, or a seed in it, of another config; a task that failed, after all others have ended: with the same
+        command, without --force, these are found; workers that write elsewhere.
+      OccupiedError: a worker of an earlier start is still at what --force would remove.
     """
     for config in configs.values():
         _prepare(config)
@@ -48,7 +49,7 @@ def run_on_workers(address: str, configs: Mapping[str, Config]) -> None:
         listed = "; ".join(f"{name}: {why}" for name, why in failed.items())
         raise ValueError(
             f"{len(failed)} of {len(tasks)} tasks failed ({listed}): mend the reason and start the same command "
-            "again; what is finished is kept"
+            "again, without --force; what is finished is kept"
         )
     if missing := tasks_of(configs):
         raise ValueError(
@@ -64,10 +65,10 @@ def _prepare(config: Config) -> None:
     from experiments.run.parts import remove_parts
     from experiments.victims.sources import sources_of
 
-    if config.service.service_url:
+    if config.service.users:
         raise ValueError(
-            f"--scheduler with --service_url={config.service.service_url}: workers would delete from one service at "
-            "once, and see each other's deletions; leave out --scheduler"
+            f"--scheduler with {config.service.users_flag}: workers would delete from one service at once, and see "
+            "each other's deletions; leave out --scheduler"
         )
     make_folders(config)
     with alone_in(Path(config.run.workdir)):

@@ -116,7 +116,7 @@ def note_part(config: Config, seed: int, made: dict[str, Any]) -> None:
     path = Path(config.run.workdir) / MANIFEST
     noted = read_manifest(path.parent)
     apart = noted.get("apart", {}) | {
-        str(seed): {"device": made["device"], "cpu": made["cpu"], "commit": made["git_commit"]}
+        str(seed): {name: made[name] for name in ("device", "cpu", "git_commit", "git_dirty", "versions")}
     }
     if str(seed) not in noted.get("apart", {}):  # else it was killed between this note and the seed's last row
         noted["seconds"] += made["seconds"]

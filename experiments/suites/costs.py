@@ -154,7 +154,8 @@ def _cells(config: Config) -> int:
 
 
 def _done(config: Config, seed: int | None = None) -> int:
-    """Rows that are there, of all seeds or of one."""
-    results = Path(config.run.workdir) / "results.jsonl"
-    lines = results.read_bytes().split(b"\n")[:-1] if results.exists() else []
+    """Rows that are there, of all seeds or of one, those that workers have made of it apart included."""
+    workdir = Path(config.run.workdir)
+    files = [workdir / "results.jsonl", *workdir.glob("seeds/*/results.jsonl")]
+    lines = {line for file in files if file.exists() for line in file.read_bytes().split(b"\n")[:-1]}
     return len(lines) if seed is None else sum(json.loads(line)["seed"] == seed for line in lines)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from experiments.config import VictimConfig
+from experiments.run.locks import one_at_a_time
 from experiments.run.progress import TrainingBar
 from experiments.victims.cache import build_model, source_of_model, train_settings
 from overunlearn_jax.data import digest
@@ -59,11 +60,13 @@ def train_or_find_shadows(config: VictimConfig, count: int, cache_dir: str, spli
     logits = []
     for number, model_key in enumerate(jax.random.split(train_key, count)):
         path = folder / f"shadow_{number}.npz"
+        words = f"shadow model {number + 1} of {count}"
         if not path.exists():
-            words = f"shadow model {number + 1} of {count}"
-            train = partial(_train, config, splits, pool, folder / f"shadow_{number}", words)
-            answers = shadow_logits(train, model_key, subsets[number : number + 1], pool.images, pool.labels)
-            write_npz(path, logits=answers[0, of_class])
+            with one_at_a_time(folder / f"shadow_{number}", words):
+                if not path.exists():  # another process, of another seed, may have been at it
+                    train = partial(_train, config, splits, pool, folder / f"shadow_{number}", words)
+                    answers = shadow_logits(train, model_key, subsets[number : number + 1], pool.images, pool.labels)
+                    write_npz(path, logits=answers[0, of_class])
         remedy = "delete it and start the same command again: that shadow model is asked again"
         logits.append(read_npz(path, ["logits"], remedy)["logits"])
     return Shadows(pool.ids[of_class[trained]], np.stack(logits), subsets[:, of_class])

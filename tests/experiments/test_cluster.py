@@ -19,7 +19,7 @@ from experiments.cluster.tasks import tasks_of
 from experiments.config import Config
 from experiments.paper import suite
 from experiments.run import parts
-from experiments.run.locks import OccupiedError
+from experiments.run.locks import OccupiedError, alone_in
 from experiments.run.outputs import read_manifest
 from experiments.run.parts import part_of
 from experiments.suites.costs import SeedCost, hours_on, seed_costs
@@ -65,9 +65,15 @@ def test_seeds_that_were_made_apart_become_the_run_of_one_machine(dataset: Path,
             np.testing.assert_array_equal(found["ids"], expected["ids"])
 
 
-@pytest.mark.parametrize("rows", [0, 1, 4])
+def raw_cells(config: Config) -> list[str]:
+    """The cells as they stand in the file, one that stands there twice included."""
+    lines = (Path(config.run.workdir) / "results.jsonl").read_bytes().splitlines()
+    return [json.loads(line)["cell"] for line in lines]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 4, 5, 7])
 def test_a_kill_while_seeds_are_taken_over_loses_and_repeats_nothing(
-    dataset: Path, tmp_path: Path, made_apart: Config, monkeypatch: pytest.MonkeyPatch, rows: int
+    made_apart: Config, monkeypatch: pytest.MonkeyPatch, rows: int
 ):
     spent = sum(read_manifest(part_of(made_apart, seed))["seconds"] for seed in (1, 0))
     written = []
@@ -85,27 +91,66 @@ def test_a_kill_while_seeds_are_taken_over_loses_and_repeats_nothing(
     with (Path(made_apart.run.workdir) / "results.jsonl").open("ab") as file:
         file.write(b'{"half a')
     pipeline.run(made_apart)
-    cells = [row["cell"] for row in rows_of(made_apart)]
-    assert len(cells) == len(set(cells)) == 10
+    assert len(raw_cells(made_apart)) == len(set(raw_cells(made_apart))) == 10
     assert read_manifest(Path(made_apart.run.workdir))["seconds"] == pytest.approx(spent)
 
 
-@pytest.mark.usefixtures("no_figures")
-def test_a_part_that_is_not_whole_or_not_this_run_s_is_left_alone(
-    dataset: Path, tmp_path: Path, made_apart: Config, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["write_outputs", "remove_parts"])
+def test_a_kill_after_the_last_row_leaves_nothing_behind(
+    made_apart: Config, monkeypatch: pytest.MonkeyPatch, step: str
+):
+    def dying(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, step, dying)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.run(made_apart)
+    assert part_of(made_apart, 0).exists()
+    assert pipeline.run(made_apart).exists()
+    assert not part_of(made_apart, 0).parent.exists()
+    assert len(raw_cells(made_apart)) == 10
+
+
+def test_a_part_that_is_not_whole_is_made_and_another_run_s_is_refused(
+    made_apart: Config, monkeypatch: pytest.MonkeyPatch
 ):
     cells = pipeline.cells_by_seed(made_apart)
     assert all(parts.is_complete(made_apart, seed, cells[seed]) for seed in (0, 1))
-    other = made_apart.replace(width=8)
-    assert not parts.is_complete(other, 0, cells[0])
-    assert len(tasks_of({"tiny": other})) == 2
+    with pytest.raises(ValueError, match="holds seed 0 of a run of other width: remove that folder"):
+        parts.is_complete(made_apart.replace(width=8), 0, cells[0])
+    assert not parts.is_complete(made_apart.replace(save_requests=True), 0, cells[0])
+    with monkeypatch.context() as patched:
+        patched.setattr(parts, "sources_of", lambda config: {"dataset": "another digest"})
+        with pytest.raises(ValueError, match="of other dataset"):
+            parts.adopt(made_apart, 1, cells[1], ())
     rows = part_of(made_apart, 0) / "results.jsonl"
     rows.write_bytes(b"".join(rows.read_bytes().splitlines(keepends=True)[:-1]))
-    assert not parts.is_complete(made_apart, 0, cells[0])
     [task] = tasks_of({"tiny": made_apart})
     assert task.config.run.seeds == (0,)
-    monkeypatch.setattr(parts, "sources_of", lambda config: {"dataset": "another digest"})
-    assert not parts.adopt(made_apart, 1, cells[1], ())
+    for name in ("report.html", "manifest.json"):  # its worker is not done, or its note is gone
+        (part_of(made_apart, 1) / name).unlink()
+        assert not parts.is_complete(made_apart, 1, cells[1])
+        assert len(tasks_of({"tiny": made_apart})) == 2
+    for task in tasks_of({"tiny": made_apart}):
+        pipeline.run(task.config)
+    assert tasks_of({"tiny": made_apart}) == []
+
+
+def test_a_part_that_a_worker_is_at_is_neither_taken_nor_removed(made_apart: Config):
+    with alone_in(part_of(made_apart, 0)):
+        for config in (made_apart, made_apart.replace(force=True)):
+            with pytest.raises(OccupiedError):
+                pipeline.run(config)
+    assert (part_of(made_apart, 0) / "results.jsonl").exists()
+
+
+def test_force_on_one_machine_measures_anew(made_apart: Config):
+    marked = part_of(made_apart, 1) / "results.jsonl"
+    before = {line for seed in (0, 1) for line in (part_of(made_apart, seed) / marked.name).read_bytes().splitlines()}
+    pipeline.run(made_apart.replace(force=True))
+    after = set((Path(made_apart.run.workdir) / marked.name).read_bytes().splitlines())
+    assert not before & after  # the same numbers in other seconds
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -121,6 +166,7 @@ def test_a_seed_that_one_machine_has_made_is_no_task(dataset: Path, tmp_path: Pa
     pipeline.run(both)
     assert results.read_bytes().startswith(b"".join(lines[:5]))
     assert [row["seed"] for row in rows_of(both)] == [0] * 5 + [1] * 5
+    assert len(raw_cells(both)) == 10
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -143,8 +189,9 @@ def test_what_the_run_would_refuse_is_refused_before_hours_are_spent(
     monkeypatch.setattr(client, "_submit", lambda address, tasks: {})
     with pytest.raises(ValueError, match=r"tiny, seed 0 is not in .*: give a --workdir on a disk that they"):
         client.run_on_workers("nowhere", {"tiny": config})
-    with pytest.raises(ValueError, match="workers would delete from one service at once"):
-        client.run_on_workers("nowhere", {"tiny": Config.of(service_url="http://127.0.0.1:1", model_name="m")})
+    for users in ({"service_url": "http://127.0.0.1:1", "model_name": "m"}, {"service": "my_module:MyService"}):
+        with pytest.raises(ValueError, match="workers would delete from one service at once"):
+            client.run_on_workers("nowhere", {"tiny": Config.of(**users)})
 
 
 def test_a_seed_that_another_process_has_at_hand_is_waited_for(monkeypatch: pytest.MonkeyPatch):
@@ -252,13 +299,16 @@ def test_a_lost_worker_costs_its_task_and_the_rows_are_those_of_one_machine(data
             text=True,
         )
         try:
-            os.kill(pid_at_work_in(part_of(together, 0)), signal.SIGKILL)  # it has written a row or more
+            first = part_of(together, 0)
+            os.kill(pid_at_work_in(first), signal.SIGKILL)
+            [written, *_] = (first / "results.jsonl").read_bytes().splitlines()
             output, errors = run.communicate(timeout=SECONDS)
             assert sorted(map(str, (one.poll(), other.poll()))) == [str(-signal.SIGKILL), "None"]
         finally:
             run.kill()
     assert run.returncode == 0, errors
     assert "[2/2] tiny, seed " in output
+    assert written in (Path(together.run.workdir) / "results.jsonl").read_bytes().splitlines()  # it went on there
     assert "report: " in output
     alone = tiny.tiny_config(dataset, tmp_path / "alone", tmp_path / "cache", seeds=(0, 1))
     ran = tiny.main(*tiny.as_flags(alone), timeout=SECONDS)

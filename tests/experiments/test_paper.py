@@ -76,7 +76,9 @@ def test_victims_and_samples_that_runs_share_cost_once(tmp_path: Path):
     assert asked[1] == pytest.approx(asked[0] * 65 / 257, rel=0.01)
     # what a finished run has made is there for the others
     (tmp_path / "cifar10").mkdir()
-    (tmp_path / "cifar10" / "results.jsonl").write_text("".join(f'{{"seed": {row % 3}}}\n' for row in range(675)))
+    (tmp_path / "cifar10" / "results.jsonl").write_text(
+        "".join(f'{{"cell": {row}, "seed": {row % 3}}}\n' for row in range(675))
+    )
     after = suite.dry_run(suite.plan("table_04", "cpu", base, {}))
     [readings] = [line for line in after.splitlines() if "cifar10_readings" in line]
     assert readings.split("|")[3].strip() == "0.0 M"
