@@ -1,0 +1,94 @@
+"""The table of what to deploy says what the rows say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments.defences.attackers import REPEATED
+from experiments.defences.false_alarms import alarms
+from experiments.defences.gates import GATES
+from experiments.defences.summary import Harm, harms, prices
+from experiments.run.records import read_records
+from overunlearn_jax.attack_names import HONEST
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "experiments" / "results" / "defences"
+METHOD = "first_order"
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict]:
+    return read_records(FOLDER / "harm.jsonl")
+
+
+@pytest.fixture(scope="module")
+def found(rows: list[dict]) -> dict[str, Harm]:
+    return {each.defence: each for each in harms(rows, METHOD) if each.shown}
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, str]:
+    """What is left behind each defence, by the first words of its line."""
+    text = (ROOT / "docs" / "defences.md").read_text()
+    lines = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", text, re.MULTILINE)
+    named = [(name.split(" ")[0], f"{left} | {price}") for name, left, price in lines if name[0].islower()]
+    return dict(named)
+
+
+def points(value: float) -> str:
+    return f"{100 * value:.0f}"
+
+
+def costs_of(rows: list[dict], defence: str, request: str) -> float:
+    """Beyond the undefended honest request, the mean over victims."""
+    own = [row for row in rows if row["method"] == METHOD and row["defence"] == defence and row["request"] == request]
+    honest = {row["seed"]: row["class_a"] for row in rows
+              if (row["method"], row["defence"], row["request"]) == (METHOD, "none", HONEST)}  # fmt: skip
+    return sum(honest[row["seed"]] - row["class_a"] for row in own) / len(own)
+
+
+def test_what_is_left(rows: list[dict], found: dict[str, Harm], table: dict[str, str]):
+    assert f"left of {points(found['none'].static.mean)} points" in (ROOT / "docs" / "defences.md").read_text()
+    gates = [found[name].best.mean for name in GATES if name != "exact"]
+    assert table["gates"].startswith(f"{points(min(gates))} to {points(max(gates))} |")
+    again = points(costs_of(rows, "exact", REPEATED[0]))
+    assert table["exact"].startswith(f"0 from pushes, {again} from one own sample again and again |")
+    assert max(costs_of(rows, "exact", name) for name in ("pushing_1", "pushing_2", "retreat_1", "retreat_2")) < 5e-3
+    assert table["clip"].startswith(f"{points(found['clip_each'].best.mean)} |")
+    chosen = points(found["identify"].best.mean)
+    assert found["identify"].best_name == "lowest_margin"
+    assert table["identify"].startswith(f"0 from forged or repeated samples, {chosen} from samples *chosen*")
+    assert max(costs_of(rows, "identify", name) for name in (*REPEATED, "pushing_1", "pushing_2")) < 5e-4
+    bound = found["bound"]
+    assert table["bound"].startswith(f"{points(bound.static.mean)} at once, {points(bound.best.mean)} in ten small")
+    assert table["monitor"].startswith(f"{points(found['monitor'].best.mean)} |")
+    together = found["identify, bound, monitor"]
+    # Identified, forged requests are the honest one, and repeated ones a sample of it; what is left a monitor sees.
+    identified = {row["request"]: costs_of(rows, "identify", row["request"]) for row in rows
+                  if (row["method"], row["defence"]) == (METHOD, "identify")}  # fmt: skip
+    assert {name for name, cost in identified.items() if cost > 5e-4} == {"lowest_margin"}
+    assert costs_of(rows, "monitor", "lowest_margin") < 0
+    assert max(row["through"] for row in rows if (row["method"], row["defence"], row["request"])
+               == (METHOD, "monitor", "lowest_margin")) == 0  # fmt: skip
+    assert table["identification"].startswith("0, by consequence")
+    assert together.best_name == "lowest_margin"
+    assert table["identification,"].startswith(f"{points(together.best.mean)}, from chosen samples |")
+
+
+def test_what_honest_people_pay(rows: list[dict], table: dict[str, str]):
+    refused = {each.gate: each.refused.mean for each in prices(read_records(FOLDER / "gates.jsonl"))
+               if each.refuse in (None, 0.05)}  # fmt: skip
+    others = [refused[name] for name in GATES if name != "exact"]
+    assert f"{points(min(others))} to {points(max(others))} % of their samples refused" in table["gates"]
+    assert f"{points(refused['exact'])} % refused" in table["exact"]
+    forgotten = {(each.defence, each.attack): each.forgotten.mean for each in alarms(rows)}
+    assert forgotten["monitor", "pushing_1"] == forgotten["monitor", "pushing_2"] == 0
+    assert forgotten["monitor", HONEST] == forgotten["monitor, by request", "pushing_1"] == 1
+    assert "unless it is tried request by request" in table["monitor"]
+
+
+def test_small_requests(rows: list[dict]):
+    text = (ROOT / "docs" / "defences.md").read_text()
+    at_once = points(costs_of(rows, "none", "pushing_1 in 10 requests"))
+    assert f"small requests takes {at_once} points undefended" in " ".join(text.split())
