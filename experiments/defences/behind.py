@@ -169,6 +169,7 @@ def _cases(
     yield _named("identify"), defended(service, identify=identify), attacks
     yield _named("bound"), defended(service, bound=bound), attacks
     yield _named("monitor"), defended(service, monitor=monitor), attacks
+    yield _named("identify, monitor"), defended(service, (), identify, monitor), attacks
     yield _named("identify, bound, monitor"), defended(service, (), identify, monitor, bound=bound), attacks
 
 
