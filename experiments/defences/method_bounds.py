@@ -4,6 +4,7 @@ Both are set by what honest people's requests take: the 0.95 quantile of trainin
 share of weights that honest requests of the same size shrink.
 """
 
+import inspect
 from collections.abc import Iterator
 
 import jax
@@ -19,9 +20,11 @@ from overunlearn_jax.services import recipes
 from overunlearn_jax.services.recipes import Ingredients, MethodChoice
 from overunlearn_jax.services.service import Service
 from overunlearn_jax.types import Params
+from overunlearn_jax.unlearn import METHODS
 
 CLIP = "clip_each"
 CAP = "cap on dampening"
+CAPPED = "most_shrunk"  # the setting of a method that has a cap
 
 
 def bounds_of_a_method(
@@ -43,9 +46,9 @@ def bounds_of_a_method(
         norm = assemble(CLIP, holdings, scope=scope).clip_each
         assert norm is not None  # it was asked for
         yield CLIP, bare.clipping_each(norm)
-    if choice.name == "selective_dampening":
+    if CAPPED in inspect.signature(METHODS[choice.name].make).parameters:
         most = max(shares_shrunk(service, scene, honest), default=0.0)
-        settings = {**choice.settings, "most_shrunk": repr(most)}
+        settings = {**choice.settings, CAPPED: repr(most)}
         yield CAP, recipes.serve(choice._replace(settings=settings), ingredients, service.variables)
 
 
