@@ -14,6 +14,7 @@ PAGES = {  # of experiments/results, by the name that they have on the site
     "controls": "controls/controls.md",
     "widths": "controls/widths.md",
     "defences": "defences/defences.md",
+    "contributors": "defences/contributors.md",
     "fewer_queries": "fewer_queries.md",
     "revealed": "revealed.md",
     "server": "server.md",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.defences.attackers import REPEATED
+from experiments.defences.contributors.page import markdown as contributors
 from experiments.defences.false_alarms import alarms
 from experiments.defences.gates import GATES
 from experiments.defences.summary import Harm, harms, prices
@@ -92,3 +93,13 @@ def test_small_requests(rows: list[dict]):
     text = (ROOT / "docs" / "defences.md").read_text()
     at_once = points(costs_of(rows, "none", "pushing_1 in 10 requests"))
     assert f"small requests takes {at_once} points undefended" in " ".join(text.split())
+
+
+def test_contributors():
+    text = " ".join((ROOT / "docs" / "defences.md").read_text().split())
+    told = text[text.index("Does over-unlearning reach exact") : text.index("(made/results/contributors.md)")]
+    page = contributors(read_records(FOLDER / "contributors.jsonl"))
+    numbers = re.findall(r"-?\d+\.\d \[-?\d+\.\d, -?\d+\.\d\]", told)
+    assert len(numbers) == 7
+    assert [number for number in numbers if number not in page] == []
+    assert "through poisoning? Undecided.**" in page
