@@ -6,7 +6,7 @@ An honest request goes the same way as a malicious one; only who crafted it diff
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from experiments.requests.request_files import request_file, save_request
 from experiments.requests.revealed import revealed_by, revealed_lines
 from experiments.requests.searches import check_search, search_of
 from experiments.requests.settings import classes_of, load_splits, request_settings
+from experiments.run.cells import cells_by_seed, incomplete_seeds
 from experiments.run.figures import has_pictures, keep_pictures
 from experiments.run.keys import SeedKeys, seed_keys
 from experiments.run.locks import alone_in
@@ -42,13 +43,13 @@ from experiments.victims.sources import sources_of
 from experiments.victims.trained import check_held_out
 from experiments.victims.users_own import UsersService, opened
 from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, Crafter, choose_and_push
-from overunlearn_jax.auditing.requesting import cells_of, request_rows
+from overunlearn_jax.auditing.requesting import request_rows
 from overunlearn_jax.auditing.rows import Cell
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.reporting import append_row
 from overunlearn_jax.reporting.table import ReferenceRow
 from overunlearn_jax.services import recipes
-from overunlearn_jax.services.service import ONLY, CountsSent
+from overunlearn_jax.services.service import CountsSent
 from overunlearn_jax.types import Splits, UnlearningRequest
 
 
@@ -112,10 +113,12 @@ def _run(
     finished, has_report = finished_cells(results), report.exists() and has_manifest(results.parent)
     barrier(f"finished cells: {sorted(finished)}, settings: {config.to_json()}")
     cells = cells_by_seed(config)
-    unfinished = _unfinished(config, cells, finished, lambda cell: _is_saved(config, cell))
+    unfinished = incomplete_seeds(config, cells, finished, lambda cell: _is_saved(config, cell))
     if not unfinished and has_report:
         return report
-    unfinished = _unfinished(config, cells, finished, lambda cell: _is_saved(config, cell) and _is_shown(config, cell))
+    unfinished = incomplete_seeds(
+        config, cells, finished, lambda cell: _is_saved(config, cell) and _is_shown(config, cell)
+    )
     if is_first() and (unfinished or not has_manifest(results.parent)):
         write_manifest(config, sources)
     for seed in unfinished:
@@ -132,29 +135,6 @@ def _run(
         write_outputs(config, results, judge, reference_rows, revealed_lines(results.parent))
     barrier("report written")
     return report
-
-
-def cells_by_seed(config: Config) -> dict[int, list[Cell]]:
-    """Every row that a run makes."""
-    variants = (ONLY,) if config.service.users else recipes.variants(choice_of(config.service))
-    return {seed: cells_of(request_settings(config.attack), seed, variants) for seed in config.run.seeds}
-
-
-def unfinished_seeds(config: Config) -> list[int]:
-    """The seeds of a run of which its workdir lacks a row."""
-    finished = finished_cells(Path(config.run.workdir) / "results.jsonl")
-    return [seed for seed, cells in cells_by_seed(config).items() if any(cell.name not in finished for cell in cells)]
-
-
-def _unfinished(
-    config: Config, cells: dict[int, list[Cell]], finished: Collection[str], has_files: Callable[[Cell], bool]
-) -> list[int]:
-    """The seeds of which a row is missing, or a file."""
-    return [
-        seed
-        for seed in config.run.seeds
-        if any(cell.name not in finished or not has_files(cell) for cell in cells[seed])
-    ]
 
 
 def push_seed(config: Config, seed: int, users: UsersService | None = None, *, splits: Splits | None = None) -> SeedRun:

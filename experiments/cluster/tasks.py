@@ -20,7 +20,7 @@ class Task(NamedTuple):
 
 def tasks_of(configs: Mapping[str, Config]) -> list[Task]:
     """A task for each seed that neither the run nor a part of it holds, in the order of the runs."""
-    from experiments.pipeline import cells_by_seed, unfinished_seeds  # it imports jax
+    from experiments.run.cells import cells_by_seed, unfinished_seeds  # it imports jax
     from experiments.run.parts import is_complete, part_of
 
     found = []

@@ -10,6 +10,7 @@ from experiments import pipeline
 from experiments.cluster.tasks import tasks_of
 from experiments.config import Config
 from experiments.run import parts
+from experiments.run.cells import cells_by_seed
 from experiments.run.locks import OccupiedError, alone_in
 from experiments.run.outputs import read_manifest
 from experiments.run.parts import part_of
@@ -101,7 +102,7 @@ def test_a_kill_after_the_last_row_leaves_nothing_behind(
 def test_a_part_that_is_not_whole_is_made_and_another_run_s_is_refused(
     made_apart: Config, monkeypatch: pytest.MonkeyPatch
 ):
-    cells = pipeline.cells_by_seed(made_apart)
+    cells = cells_by_seed(made_apart)
     assert all(parts.is_complete(made_apart, seed, cells[seed]) for seed in (0, 1))
     with pytest.raises(ValueError, match="holds seed 0 of a run of other width: remove that folder"):
         parts.is_complete(made_apart.replace(width=8), 0, cells[0])
