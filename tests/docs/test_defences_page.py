@@ -103,3 +103,16 @@ def test_contributors():
     assert len(numbers) == 7
     assert [number for number in numbers if number not in page] == []
     assert "through poisoning? Undecided.**" in page
+
+
+def test_gradient_ascent(rows: list[dict]):
+    text = " ".join((ROOT / "docs" / "defences.md").read_text().split())
+    found = {each.defence: each for each in harms(rows, "gradient_ascent") if each.shown}
+
+    def left(defence: str) -> str:
+        best = found[defence].best
+        return f"{100 * best.mean:.1f} [{100 * best.low:.1f}, {100 * best.high:.1f}]"
+
+    assert f"of {left('none')} points identification and a monitor leave {left('identify, monitor')}" in text
+    assert f"a bound {left('bound')}." in text
+    assert found["identify, monitor"].best_name == REPEATED[0]
