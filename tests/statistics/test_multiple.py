@@ -45,5 +45,5 @@ def test_limit_cases():
     assert stand_together([]).tolist() == []
     assert stand_together([0.04]).tolist() == [True]  # alone: judged as it is
     assert stand_together([1.0, 1.0]).tolist() == [False, False]
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="`ps`"):
         stand_together([1.5])
