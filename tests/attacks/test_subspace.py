@@ -102,7 +102,7 @@ def test_more_rounds_bring_it_nearer_for_other_directions_are_remembered():
     assert six.crossed.all()
     nearer = six.l2_outside[two.crossed] / two.l2_outside[two.crossed]
     assert nearer.mean() < 0.8
-    assert nearer.max() < 1
+    assert nearer.max() <= 1  # one may have been as near as this image gets
 
 
 def test_both_images_are_on_their_sides_close_together_and_measured():
