@@ -77,8 +77,8 @@ def method_records(config: Config, cell: Cell, scene: Scene, honest_cost: float)
     for defence, safe, asking in _cases(scene, service, key, attacks, full=cell.method == TARGETED):
         for attack in asking:
             yield shared | defence | harm_record(attack, safe, ready.keys.unlearn, splits.test, a, known)
-    honest = StepBound(splits.train, key, HONEST_RUNS, QUANTILE)
-    for name, inside in bounds_of_a_method(choice, ingredients_of(config.victim, splits), service, scene, honest):
+    honest, ingredients = _bound(scene, key), ingredients_of(config.victim, splits)
+    for name, inside in bounds_of_a_method(choice, ingredients, service, scene, honest):
         safe = defended(RememberedService(inside))
         for attack in attacks:
             yield shared | _named(name) | harm_record(attack, safe, ready.keys.unlearn, splits.test, a, known)

@@ -7,8 +7,6 @@ from overunlearn_jax.defences.perceptual_hash import bits_a_side, perceptual_has
 from overunlearn_jax.defences.scored_gate import check_submitted
 from overunlearn_jax.types import Request
 
-_FIRST = 10_000  # bits away: nothing came before the first sample
-
 
 def copies_gate(distance: float = 30.0, *, bits: int = 256) -> Gate:
     """Refuses an image whose hash differs in at most `distance` bits from that of one before it in the request.
@@ -17,8 +15,9 @@ def copies_gate(distance: float = 30.0, *, bits: int = 256) -> Gate:
     lets all of them through, a digest of the training images too. `identifier` forgets an original once, and needs no
     such gate.
 
-    Score: minus the bits that differ from the nearest image before it, so that copies stand highest; the first image
-    of a request is accepted. How far copies that are stored anew move: `perceptual_hash_gate`.
+    Score: minus the bits that differ from the nearest image before it, so that copies stand highest; the threshold is
+    minus `distance`, and a score at it is refused. The first image of a request, with nothing before it, is accepted.
+    How far copies that are stored anew move: `perceptual_hash_gate`.
 
     The server holds: the request. Cost: a hash for each image, and n^2 / 2 comparisons. Source: this package.
 
@@ -42,12 +41,9 @@ def copies_gate(distance: float = 30.0, *, bits: int = 256) -> Gate:
     def copies(request: Request, view: View) -> Decision:
         checked = check_submitted(request, view.spec)
         hashes = perceptual_hashes(checked.images, view.spec.bounds, bits=bits)
-        nearest = np.array([_nearest(hashes[row], hashes[:row]) for row in range(len(hashes))], np.float64)
+        between = [np.bitwise_count(hashes[:row] ^ hashes[row]).sum(-1) for row in range(len(hashes))]
+        nearest = np.array([each.min(initial=bits + 1) for each in between], np.float64)
         accepted = (nearest > distance) | (np.arange(len(nearest)) == 0)
         return Decision("copies", accepted, -nearest, -float(distance), "another sample of the request looks like it")
 
     return copies
-
-
-def _nearest(one: np.ndarray, others: np.ndarray) -> int:
-    return int(np.bitwise_count(others ^ one).sum(-1).min(initial=_FIRST))
