@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.paper.layout import READING, Entry, TableLayout, entries_of
+from experiments.paper.layout import READING, Entry, TableLayout, paper_effects
 from experiments.paper.studies import STUDIES
 from overunlearn_jax.statistics.intervals import Interval, mean_interval
 
@@ -118,14 +118,12 @@ def cells_of(results: Results, layout: TableLayout, standing: Collection[Entry] 
 
     `standing` are the places whose effect stands among all of the page's.
     """
-    honest = {(e.study, e.fraction, e.measure, e.label): e.paper for e in entries_of(layout) if e.attack == "normal"}
+    effects = paper_effects(layout)
 
     def with_effect(entry: Entry) -> Cell:
-        found = cell(results, entry)._replace(stands=place_of(entry) in standing, follows=follows(entry))
-        base = honest.get((entry.study, entry.fraction, entry.measure, entry.label))
-        if entry.attack in ("before", "normal") or base is None or entry.paper is None:
-            return found
-        return found._replace(paper_effect=base - entry.paper)
+        return cell(results, entry)._replace(
+            paper_effect=effects.get(entry), stands=place_of(entry) in standing, follows=follows(entry)
+        )
 
     return [[with_effect(entry) for entry in line.entries] for line in layout.lines]
 

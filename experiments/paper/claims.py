@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.paper.cells import Results, chosen_tau, drop_by_seed
 from experiments.paper.exhibits import layouts_of
-from experiments.paper.layout import Entry, entries_of
+from experiments.paper.layout import Entry, paper_effects
 from experiments.paper.render import NOT_MEASURED, Rendered, number, shown
 from experiments.paper.studies import STUDIES
 from overunlearn_jax.statistics.intervals import Interval, mean_interval
@@ -150,19 +150,12 @@ def told(counted: Mapping[str, int]) -> str:
 
 def places_of(claim: Claim) -> list[tuple[Entry, float]]:
     """Where the paper prints an effect that the claim is about, and that effect in points."""
-    found = []
-    for layout in (layout for name in claim.exhibits for layout in layouts_of(name)[:1]):
-        honest = {
-            (e.study, e.fraction, e.measure, e.label): e.paper for e in entries_of(layout) if e.attack == "normal"
-        }
-        for entry in entries_of(layout):
-            if entry.attack in ("before", "normal") or entry.paper is None:
-                continue
-            base = honest.get((entry.study, entry.fraction, entry.measure, entry.label))
-            effect = entry.paper if entry.measure.endswith("_drop") else None if base is None else base - entry.paper
-            if effect is not None and (claim.places(entry) or (claim.less is not None and claim.less(entry))):
-                found.append((entry, points(entry, effect)))
-    return found
+    return [
+        (entry, points(entry, effect))
+        for name in claim.exhibits
+        for entry, effect in paper_effects(layouts_of(name)[0]).items()
+        if claim.places(entry) or (claim.less is not None and claim.less(entry))
+    ]
 
 
 def points(entry: Entry, effect: float) -> float:

@@ -67,6 +67,21 @@ def entry(
     return Entry(study, attack, fraction, measure, printed(table, **where), label, fidelity)
 
 
+def paper_effects(layout: TableLayout) -> dict[Entry, float]:
+    """How much less the paper prints than after its honest request, at the places where it prints both."""
+    honest = {(e.study, e.fraction, e.measure, e.label): e.paper for e in entries_of(layout) if e.attack == "normal"}
+    effects = {}
+    for place in entries_of(layout):
+        base = honest.get((place.study, place.fraction, place.measure, place.label))
+        if place.attack in ("before", "normal") or place.paper is None:
+            continue
+        if place.measure.endswith("_drop"):  # printed as one
+            effects[place] = place.paper
+        elif base is not None:
+            effects[place] = base - place.paper
+    return effects
+
+
 def entries_of(layout: TableLayout) -> list[Entry]:
     """All cells, line by line."""
     return [entry for line in layout.lines for entry in line.entries]

@@ -140,7 +140,7 @@ def markdown(found: Page, folder: Path) -> str:
     """The page as Markdown, to lie in `folder`; figures are links."""
     blocks = [f"# {found.title}"]
     if found.lead is not None:
-        blocks += [f"**{found.lead.title}: {_in_short(found.lead)[2:]}.**", *_blocks(found.lead, folder)]
+        blocks += [f"**{found.lead.title}{_in_short(found.lead)}.**", *_blocks(found.lead, folder)]
         blocks.append("## How sure, and how it was made")
     blocks += [f"```\n{found.command}\n```", *found.about, found.explained]
     if len(found.shown) > 1:
