@@ -101,8 +101,8 @@ def test_more_rounds_bring_it_nearer_for_other_directions_are_remembered():
     assert two.crossed.sum() >= 3
     assert six.crossed.all()
     nearer = six.l2_outside[two.crossed] / two.l2_outside[two.crossed]
-    assert nearer.mean() < 0.8
-    assert nearer.max() <= 1  # one may have been as near as this image gets
+    assert (nearer < 0.8).sum() >= len(nearer) - 1  # one may have been as near as this image gets
+    assert nearer.max() <= 1
 
 
 def test_both_images_are_on_their_sides_close_together_and_measured():

@@ -133,10 +133,10 @@ def test_a_part_that_a_worker_is_at_is_neither_taken_nor_removed(made_apart: Con
 
 
 def test_force_on_one_machine_measures_anew(made_apart: Config):
-    marked = part_of(made_apart, 1) / "results.jsonl"
-    before = {line for seed in (0, 1) for line in (part_of(made_apart, seed) / marked.name).read_bytes().splitlines()}
+    name = "results.jsonl"
+    before = {line for seed in (0, 1) for line in (part_of(made_apart, seed) / name).read_bytes().splitlines()}
     pipeline.run(made_apart.replace(force=True))
-    after = set((Path(made_apart.run.workdir) / marked.name).read_bytes().splitlines())
+    after = set((Path(made_apart.run.workdir) / name).read_bytes().splitlines())
     assert not before & after  # the same numbers in other seconds
 
 
