@@ -2,12 +2,15 @@
 
 HONEST = "normal"
 CONTROL = "noise"
+REPEATED = "repeated"
+ATTACKS = (HONEST, CONTROL, "blending", "pushing_1", "pushing_2")  # the paper's, and what they are compared with
 ATTACK_NAMES = {  # in the order of every table and figure
     HONEST: "honest request",
     CONTROL: "noise control",
     "blending": "blending",
     "pushing_1": "Pushing-I",
     "pushing_2": "Pushing-II",
+    REPEATED: "one sample repeated",
 }
 PAPER_HONEST = "Normal unlearning"  # the paper's name of the honest request, in the layout of its own tables
 

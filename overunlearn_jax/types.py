@@ -83,7 +83,7 @@ class UnlearningRequest(NamedTuple):
     original_images: np.ndarray  # shape=(n, h, w, c), dtype=float32: what the model was trained on
     original_labels: np.ndarray  # shape=(n,), dtype=int32
     original_ids: np.ndarray  # shape=(n,), dtype=int64: `Split.ids` of the originals
-    made_by: str  # "normal", "noise", "blending", "pushing_1" or "pushing_2"
+    made_by: str  # one of `attack_names.ATTACK_NAMES`
     queries: np.ndarray  # shape=(n,), dtype=int64: images sent to the black box for this sample
     seconds: float = 0.0  # wall time of crafting it
 

@@ -1,6 +1,6 @@
 """Every setting of a run and its flag: a part for each room, in a file of its own. Imports no JAX."""
 
-from experiments.config.attack import ATTACKS, AttackConfig
+from experiments.config.attack import AttackConfig
 from experiments.config.config import DEFAULTS, PART_OF, PARTS, SETTINGS, Config
 from experiments.config.connection import ConnectionConfig
 from experiments.config.data import DataConfig
@@ -12,7 +12,6 @@ from experiments.config.service import FIDELITIES, METHODS, ServiceConfig
 from experiments.config.victim import VictimConfig
 
 __all__ = [
-    "ATTACKS",
     "DEFAULTS",
     "FIDELITIES",
     "METHODS",

@@ -4,15 +4,18 @@ import dataclasses
 from dataclasses import dataclass
 
 from experiments.config.fields import as_typed, check_fields, setting
-
-ATTACKS = ("normal", "noise", "blending", "pushing_1", "pushing_2")
+from overunlearn_jax.attack_names import ATTACK_NAMES, ATTACKS
 
 
 @dataclass(frozen=True)
 class AttackConfig:
     """The requests, and the search that pushes samples to the boundary."""
 
-    attacks: tuple[str, ...] = setting(ATTACKS, "requests to compare with an honest one", ATTACKS)
+    attacks: tuple[str, ...] = setting(
+        ATTACKS,
+        "requests to compare with an honest one; repeated: one own sample, as often as an honest request has samples",
+        tuple(ATTACK_NAMES),
+    )
     fractions: tuple[float, ...] = setting(
         (0.1,), "requests, as fractions of class A's training samples", least=1e-6, most=1
     )

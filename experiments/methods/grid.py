@@ -3,8 +3,9 @@
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from experiments.config import ATTACKS, Config
+from experiments.config import Config
 from experiments.paper.studies import CIFAR10, SCALES
+from overunlearn_jax.attack_names import ATTACKS
 from overunlearn_jax.spelling import did_you_mean
 
 

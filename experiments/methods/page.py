@@ -4,13 +4,13 @@ import itertools
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 
-from experiments.config import ATTACKS
 from experiments.methods import figure, tables
 from experiments.methods.choice import Results, Row, choose, victim_of
 from experiments.methods.grid import LADDERS, all_runs
 from experiments.run.outputs import read_manifest
 from experiments.run.pictures import save_figure
 from experiments.suites.places import copy_rows, read_findings
+from overunlearn_jax.attack_names import ATTACKS
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import read_rows
 from overunlearn_jax.reporting.forgetting import EXPLAINED as FORGETTING

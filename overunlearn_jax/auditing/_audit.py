@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import jax
 
+from overunlearn_jax.attack_names import ATTACK_NAMES, ATTACKS
 from overunlearn_jax.attacks import (
     LabelOnlySettings,
     PushResult,
@@ -30,8 +31,6 @@ from overunlearn_jax.services.service import CountsSent, Service, variants_of
 from overunlearn_jax.types import DatasetSpec, Key, Split, Splits
 
 START_IMAGES = 100  # of class B, that the search by labels asks about
-ATTACKS = ("normal", "noise", "blending", "pushing_1", "pushing_2")
-
 
 Search = ZooSettings | SubspaceSettings | LabelOnlySettings
 
@@ -72,7 +71,8 @@ def audit(
       class_b: blended in, and watched for over-unlearning II; None: what class A is most often taken for.
       fraction: size of a request, as a part of class A's training samples.
       seeds: choices of the samples; two or more give intervals. The service stays the same.
-      attacks: requests, "normal" among them.
+      attacks: requests, "normal" among them; "repeated" is made where it is named: one of the attacker's own samples,
+        as often as an honest request has samples.
       search: of pushes; None: `fewest_queries`; "auto": the one that fits what the service reveals (`ou.probe`), for a
         few hundred queries.
       max_over_unlearning: fraction of a class's test accuracy that a malicious request may cost beyond an honest one.
@@ -178,8 +178,9 @@ def _check(own: DatasetSpec, spec: DatasetSpec, settings: RequestSettings, seeds
             f"the service takes images {own.image_shape} of {own.num_classes} classes in {own.bounds}, the data are "
             f"{spec.image_shape} of {spec.num_classes} in {spec.bounds}: give it the data's own spec"
         )
-    unknown = [attack for attack in settings.attacks if attack not in ATTACKS]
+    unknown = [attack for attack in settings.attacks if attack not in ATTACK_NAMES]
     if unknown or "normal" not in settings.attacks or len(settings.attacks) < 2:
-        raise ValueError(f"attacks are {settings.attacks}; expected 'normal' and some of {', '.join(ATTACKS[1:])}")
+        others = ", ".join(name for name in ATTACK_NAMES if name != "normal")
+        raise ValueError(f"attacks are {settings.attacks}; expected 'normal' and some of {others}")
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds are {seeds}; expected one or more, each once")

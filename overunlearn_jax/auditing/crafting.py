@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from overunlearn_jax.attack_names import REPEATED
 from overunlearn_jax.attacks import PushResult, Status, bisect, blend, noise_of_length
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import candidates, class_index, request_size, take
@@ -44,7 +45,7 @@ class Classes(NamedTuple):
 class RequestSettings(NamedTuple):
     """Which requests are made, and what is submitted with them."""
 
-    attacks: tuple[str, ...]  # "normal", "noise", "blending", "pushing_1" or "pushing_2"
+    attacks: tuple[str, ...]  # names of `attack_names`
     fractions: tuple[float, ...]  # sizes, as parts of class A's training samples
     blending_ratio: float = 0.5  # alpha of x' = (1 - alpha) x + alpha x_b, equation (1)
     labels: str = "paper"  # "paper", "original", "predicted" or "target": see `label_choice`
@@ -104,8 +105,8 @@ def choose_and_push(
 
 
 def label_choice(settings: RequestSettings, attack: str) -> str:
-    """Which label a request submits: original, predicted or target. Honest and control requests keep their own."""
-    if attack in ("normal", "noise"):
+    """Which label a request submits: original, predicted or target. Requests without a changed class keep their own."""
+    if attack in ("normal", "noise", REPEATED):
         return "original"
     if settings.labels == "paper":
         return "predicted" if attack == "blending" else "original"
@@ -113,11 +114,11 @@ def label_choice(settings: RequestSettings, attack: str) -> str:
 
 
 def _left_for_pushing(settings: RequestSettings, black_box: BlackBox, splits: Splits, classes: Classes) -> int | None:
-    """The budget less what follows the search: bisection, and one query for each label that requests have to ask."""
+    """The budget less what follows the search: bisection, and a query for each sample that requests ask about again."""
     if black_box.left is None:
         return None
     sizes = [request_size(splits.train, classes.a, fraction) for fraction in settings.fractions]
-    asking = sum(label_choice(settings, attack) == "predicted" for attack in settings.attacks)
+    asking = sum(attack == REPEATED or label_choice(settings, attack) == "predicted" for attack in settings.attacks)
     return max(0, black_box.left - sum(sizes) * asking - max(sizes) * settings.bisection_steps)
 
 
@@ -169,10 +170,15 @@ class Crafter:
             case "pushing_2":
                 assert pushed is not None
                 images = pushed.outside[kept]
+            case "repeated":
+                hardest = self._hardest(originals)
+                kept = np.repeat(kept[hardest], len(kept))
+                originals = take(self._chosen.samples, kept)
+                images = originals.images
             case _:
                 raise ValueError(f"unknown attack {attack!r}")
         labels, label_queries = self._labels(attack, images, originals.labels)
-        queries = np.full(len(kept), label_queries, np.int64)
+        queries = np.full(len(kept), 1 if attack == REPEATED else label_queries, np.int64)
         seconds = time.perf_counter() - began
         if attack.startswith("pushing") and pushed is not None:
             queries += pushed.queries[kept]
@@ -195,6 +201,11 @@ class Crafter:
                 "--query_budget, or try another --step_size"
             )
         return kept
+
+    def _hardest(self, samples: Split) -> int:
+        """The row of the sample whose own label the service gives the lowest probability; a query for each."""
+        answers = self._black_box.query(samples.images)
+        return int(answers[np.arange(len(samples.labels)), samples.labels].argmin())
 
     def _labels(self, attack: str, images: np.ndarray, originals: np.ndarray) -> tuple[np.ndarray, int]:
         """The submitted labels, and the queries that each cost."""

@@ -35,7 +35,7 @@ class Required(Setting):
     """What every row has, in files of any age."""
 
     cell: str  # unique in the file
-    attack: str  # "normal", "noise", "blending", "pushing_1" or "pushing_2"
+    attack: str  # one of `attack_names.ATTACK_NAMES`
     seed: int
     requested: Samples  # the attacker started from
     submitted: Samples  # in the request

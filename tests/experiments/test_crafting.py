@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from experiments import pipeline
-from experiments.config import ATTACKS, DEFAULTS
+from experiments.config import DEFAULTS
 from experiments.requests import searches
 from overunlearn_jax import data
+from overunlearn_jax.attack_names import ATTACKS
 from overunlearn_jax.attacks import Status
 from overunlearn_jax.auditing.crafting import Classes, choose_and_push
 from overunlearn_jax.batching import predict_in_batches

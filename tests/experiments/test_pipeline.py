@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from experiments import pipeline
-from experiments.config import ATTACKS, Config
+from experiments.config import Config
 from experiments.victims.sources import sources_of
 from overunlearn_jax import data
+from overunlearn_jax.attack_names import ATTACKS
 from overunlearn_jax.reporting.row import REQUIRED_KEYS
 from overunlearn_jax.types import Splits
 from tests.experiments import tiny

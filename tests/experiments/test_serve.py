@@ -19,7 +19,7 @@ from experiments.serving import demo
 from experiments.serving.client import Client, own_samples
 from experiments.serving.process import Service
 from experiments.serving.service import opened
-from overunlearn_jax.auditing._audit import ATTACKS
+from overunlearn_jax.attack_names import ATTACKS
 from overunlearn_jax.server.queue import Payload
 from overunlearn_jax.server.settings import ServerSettings
 from overunlearn_jax.server.tokens import token_of
