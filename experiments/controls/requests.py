@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.config import ATTACKS
-from overunlearn_jax.attack_names import HONEST
+from experiments.controls.other_task import OTHER_TASK
+from overunlearn_jax.attack_names import ATTACKS, HONEST
 from overunlearn_jax.auditing.crafting import Crafter
 from overunlearn_jax.data import candidates, take
 from overunlearn_jax.types import Request, Split
@@ -17,6 +17,7 @@ NAMES = {
     "half": "honest, half as many",
     "twice": "honest, twice as many",
     FIVE_TIMES: "honest, five times as many",
+    OTHER_TASK: "blended with a handwritten digit",
 }
 SHARE = 0.5  # of the class that one user holds at most: the paper's bound
 

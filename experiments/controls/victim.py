@@ -9,6 +9,7 @@ import numpy as np
 from experiments.config import Config
 from experiments.controls.cells import LEFT_OUT, Cell
 from experiments.controls.measure import as_record, measured_steps
+from experiments.controls.other_task import OTHER_TASK, blended_with_digits
 from experiments.controls.rates import CostError
 from experiments.controls.requests import every_request
 from experiments.controls.steps import first_order_steps, other_steps
@@ -61,14 +62,20 @@ def measure_victim(
 def _requests(config: Config, seed: int, ready: SeedRun) -> dict[str, Request]:
     splits, predict = ready.splits, ready.victim.service.predict
     count = request_size(splits.train, ready.classes.a, max(config.attack.fractions))
-    return every_request(
+
+    def probabilities(images: np.ndarray) -> np.ndarray:
+        return predict_in_batches(predict, images)
+
+    requests = every_request(
         crafter_of(config, seed, ready),
         splits.train,
         ready.classes.a,
         seed,
         count,
-        lambda images: predict_in_batches(predict, images),
+        probabilities,
     )
+    elsewhere = blended_with_digits(requests[HONEST], splits.spec, config.attack.blending_ratio, probabilities)
+    return {**requests, OTHER_TASK: elsewhere}
 
 
 def _records(

@@ -7,17 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.config import ATTACKS
 from experiments.config.service import FIDELITIES
 from experiments.controls import page, question
 from experiments.controls.cells import LEFT_OUT, chosen_cells
 from experiments.controls.measure import as_record, measured_steps
+from experiments.controls.other_task import OTHER_TASK, blended_with_digits, digits
 from experiments.controls.rates import GRID, CostError, rate_at_cost
 from experiments.controls.requests import _lowest_margins
 from experiments.controls.victim import measure_victim
 from experiments.run.records import append_records, read_records
+from overunlearn_jax.attack_names import ATTACKS
 from overunlearn_jax.models import pure_model
-from overunlearn_jax.types import Split, Variables
+from overunlearn_jax.types import Bounds, DatasetSpec, Request, Split, Variables
 from tests.experiments.running import MakeConfig
 
 
@@ -147,7 +148,8 @@ def test_a_victim_is_measured_once_and_records_of_other_settings_are_not_mixed(c
     records = [each for each in everything if LEFT_OUT not in each]
     assert records
     own = {each["request"]: each for each in records if each["reading"] == records[0]["reading"]}
-    assert own.keys() == {*ATTACKS, "unfiltered", "lowest_margin", "half", "twice"}  # five times as many are not there
+    there = {*ATTACKS, "unfiltered", "lowest_margin", "half", "twice", OTHER_TASK}  # no "five_times": too few samples
+    assert own.keys() == there
     assert own["normal"]["times_honest"] == 1
     assert own["normal"]["cosine"] == pytest.approx(1)
     assert own["normal"]["class_a_of_longer_honest"] == own["normal"]["class_a"]
@@ -182,3 +184,27 @@ def test_a_question_asked_beforehand(harms: tuple[float, ...], five_times: float
     assert answer.five_times == pytest.approx(five_times)
     assert f"* **{verdict}** under corrected" in page.markdown(rows)
     assert question.answers(ROWS) == []  # of another network
+
+
+def test_another_task_is_blended_in_as_bright_as_the_service_s_own_images():
+    spec = DatasetSpec("photos", (32, 24, 3), Bounds(-1.0, 3.0), ("a", "b"))
+    found = digits(spec, 400)  # more than there are
+    assert found.shape == (400, 32, 24, 3)
+    assert found.dtype == np.float32
+    assert (found.min(), found.max()) == (-1.0, 3.0)
+    assert (found == found[..., :1]).all()  # gray
+    first = np.flatnonzero((found == found[0]).all((1, 2, 3)))
+    assert len(first) == 4  # the same digit again, at its distance
+    assert len(set(np.diff(first))) == 1
+
+    honest = Request(np.full((4, 32, 24, 3), -1.0, np.float32), np.zeros(4, np.int32))
+    asked: list[np.ndarray] = []
+
+    def answers(images: np.ndarray) -> np.ndarray:
+        asked.append(images)
+        return np.eye(2)[[0, 1, 1, 0]]
+
+    request = blended_with_digits(honest, spec, 0.25, answers)
+    np.testing.assert_allclose(request.images, 0.75 * honest.images + 0.25 * found[:4], rtol=1e-6)
+    assert asked[0] is request.images
+    assert request.labels.tolist() == [0, 1, 1, 0]
