@@ -1,26 +1,25 @@
 """One method behind every defence: what each attacker's request costs class A there."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from experiments.config import Config
 from experiments.controls.cells import Cell
 from experiments.controls.rates import CostError, rate_at_cost
-from experiments.defences.attackers import (
-    CHOSEN,
-    PUSHES,
-    REPEATED,
-    STATIC,
-    Attack,
-    against_a_monitor,
-    in_parts,
-    repeated,
-    static_attacks,
+from experiments.defences.attackers import PUSHES, Attack, in_parts, static_attacks
+from experiments.defences.cases import (
+    Case,
+    asked_together,
+    calibration_key,
+    cases,
+    every_attack,
+    monitor_of,
+    step_bound,
 )
-from experiments.defences.false_alarms import alarm_records
+from experiments.defences.false_alarms import alarm_record, in_company
 from experiments.defences.method_bounds import bounds_of_a_method
 from experiments.defences.remembered import RememberedService
 from experiments.defences.rows import harm_record, outcome
@@ -28,42 +27,76 @@ from experiments.defences.scene import Scene
 from experiments.defences.slowly import ask_slowly
 from experiments.victims.cache import ingredients_of
 from overunlearn_jax.attack_names import HONEST
-from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.data import take
-from overunlearn_jax.defences.defended import DefendedService, defended
-from overunlearn_jax.defences.hash_store import HashStore
-from overunlearn_jax.defences.honest_steps import StepBound
-from overunlearn_jax.defences.identification import identifier, lookup_by_hash
-from overunlearn_jax.defences.monitor import Monitor
+from overunlearn_jax.defences.defended import defended
 from overunlearn_jax.evaluation import evaluate, evaluate_all
 from overunlearn_jax.models import predict_fn
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.fingerprint import weights_digest
 from overunlearn_jax.services.recipes import MethodChoice
 from overunlearn_jax.services.service import HasWeights, Service
-from overunlearn_jax.types import Key, Variables
+from overunlearn_jax.types import Variables
 from overunlearn_jax.unlearn import along_step, read_settings
 
-HONEST_RUNS = 9  # honest requests that a bound and a monitor know: the fewest that tell the 0.9 quantile
-QUANTILE = 0.9
-BITS_APART = 40  # of 256: the nearest other image is farther away
 TARGETED = "first_order"  # the method of every gate, of the thresholds' curve and of the slow attackers
-OTHERS = ("exact", "phash", "confidence")  # gates of the other methods: who gets through a gate depends on no method
-AT_GATES = (HONEST, *STATIC, CHOSEN, *REPEATED)  # beside those who go back until a gate says yes
 
 
-def method_records(config: Config, cell: Cell, scene: Scene, honest_cost: float) -> Iterator[dict[str, Any]]:
-    """A record for each defence and attacker of one method.
+class Question(NamedTuple):
+    """What one request costs class A behind one defence."""
 
-    Raises CostError where no rate of a first-order step costs an honest request what is asked for.
+    defence: str
+    refuse: float | None  # see `Case`
+    request: str
+    ask: Callable[[], dict[str, Any]]  # the rest of the record
+
+    @property
+    def key(self) -> tuple[str, float | None, str]:
+        """What tells it from the others of a method."""
+        return self.defence, self.refuse, self.request
+
+    def answered(self) -> dict[str, Any]:
+        """The record."""
+        return {"defence": self.defence, "refuse": self.refuse} | self.ask()
+
+
+def key_of(record: Mapping[str, Any]) -> tuple[str, float | None, str]:
+    """Which question a record answers."""
+    return record["defence"], record["refuse"], record["request"]
+
+
+def method_questions(
+    config: Config, cell: Cell, scene: Scene, honest_cost: float
+) -> tuple[dict[str, Any], list[Question]]:
+    """What all records of one method share, and a question for each defence and attacker.
+
+    What one answer forgets or evaluates the next one does not again. Raises CostError where no rate of a first-order
+    step costs an honest request what is asked for.
     """
     ready = scene.ready
     splits, a = ready.splits, ready.classes.a
     choice, rate = _choice(config, cell, scene, honest_cost)
     behind = ready.victim.service
     assert isinstance(behind, HasWeights)  # trained here
-    service = RememberedService(recipes.serve(choice, ingredients_of(config.victim, splits), behind.variables))
+    ingredients = ingredients_of(config.victim, splits)
+    service = RememberedService(recipes.serve(choice, ingredients, behind.variables))
     before = evaluate(service.predict, splits.test, splits.spec.num_classes)
+    known = {weights_digest(behind.variables): before}
+    key, attacks = calibration_key(scene), every_attack(scene)
+    met = [*cases(scene, service, key, attacks, full=cell.method == TARGETED)]
+    for name, inside in bounds_of_a_method(choice, ingredients, service, scene, step_bound(scene, key)):
+        met.append(Case(name, None, defended(RememberedService(inside)), attacks))
+    questions = [
+        Question(
+            case.defence,
+            case.refuse,
+            attack.name,
+            partial(harm_record, attack, case.service, ready.keys.unlearn, splits.test, a, known),
+        )
+        for case in met
+        for attack in case.asking
+    ]
+    if cell.method == TARGETED:
+        questions += [*_asked_slowly(config, choice, scene), *_asked_in_company(scene, service)]
     shared = {
         "method": cell.method,
         "method_settings": cell.settings,
@@ -71,54 +104,49 @@ def method_records(config: Config, cell: Cell, scene: Scene, honest_cost: float)
         "class_a_before": float(before.per_class[a]),
         "overall_before": before.overall,
     }
-    key = jax.random.fold_in(ready.keys.unlearn, 2)
-    known = {weights_digest(behind.variables): before}
-    attacks = _attacks(scene)
-    for defence, safe, asking in _cases(scene, service, key, attacks, full=cell.method == TARGETED):
-        for attack in asking:
-            yield shared | defence | harm_record(attack, safe, ready.keys.unlearn, splits.test, a, known)
-    honest, ingredients = _bound(scene, key), ingredients_of(config.victim, splits)
-    for name, inside in bounds_of_a_method(choice, ingredients, service, scene, honest):
-        safe = defended(RememberedService(inside))
-        for attack in attacks:
-            yield shared | _named(name) | harm_record(attack, safe, ready.keys.unlearn, splits.test, a, known)
-    if cell.method == TARGETED:
-        yield from (shared | each for each in _slow_records(config, choice, scene, key))
-        beside = alarm_records(
-            _asked_together(scene, service, key),
-            scene.bystander,
-            scene.requests,
-            (HONEST, *PUSHES),
-            ready.keys.unlearn,
-            splits.test,
-            a,
-        )
-        yield from (shared | each for each in beside)
+    return shared, questions
 
 
-def _slow_records(config: Config, choice: MethodChoice, scene: Scene, key: Key) -> Iterator[dict[str, Any]]:
+def _asked_slowly(config: Config, choice: MethodChoice, scene: Scene) -> Iterator[Question]:
     """Many small requests, each of which meets the defence alone."""
-    ready, splits = scene.ready, scene.ready.splits
-    service, ingredients = ready.victim.service, ingredients_of(config.victim, splits)
-    assert isinstance(service, HasWeights)  # trained here
+    key, ingredients = calibration_key(scene), ingredients_of(config.victim, scene.ready.splits)
 
     def serve_at(variables: Variables) -> Service:
         return recipes.serve(choice, ingredients, variables)
 
     defences: dict[str, dict[str, Any]] = {
         "none": {},
-        "bound": {"bound": _bound(scene, key)},
-        "monitor": {"monitor": _monitor(scene, key)},
+        "bound": {"bound": step_bound(scene, key)},
+        "monitor": {"monitor": monitor_of(scene, key)},
     }
     for name, defence in defences.items():
         for attack in static_attacks(scene.requests)[:2]:
             slow = in_parts(attack)
-            left = ask_slowly(serve_at, service.model, service.variables, slow.requests, ready.keys.unlearn, **defence)
-            predict = predict_fn(service.model, left.variables)
-            metrics = evaluate_all({"left": predict}, splits.test, splits.spec.num_classes)["left"]
-            samples = sum(len(each.labels) for each in slow.requests)
-            through = sum(len(slow.requests[number].labels) for number in np.flatnonzero(left.released))
-            yield _named(name) | outcome(slow, samples, through, metrics, ready.classes.a)
+            yield Question(name, None, slow.name, partial(_slow_record, scene, serve_at, slow, defence))
+
+
+def _slow_record(
+    scene: Scene, serve_at: Callable[[Variables], Service], slow: Attack, defence: Mapping[str, Any]
+) -> dict[str, Any]:
+    ready, spec = scene.ready, scene.ready.splits.spec
+    service = ready.victim.service
+    assert isinstance(service, HasWeights)  # trained here
+    left = ask_slowly(serve_at, service.model, service.variables, slow.requests, ready.keys.unlearn, **defence)
+    models = {"left": predict_fn(service.model, left.variables)}
+    metrics = evaluate_all(models, ready.splits.test, spec.num_classes)["left"]
+    samples = sum(len(each.labels) for each in slow.requests)
+    through = sum(len(slow.requests[number].labels) for number in np.flatnonzero(left.released))
+    return outcome(slow, samples, through, metrics, ready.classes.a)
+
+
+def _asked_in_company(scene: Scene, service: RememberedService) -> Iterator[Question]:
+    """An honest person's request in one deletion with another one."""
+    ready = scene.ready
+    for other in (HONEST, *PUSHES):
+        pair = in_company(scene.bystander, scene.requests[other], other)
+        for name, safe in asked_together(scene, service, calibration_key(scene)).items():
+            ask = partial(alarm_record, pair, safe, ready.keys.unlearn, ready.splits.test, ready.classes.a)
+            yield Question(name, None, pair.name, ask)
 
 
 def _choice(config: Config, cell: Cell, scene: Scene, honest_cost: float) -> tuple[MethodChoice, float | None]:
@@ -144,53 +172,3 @@ def _choice(config: Config, cell: Cell, scene: Scene, honest_cost: float) -> tup
     undisturbed = accuracy(before)
     rate = rate_at_cost(lambda rate: undisturbed - accuracy(along_step(before, step, rate)), honest_cost)
     return MethodChoice(cell.method, {}, (cell.reading,), (rate,), ""), rate
-
-
-def _attacks(scene: Scene) -> list[Attack]:
-    """Those that meet every defence but the gates."""
-    requests, predict = scene.requests, scene.view.predict
-    again = repeated(requests, lambda images: np.asarray(predict_in_batches(predict, images)))
-    return [*static_attacks(requests), *against_a_monitor(requests), *again]
-
-
-def _cases(
-    scene: Scene, service: RememberedService, key: Key, attacks: list[Attack], *, full: bool
-) -> Iterator[tuple[dict[str, Any], DefendedService, list[Attack]]]:
-    """Each defence with those who ask; `full`: every gate at all thresholds."""
-    of_gates = [each for each in attacks if each.name in AT_GATES]
-    yield _named("none"), defended(service), attacks
-    for gate in scene.gates:
-        if full or (gate.shown and gate.name in OTHERS):
-            retreats = scene.retreats[gate.name, gate.refuse]
-            yield _named(gate.name, gate.refuse), defended(service, [gate.gate]), [*of_gates, *retreats]
-    train = scene.ready.splits.train
-    bound, monitor = _bound(scene, key), _monitor(scene, key)
-    identify = identifier(train, lookup_by_hash(HashStore(train.images, scene.view.spec.bounds, bits=256)), BITS_APART)
-    yield _named("identify"), defended(service, identify=identify), attacks
-    yield _named("bound"), defended(service, bound=bound), attacks
-    yield _named("monitor"), defended(service, monitor=monitor), attacks
-    yield _named("identify, monitor"), defended(service, (), identify, monitor), attacks
-    yield _named("identify, bound, monitor"), defended(service, (), identify, monitor, bound=bound), attacks
-
-
-def _asked_together(scene: Scene, service: RememberedService, key: Key) -> dict[str, DefendedService]:
-    """What an honest person's request may meet in company; "by request" tries each alone before it refuses it."""
-    apart = _monitor(scene, key)._replace(in_parts=True, smallest=len(scene.ready.splits.train.labels))
-    return {
-        "bound": defended(service, bound=_bound(scene, key)),
-        "monitor": defended(service, monitor=_monitor(scene, key)),
-        "monitor, by request": defended(service, monitor=apart),
-    }
-
-
-def _named(defence: str, refuse: float | None = None) -> dict[str, Any]:
-    return {"defence": defence, "refuse": refuse}
-
-
-def _bound(scene: Scene, key: Key) -> StepBound:
-    return StepBound(scene.ready.splits.train, key, HONEST_RUNS, QUANTILE)
-
-
-def _monitor(scene: Scene, key: Key) -> Monitor:
-    """It watches validation images: test images judge it."""
-    return Monitor(scene.ready.splits.train, scene.ready.splits.validation, key, HONEST_RUNS)

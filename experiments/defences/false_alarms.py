@@ -1,6 +1,6 @@
 """Harm by false alarm: an attacker's request in the same deletion, made so that an honest person's fails."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tabulate import tabulate
@@ -26,37 +26,25 @@ class Alarm(NamedTuple):
     step_kept: Interval | None  # the part of the whole deletion's step that a bound leaves
 
 
-def alarm_records(
-    defences: Mapping[str, DefendedService],
-    honest: Request,
-    requests: Mapping[str, Request],
-    attacks: Sequence[str],
-    key: Key,
-    test: Split,
-    class_a: int,
-) -> Iterator[dict[str, Any]]:
-    """A record for each defence and attack: the honest person's request first, the attacker's of as many after it.
+def in_company(honest: Request, other: Request, name: str) -> Attack:
+    """An honest person's request and, after it, another one of as many samples; `name` says whose that is."""
+    count = min(len(honest.labels), len(other.labels))
+    pair = [Request(each.images[:count], each.labels[:count]) for each in (honest, other)]
+    return Attack(f"{HONEST}{BESIDE}{name}", pair, adaptive=True)
+
+
+def alarm_record(pair: Attack, service: DefendedService, key: Key, test: Split, class_a: int) -> dict[str, Any]:
+    """What becomes of two requests in one deletion, see `in_company`.
 
     `through` counts the honest person's samples alone. Whether they were refused for their company is seen beside an
     honest request in the attacker's place.
     """
-    for attack in attacks:
-        pushed = requests[attack]
-        count = min(len(honest.labels), len(pushed.labels))
-        pair = [Request(each.images[:count], each.labels[:count]) for each in (honest, pushed)]
-        name = f"{HONEST}{BESIDE}{attack}"
-        for defence, service in defences.items():
-            known = len(service.records)
-            with service.after(pair, key) as left:
-                answering = {} if left.predict is None else {name: left.predict}
-                metrics = evaluate_all(answering, test, service.spec.num_classes).get(name)
-            through = count if released(service, known) else 0
-            yield {
-                "defence": defence,
-                "refuse": None,
-                **outcome(Attack(name, pair, adaptive=True), count, through, metrics, class_a),
-                "step_kept": left.deletion.step_kept,
-            }
+    count, known = len(pair.requests[0].labels), len(service.records)
+    with service.after(pair.requests, key) as left:
+        answering = {} if left.predict is None else {pair.name: left.predict}
+        metrics = evaluate_all(answering, test, service.spec.num_classes).get(pair.name)
+    through = count if released(service, known) else 0
+    return {**outcome(pair, count, through, metrics, class_a), "step_kept": left.deletion.step_kept}
 
 
 def released(service: DefendedService, known: int) -> bool:

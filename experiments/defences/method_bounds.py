@@ -5,7 +5,7 @@ share of weights that honest requests of the same size shrink.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import jax
 import numpy as np
@@ -15,10 +15,10 @@ from experiments.defences.scene import Scene
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.defences.assembly import ClipsSamples, assemble
 from overunlearn_jax.defences.holdings import Holdings
-from overunlearn_jax.defences.honest_steps import StepBound, composition, honest_requests, keys_of
+from overunlearn_jax.defences.honest_steps import StepBound, after_honest, composition
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.recipes import Ingredients, MethodChoice
-from overunlearn_jax.services.service import Service
+from overunlearn_jax.services.service import After, Service, Variant
 from overunlearn_jax.types import Params
 from overunlearn_jax.unlearn import METHODS
 
@@ -55,13 +55,15 @@ def bounds_of_a_method(
 def shares_shrunk(service: RememberedService, scene: Scene, honest: StepBound) -> list[float]:
     """Of the weights, the fraction that each of some honest requests of the usual size changes."""
     like = composition([scene.requests[HONEST]])
-    drawing, forgetting = keys_of(honest.key, like)  # those of a bound on the step: nothing is forgotten twice
-    shares = []
-    for number, requests in enumerate(honest_requests(honest.held, like, honest.requests, drawing)):
-        with service.after(requests, jax.random.fold_in(forgetting, number)) as left:
-            if left.variables is not None:
-                shares.append(share_changed(service.variables.params, left.variables.params))
-    return shares
+    before = service.variables.params
+
+    def share(left: Mapping[Variant, After]) -> float | None:
+        [own] = left.values()
+        return None if own.variables is None else share_changed(before, own.variables.params)
+
+    # With the key of a bound on the step: what is remembered from there is not forgotten again.
+    found = after_honest(service, honest.held, like, honest.requests, honest.key, share)
+    return [each for each in found if each is not None]
 
 
 def share_changed(before: Params, after: Params) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from experiments.config import Config
 from experiments.controls.rates import CostError
 from experiments.controls.steps import first_order_steps
+from experiments.defences.cases import HONEST_RUNS, QUANTILE
 from experiments.defences.cells import CELLS
 from experiments.defences.crafted import largest_requests
 from experiments.pipeline import SeedRun, push_seed
@@ -46,7 +47,6 @@ FILE = "robustness.jsonl"
 PUSH, BOUNDED, BEFORE, RETRAINED = "pushing_1", "pushing_1, bounded", "before", "retrained"
 RADII = {"linf": (0.5 / 255, 1 / 255, 2 / 255, 4 / 255), "l2": (0.05, 0.1, 0.25, 0.5)}  # pixels in a range of 1
 NEAR = (0.5, 1.0, 2.0)  # L2 around forgotten samples; 2.0 moves a pixel of CIFAR-10 by 9/255
-HONEST_RUNS, QUANTILE = 19, 0.95  # of the bound, as in the suite
 
 
 class Look(NamedTuple):
@@ -150,7 +150,7 @@ def _states(
         lambda variables: undisturbed - accuracy(variables),
         honest_cost,
     )
-    bound = StepBound(splits.train, jax.random.fold_in(ready.keys.unlearn, 2), HONEST_RUNS, QUANTILE)
+    bound = StepBound(splits.train, jax.random.fold_in(ready.keys.unlearn, 2), HONEST_RUNS, QUANTILE)  # the suite's
     choice = MethodChoice(cell.method, {}, (cell.reading,), (rate,), "")
     [longest] = BoundedService(recipes.serve(choice, ingredients, before), bound).longest([requests[PUSH]]).values()
     return {BEFORE: before, **after, BOUNDED: shortened(before, after[PUSH], longest)}, rate

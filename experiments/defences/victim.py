@@ -5,16 +5,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from experiments.config import Config
+from experiments.controls.cells import Cell
 from experiments.controls.rates import CostError
-from experiments.defences.behind import OTHERS, TARGETED, method_records
+from experiments.defences.behind import TARGETED, key_of, method_questions
+from experiments.defences.cases import OTHERS
 from experiments.defences.cells import CELLS
 from experiments.defences.gates import GATES
-from experiments.defences.scene import set_up
+from experiments.defences.scene import Scene, set_up
 from experiments.pipeline import push_seed
 from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.victims.cache import describe_model
 from overunlearn_jax.files import settings_hash
+
+PART = "harm_{}_{}.part.jsonl"  # of a seed and a method
 
 
 def measure_victim(
@@ -22,12 +28,16 @@ def measure_victim(
 ) -> None:
     """Adds the records of one seed's victim to gates.jsonl and harm.jsonl, those of one method together.
 
+    Killed, it asks what was not asked yet: a method that is not done has its records in a file of its own.
+
     Raises ValueError for files with records of other settings.
     """
     settings = changed_settings(config)
     shared: dict[str, Any] = {"settings": settings_hash(settings | {"honest_cost": honest_cost}), "seed": seed}
     at_gates, harm = (records_of(folder / name, shared["settings"]) for name in ("gates.jsonl", "harm.jsonl"))
     done = {record["method"] for record in harm if record["seed"] == seed}
+    for method in done:
+        (folder / PART.format(seed, method)).unlink(missing_ok=True)  # of a kill between the last two steps
     left = [cell for cell in CELLS if cell.method in methods and cell.method not in done]
     asked = all(record["seed"] != seed for record in at_gates)
     if not left and not asked:
@@ -44,9 +54,22 @@ def measure_victim(
         append_records(folder / "gates.jsonl", [shared | each for each in records])
     for cell in left:
         try:
-            rows = [shared | each for each in method_records(config, cell, scene, honest_cost)]
+            _measure_method(config, cell, scene, honest_cost, shared, folder)
         except CostError as error:
             print(f"seed {seed}, {cell.method}: {error}", file=sys.stderr, flush=True)
-            continue
-        append_records(folder / "harm.jsonl", rows)
-        print(f"seed {seed}, {cell.method}: {len(rows)} requests", flush=True)
+
+
+def _measure_method(
+    config: Config, cell: Cell, scene: Scene, honest_cost: float, shared: dict[str, Any], folder: Path
+) -> None:
+    """Each record is kept as soon as it is known, in a file of its own until the method is done."""
+    what = f"seed {shared['seed']}, {cell.method}"
+    of_method, questions = method_questions(config, cell, scene, honest_cost)
+    part = folder / PART.format(shared["seed"], cell.method)
+    answered = {key_of(record) for record in records_of(part, shared["settings"])}
+    for question in tqdm(questions, what, unit="request"):
+        if question.key not in answered:
+            append_records(part, [shared | of_method | question.answered()])
+    append_records(folder / "harm.jsonl", records_of(part, shared["settings"]))
+    part.unlink()
+    print(f"{what}: {len(questions)} requests", flush=True)

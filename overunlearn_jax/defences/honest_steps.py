@@ -10,17 +10,18 @@ the gradients of the request. It needs m + 1 >= 1 / (1 - quantile).
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
 from overunlearn_jax.defences.gate import GateError
-from overunlearn_jax.services.service import HasWeights, Service, Variant, after_each
+from overunlearn_jax.services.service import After, HasWeights, Service, Variant, after_each
 from overunlearn_jax.types import Key, Request, Split
 from overunlearn_jax.unlearn.updates import step_length
 
+Found = TypeVar("Found")
 Composition = tuple[tuple[tuple[int, int], ...], ...]  # for each request: (class, samples), in the order of classes
 
 
@@ -105,6 +106,35 @@ def keys_of(key: Key, like: Composition) -> tuple[Key, Key]:
     return drawing, forgetting
 
 
+def after_honest(
+    service: Service,
+    held: Split,
+    like: Composition,
+    count: int,
+    key: Key,
+    look: Callable[[Mapping[Variant, After]], Found],
+) -> list[Found]:
+    """What `look` finds after each of `count` honest deletions.
+
+    Args:
+      service: is asked to forget `count` times, and is itself again after each.
+      held: where honest samples are drawn from.
+      like: numbers of samples, see `composition`.
+      count: honest deletions.
+      key: of the draws and the deletions; with the same one, and the same `like`, they are the same.
+      look: takes what is left, by variant, while it can be asked.
+
+    Raises:
+      CalibrationError: too few samples of a class.
+    """
+    drawing, forgetting = keys_of(key, like)
+    found = []
+    for number, requests in enumerate(honest_requests(held, like, count, drawing)):
+        with after_each(service, requests, jax.random.fold_in(forgetting, number)) as left:
+            found.append(look(left))
+    return found
+
+
 def honest_lengths(service: Service, held: Split, like: Composition, count: int, key: Key) -> dict[Variant, np.ndarray]:
     """How long the steps of `count` honest requests are, in every way of the service to forget.
 
@@ -123,18 +153,21 @@ def honest_lengths(service: Service, held: Split, like: Composition, count: int,
     """
     if not isinstance(service, HasWeights):
         raise CalibrationError("this service offers no weights: how long its steps are cannot be told")
-    drawing, forgetting = keys_of(key, like)
-    lengths: dict[Variant, list[float]] = {}
-    for number, requests in enumerate(honest_requests(held, like, count, drawing)):
-        with after_each(service, requests, jax.random.fold_in(forgetting, number)) as left:
-            for variant, each in left.items():
-                if each.variables is None:
-                    raise CalibrationError(
-                        f"an honest request of the same size leaves no weights to measure a step by: "
-                        f"{each.deletion.diverged or 'the service does not offer them'}"
-                    )
-                lengths.setdefault(variant, []).append(step_length(service.variables, each.variables))
-    return {variant: np.array(found) for variant, found in lengths.items()}
+    before = service.variables
+
+    def length(left: After) -> float:
+        if left.variables is None:
+            raise CalibrationError(
+                f"an honest request of the same size leaves no weights to measure a step by: "
+                f"{left.deletion.diverged or 'the service does not offer them'}"
+            )
+        return step_length(before, left.variables)
+
+    def lengths(left: Mapping[Variant, After]) -> dict[Variant, float]:
+        return {variant: length(each) for variant, each in left.items()}
+
+    found = after_honest(service, held, like, count, key, lengths)
+    return {variant: np.array([each[variant] for each in found]) for variant in (found[0] if found else ())}
 
 
 def longest_honest(lengths: np.ndarray | None, quantile: float) -> float:

@@ -13,19 +13,17 @@ test image: a class may always lose one image more than the honest mean.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from overunlearn_jax.defences.honest_steps import (
     CalibrationError,
     Composition,
+    after_honest,
     check_calibration,
     composition,
-    honest_requests,
-    keys_of,
 )
 from overunlearn_jax.evaluation import evaluate_all
-from overunlearn_jax.services.service import After, Service, Variant, after_each, variants_of
+from overunlearn_jax.services.service import After, Service, Variant, variants_of
 from overunlearn_jax.statistics.intervals import prediction_interval
 from overunlearn_jax.types import Key, PredictFn, Request, Split
 
@@ -129,18 +127,17 @@ class Watcher:
             nothing = np.full(len(self._names), np.nan)
             most = np.full(len(self._names), np.inf if monitor.confidence else -np.inf)
             return dict.fromkeys(variants_of(self._service), Limits(nothing, most))
-        drawing, forgetting = keys_of(monitor.key, like)
-        found: dict[Variant, list[np.ndarray]] = {}
-        for number, requests in enumerate(honest_requests(monitor.held, like, monitor.requests, drawing)):
-            with after_each(self._service, requests, jax.random.fold_in(forgetting, number)) as left:
-                lost = self._lost(left)
-                for variant in left:
-                    if variant not in lost:
-                        raise CalibrationError(
-                            "an honest request of the same size leaves no model that answers: nothing to compare with"
-                        )
-                    found.setdefault(variant, []).append(lost[variant])
-        return {variant: self._limits_of(np.stack(of_variant)) for variant, of_variant in found.items()}
+
+        def lost_by_all(left: Mapping[Variant, After]) -> Mapping[Variant, np.ndarray]:
+            lost = self._lost(left)
+            if lost.keys() != left.keys():
+                raise CalibrationError(
+                    "an honest request of the same size leaves no model that answers: nothing to compare with"
+                )
+            return lost
+
+        found = after_honest(self._service, monitor.held, like, monitor.requests, monitor.key, lost_by_all)
+        return {variant: self._limits_of(np.stack([each[variant] for each in found])) for variant in found[0]}
 
     def _limits_of(self, lost: np.ndarray) -> Limits:
         """Of losses, shape=(m, measures)."""

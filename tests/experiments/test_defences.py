@@ -11,13 +11,13 @@ import pytest
 from experiments.controls import rates
 from experiments.defences import attackers, false_alarms, gates, page, scene
 from experiments.defences.attackers import Attack, against_a_monitor, in_parts, repeated, retreating
-from experiments.defences.false_alarms import BESIDE, alarm_records, alarms
+from experiments.defences.false_alarms import BESIDE, alarm_record, alarms, in_company
 from experiments.defences.method_bounds import CAP, CLIP, share_changed
 from experiments.defences.people import AS_TRAINED, WRONG, honest_people
 from experiments.defences.remembered import RememberedService, remembered
 from experiments.defences.slowly import ask_slowly
 from experiments.defences.summary import harms, prices
-from experiments.defences.victim import measure_victim
+from experiments.defences.victim import PART, measure_victim
 from experiments.run.records import append_records, read_records
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.defences.defended import defended
@@ -167,7 +167,11 @@ def test_an_honest_request_is_refused_for_its_company():
     honest = Request(np.zeros((12, 1, 1, 1), np.float32), np.zeros(12, np.int32))  # 0.12 of a weight of 1
     pushed = Request(np.full((12, 1, 1, 1), 0.4, np.float32), np.zeros(12, np.int32))  # 1.2: every answer turns
     requests = {"pushing_1": pushed, HONEST: honest}
-    rows = [*alarm_records(defences, honest, requests, ["pushing_1", HONEST], jax.random.key(4), TEST, 0)]
+    rows = [
+        {"defence": name, "refuse": None} | alarm_record(pair, defence, jax.random.key(4), TEST, 0)
+        for pair in (in_company(honest, other, name) for name, other in requests.items())
+        for name, defence in defences.items()
+    ]
     through = {(row["defence"], row["request"].split(BESIDE)[1]): row["through"] for row in rows}
     assert through == {
         ("none", "pushing_1"): 12, ("monitor", "pushing_1"): 0, ("by request", "pushing_1"): 12,
@@ -257,6 +261,10 @@ def test_the_page_says_the_finding_first():
     assert "Made at commit abc on a CPU by `python x.py`." in text
 
 
+def untimed(record: dict) -> dict:
+    return {name: value for name, value in record.items() if not name.startswith("seconds_")}
+
+
 def test_a_tiny_victim_from_flags_to_page(config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gates, "GATES", {"exact": "exact", "confidence": "confidence(threshold=inf)"})
     monkeypatch.setattr(scene, "GATES", gates.GATES)
@@ -274,6 +282,14 @@ def test_a_tiny_victim_from_flags_to_page(config: MakeConfig, tmp_path: Path, mo
     assert gone["class_a"] == gone["class_a_before"]  # nothing is left of the request
     measure_victim(settings, 0, ["gradient_ascent"], 0.05, tmp_path, "x")  # all is there
     assert read_records(tmp_path / "harm.jsonl") == harm
+    part, half = tmp_path / PART.format(0, "gradient_ascent"), harm[: len(harm) // 2]
+    (tmp_path / "harm.jsonl").unlink()
+    append_records(part, half)  # killed in the middle
+    measure_victim(settings, 0, ["gradient_ascent"], 0.05, tmp_path, "x")
+    again = read_records(tmp_path / "harm.jsonl")
+    assert again[: len(half)] == half
+    assert [untimed(row) for row in again] == [untimed(row) for row in harm]
+    assert not part.exists()
     monkeypatch.setattr(rates, "GRID", np.array([1e-3, 1e2, 1e4, 1e6]))  # so that some rate costs enough
     monkeypatch.setattr(rates, "HALVINGS", 2)
     measure_victim(settings, 0, ["first_order", "selective_dampening"], 0.05, tmp_path, "x")
