@@ -25,7 +25,14 @@ from experiments.run.devices import check_devices
 
 DEFAULTS = OF_CONTROLS | {"experiment": "defences", "workdir": "runs/defences"}
 
-MORE = ("robustness", "robustness_retrained", "robustness_samples", "costs", "digests")  # flags of optional parts
+MORE = (
+    "newer",
+    "robustness",
+    "robustness_retrained",
+    "robustness_samples",
+    "costs",
+    "digests",
+)  # flags of optional parts
 
 
 def define_flags() -> None:
@@ -34,6 +41,9 @@ def define_flags() -> None:
 
     config_flags.define_flags(DEFAULTS | SEARCH)
     flags.DEFINE_multi_enum("methods", METHODS, METHODS, "which are defended; give the flag several times")
+    flags.DEFINE_bool(
+        "newer", False, "ask methods that are done what they were not asked, since it came with a later version"
+    )
     flags.DEFINE_bool(
         "robustness",
         False,
@@ -72,7 +82,8 @@ def main(arguments: list[str]) -> None:
     command = typed_command("experiments.defences", ("methods", "honest_cost", *MORE))
     with alone_in(folder):
         for seed in config.run.seeds:
-            measure_victim(config, seed, flags.FLAGS.methods, flags.FLAGS.honest_cost, folder, command)
+            methods, cost, newer = flags.FLAGS.methods, flags.FLAGS.honest_cost, flags.FLAGS.newer
+            measure_victim(config, seed, methods, cost, folder, command, newer=newer)
             _measure_more(config, seed, folder, command)
         print(write(folder))
 

@@ -24,6 +24,7 @@ from overunlearn_jax.unlearn import METHODS
 
 CLIP = "clip_each"
 CAP = "cap on dampening"
+INSIDE = (CLIP, CAP)
 CAPPED = "most_shrunk"  # the setting of a method that has a cap
 
 

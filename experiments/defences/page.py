@@ -8,8 +8,9 @@ from tabulate import tabulate
 
 from experiments.defences import costs_page, digests_page, false_alarms, figure, robust_page
 from experiments.defences.attackers import NAMES
+from experiments.defences.method_bounds import INSIDE
 from experiments.defences.people import AS_TRAINED, WRONG
-from experiments.defences.summary import Harm, Price, harms, prices
+from experiments.defences.summary import Harm, Price, harms, honest_cost, prices
 from experiments.run.records import Record, device_of, read_records
 from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.files import write_bytes
@@ -44,7 +45,10 @@ def markdown(at_gates: Sequence[Record], rows: Sequence[Record]) -> str:
     parts = ["# Defences against over-unlearning, each against an attacker who knows it", ""]
     parts += [*findings(harms(rows, FOUND), price), "", "![harm left over honest people refused](defences.png)", ""]
     parts += [_made(rows), "", "## Who gets through each gate", "", gate_table(price), ""]
-    for method in dict.fromkeys(row["method"] for row in rows):
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    if len(methods) > 1:
+        parts += ["## Every method behind its defences", "", methods_table(rows, methods), ""]
+    for method in methods:
         own = [row for row in rows if row["method"] == method]
         parts += [f"## {method}{_settings(own)}", "", harm_table(harms(own, method)), ""]
     if found := false_alarms.alarms(rows):
@@ -142,6 +146,23 @@ def harm_table(found: Sequence[Harm]) -> str:
     ]
     told = "Points of class A's test accuracy beyond what the undefended honest request costs; means over victims."
     return f"{told}\n\n{tabulate(lines, headers, tablefmt='github', disable_numparse=True)}"
+
+
+def methods_table(rows: Sequence[Record], methods: Sequence[str]) -> str:
+    """A line for each defence that several methods have, and for those inside one; a column for each method."""
+    found = {method: {each.defence: each for each in harms(rows, method) if each.shown} for method in methods}
+    names = dict.fromkeys(name for method in methods for name in found[method])
+    several = [name for name in names if sum(name in found[method] for method in methods) > 1 or name in INSIDE]
+    lines = [["honest request alone", *(_points(honest_cost(rows, method)) for method in methods)]]
+    for defence in several:
+        of = [found[method].get(defence) for method in methods]
+        lines.append([defence, *("–" if each is None else _points(each.best) for each in of)])
+    told = (
+        "What the best attacker who knows the defence costs class A beyond the undefended honest request, in points; "
+        "the first line is what that request costs. Whichever attacker does most on the mean is the best: chosen among "
+        "about ten by what is shown."
+    )
+    return f"{told}\n\n{tabulate(lines, ['Defence', *methods], tablefmt='github', disable_numparse=True)}"
 
 
 def _settings(rows: Sequence[Record]) -> str:

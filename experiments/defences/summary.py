@@ -78,6 +78,13 @@ def harms(rows: Sequence[Record], method: str) -> list[Harm]:
     return found
 
 
+def honest_cost(rows: Sequence[Record], method: str) -> Interval | None:
+    """What the undefended honest request costs class A, a fraction of its test accuracy."""
+    own = [row for row in rows if (row["method"], row["defence"], row["request"]) == (method, "none", HONEST)]
+    costs = [row["class_a_before"] - (row["class_a"] or 0.0) for row in own]
+    return mean_interval(costs) if costs else None
+
+
 def prices(at_gates: Sequence[Record]) -> list[Price]:
     """A line for each gate and threshold, in the order of the records."""
     found = []

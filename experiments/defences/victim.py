@@ -24,11 +24,19 @@ PART = "harm_{}_{}.part.jsonl"  # of a seed and a method
 
 
 def measure_victim(
-    config: Config, seed: int, methods: Sequence[str], honest_cost: float, folder: Path, command: str
+    config: Config,
+    seed: int,
+    methods: Sequence[str],
+    honest_cost: float,
+    folder: Path,
+    command: str,
+    *,
+    newer: bool = False,
 ) -> None:
     """Adds the records of one seed's victim to gates.jsonl and harm.jsonl, those of one method together.
 
-    Killed, it asks what was not asked yet: a method that is not done has its records in a file of its own.
+    Killed, it asks what was not asked yet: a method that is not done has its records in a file of its own. `newer`:
+    methods that are done are asked what they were not, since the question came with a later version.
 
     Raises ValueError for files with records of other settings.
     """
@@ -38,7 +46,7 @@ def measure_victim(
     done = {record["method"] for record in harm if record["seed"] == seed}
     for method in done:
         (folder / PART.format(seed, method)).unlink(missing_ok=True)  # of a kill between the last two steps
-    left = [cell for cell in CELLS if cell.method in methods and cell.method not in done]
+    left = [cell for cell in CELLS if cell.method in methods and (newer or cell.method not in done)]
     asked = all(record["seed"] != seed for record in at_gates)
     if not left and not asked:
         return
@@ -66,10 +74,13 @@ def _measure_method(
     what = f"seed {shared['seed']}, {cell.method}"
     of_method, questions = method_questions(config, cell, scene, honest_cost)
     part = folder / PART.format(shared["seed"], cell.method)
-    answered = {key_of(record) for record in records_of(part, shared["settings"])}
+    known = [record for file in (folder / "harm.jsonl", part) for record in records_of(file, shared["settings"])]
+    answered = {
+        key_of(record) for record in known if (record["seed"], record["method"]) == (shared["seed"], cell.method)
+    }
     for question in tqdm(questions, what, unit="request"):
         if question.key not in answered:
             append_records(part, [shared | of_method | question.answered()])
     append_records(folder / "harm.jsonl", records_of(part, shared["settings"]))
-    part.unlink()
+    part.unlink(missing_ok=True)
     print(f"{what}: {len(questions)} requests", flush=True)
