@@ -31,7 +31,7 @@ def markdown(rows: Sequence[Record]) -> str:
     rows = [row for row in rows if LEFT_OUT not in row]
     parts = ["# What a push does that a longer honest step does not", "", finding(rows), ""]
     if found := question.answers(rows):
-        parts += ["## Is width the reason?", "", *map(_answered, found), ""]
+        parts += ["## Is width the reason?", "", *(question.sentence(each, points(each.harm)) for each in found), ""]
     parts += [_made(rows), ""]
     parts += [
         f"* Seed {row['seed']} is left out of {row['method']}, {row['reading']}: {row[LEFT_OUT]}" for row in left_out
@@ -53,15 +53,6 @@ def _made(rows: Sequence[Record]) -> str:
         f"Victims: {models}, seeds {seeds}. Accuracies are of test images; rates of first-order steps are chosen on "
         f"validation images. Intervals: 95 %, Student-t over victims. Made at commit {commits} on {devices} by "
         f"`{commands}`."
-    )
-
-
-def _answered(answer: question.Answer) -> str:
-    return (
-        f"* **{answer.verdict}** under {answer.reading}: a push costs class A {points(answer.harm)} points beyond an "
-        f"honest request, {answer.harm.count} victims; an honest request of five times as many samples costs "
-        f"{PER_CENT * answer.five_times:.1f} points. What decides was written down before: "
-        "[question.toml](question.toml)."
     )
 
 

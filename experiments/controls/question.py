@@ -48,6 +48,15 @@ def answers(rows: Sequence[dict[str, Any]], question: dict[str, Any] | None = No
     return found
 
 
+def sentence(answer: Answer, harm: str) -> str:
+    """The answer as a point of a list in Markdown; `harm` is its harm as the page shows it."""
+    return (
+        f"* **{answer.verdict}** under {answer.reading}: a push costs class A {harm} points beyond an honest request, "
+        f"{answer.harm.count} victims; an honest request of five times as many samples costs "
+        f"{100 * answer.five_times:.1f} points. What decides was written down before: [question.toml](question.toml)."
+    )
+
+
 def _verdict(asked: dict[str, Any], harm: Interval, five_times: float) -> str:
     if harm.count < FEWEST:
         return "undecided"

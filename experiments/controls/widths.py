@@ -89,7 +89,12 @@ def markdown(rows: Sequence[Record], found: Sequence[Width]) -> str:
         parts.append(f"* **{reading}**: a push costs class A {told} (paper, width 128: {PAPER_HARM:.1f}).")
     parts += ["", "![Harm by width](widths.png)", ""]
     if answers := question.answers([row for row in rows if LEFT_OUT not in row]):
-        parts += ["## Is width the reason?", "", *map(_answered, answers), ""]
+        parts += [
+            "## Is width the reason?",
+            "",
+            *(question.sentence(each, points(_several(each.harm))) for each in answers),
+            "",
+        ]
     devices, commits = (
         ", ".join(dict.fromkeys(each)) for each in (map(device_of, rows), (str(row["commit"]) for row in rows))
     )
@@ -107,14 +112,6 @@ def markdown(rows: Sequence[Record], found: Sequence[Width]) -> str:
     for reading in dict.fromkeys(each.reading for each in found):
         parts += ["", f"## {reading}", "", table([each for each in found if each.reading == reading])]
     return "\n".join(parts) + "\n"
-
-
-def _answered(answer: question.Answer) -> str:
-    return (
-        f"* **{answer.verdict}** under {answer.reading}: {points(_several(answer.harm))} points beyond an honest "
-        f"request, {answer.harm.count} victims; an honest request of five times as many samples costs "
-        f"{100 * answer.five_times:.1f} points. What decides was written down before: [question.toml](question.toml)."
-    )
 
 
 def _several(found: Interval) -> Interval:
