@@ -23,7 +23,7 @@ class AttackConfig:
     blending_ratio: float = setting(0.5, "alpha of x' = (1 - alpha) x + alpha x_b", least=0, most=1)
     request_labels: str = setting(
         "paper",
-        "label submitted with a malicious image; paper: predicted for blending, original for pushing",
+        "label submitted with a changed image; paper: predicted for blending, original for pushing",
         ("paper", "original", "predicted", "target"),
     )
     search: str = setting(

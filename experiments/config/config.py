@@ -15,6 +15,7 @@ from experiments.config.run import RunConfig
 from experiments.config.seeds import seeds_as_typed
 from experiments.config.service import ServiceConfig
 from experiments.config.victim import VictimConfig
+from overunlearn_jax.attack_names import REPEATED
 from overunlearn_jax.digests import DIGEST, read_sealed, sealed_text
 
 
@@ -51,6 +52,11 @@ class Config:
             raise ValueError(f"--{changed} is of a service behind a URL, and would be ignored: give --service_url, too")
         if self.service.service_url and self.connection.dialect in ("v1", "v2") and not self.connection.model_name:
             raise ValueError(f"--dialect={self.connection.dialect} needs the model's name on the server: --model_name")
+        if self.measures.forgetting and REPEATED in self.attack.attacks:
+            raise ValueError(
+                f"--forgetting with --attacks={REPEATED}: that request is to forget one sample, the others hundreds: "
+                "their numbers do not compare; leave out one of the two"
+            )
         if trained and (self.measures.shadows or self.service.facts.trains):
             flag = (
                 f"--shadows={self.measures.shadows}"

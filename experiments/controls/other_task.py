@@ -1,4 +1,7 @@
-"""Blending with another task: the paper's class B is of the service's own data, a handwritten digit is of none."""
+"""Blending with another task: the paper's class B is of the service's own data, a handwritten digit is of none.
+
+Digits themselves have no such request, and it says nothing of other data sets of handwriting.
+"""
 
 from collections.abc import Callable
 
@@ -10,6 +13,7 @@ from overunlearn_jax.data import load
 from overunlearn_jax.types import DatasetSpec, Request
 
 OTHER_TASK = "other_task"
+OWN_TASK = "digits"  # the data set whose task it is
 DIGIT = "3"
 
 

@@ -80,11 +80,13 @@ def finding(rows: Sequence[Record]) -> str:
 def table(rows: Sequence[Record]) -> str:
     """A line for each request: means over victims with intervals at 95 %."""
     lines = []
+    count = len({row["seed"] for row in rows})
     for request in dict.fromkeys(row["request"] for row in rows):
         own = [row for row in rows if row["request"] == request]
         lines.append(
             [
-                NAMES.get(request) or attack_name(request, at_start=True),
+                (NAMES.get(request) or attack_name(request, at_start=True))
+                + ("" if len(own) == count else f" ({len(own)} victims)"),
                 number(interval(rows, own, lambda row, honest: row["times_honest"])),
                 number(interval(rows, own, lambda row, honest: row["cosine"])),
                 share(interval(rows, own, lambda row, honest: row["class_a"])),
@@ -101,7 +103,6 @@ def table(rows: Sequence[Record]) -> str:
     before = mean_interval([row["class_a_before"] for row in rows if row["request"] == HONEST])
     rates = [row["rate"] for row in rows if row["request"] == HONEST and row["rate"] is not None]
     chosen = f" Rates {min(rates):.2g} to {max(rates):.2g}." if rates else ""
-    count = len({row["seed"] for row in rows})
     told = f"Class A before: {share(before)} %. {count} victims, means with 95 % intervals over them.{chosen}"
     return f"{told}\n\n{tabulate(lines, headers, tablefmt='github', disable_numparse=True)}"
 

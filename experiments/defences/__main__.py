@@ -42,7 +42,10 @@ def define_flags() -> None:
     config_flags.define_flags(DEFAULTS | SEARCH)
     flags.DEFINE_multi_enum("methods", METHODS, METHODS, "which are defended; give the flag several times")
     flags.DEFINE_bool(
-        "newer", False, "ask methods that are done what they were not asked, since it came with a later version"
+        "newer",
+        False,
+        "ask methods that are done what they were not asked, since it came with a later version; who gets through each "
+        "gate is not asked again",
     )
     flags.DEFINE_bool(
         "robustness",

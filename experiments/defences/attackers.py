@@ -12,15 +12,16 @@ from overunlearn_jax.types import Request
 STATIC = ("pushing_1", "pushing_2", "blending")  # they know nothing
 PUSHES = ("pushing_1", "pushing_2")
 CHOSEN = "lowest_margin"  # honest samples, chosen for being near the boundary: nothing is forged
-REPEATED = ("repeated_own", "repeated_1")  # a whole request of one sample
-KNOW_NOTHING = (*STATIC, *REPEATED)  # of a defence
+ONE_SAMPLE = ("repeated_own", "repeated_1")  # a whole request of one sample
+KNOW_NOTHING = (*STATIC, *ONE_SAMPLE)  # of a defence
 MIXED = (0.125, 0.25, 0.5)  # parts of a request that are pushed, the rest honest
 PARTS = 10  # requests that one is split into
+PARTED = " in "  # in the name of such an attack
 RETREAT_STEPS = 7
 NAMES = {
     CHOSEN: "own samples nearest to the boundary",
-    REPEATED[0]: "one own sample, again and again",
-    REPEATED[1]: "one pushed sample, again and again",
+    ONE_SAMPLE[0]: "one own sample, again and again",
+    ONE_SAMPLE[1]: "one pushed sample, again and again",
     "retreat_1": "Pushing-I, back until accepted",
     "retreat_2": "Pushing-II, back until accepted",
     **{f"mixed_{share:g}": f"{share:.3g} of it pushed, the rest honest" for share in MIXED},
@@ -67,7 +68,7 @@ def repeated(requests: Mapping[str, Request], answers: Callable[[np.ndarray], np
     It is the one that the service gives its label the lowest probability. `answers` are the service's, shape=(n, k).
     """
     found = []
-    for name, of in zip(REPEATED, (CHOSEN, "pushing_1"), strict=True):
+    for name, of in zip(ONE_SAMPLE, (CHOSEN, "pushing_1"), strict=True):
         images, labels = map(np.asarray, requests[of])
         row = int(answers(images)[np.arange(len(labels)), labels].argmin())
         rows = np.full(len(labels), row)
@@ -80,4 +81,4 @@ def in_parts(attack: Attack, parts: int = PARTS) -> Attack:
     [whole] = attack.requests
     rows = np.array_split(np.arange(len(whole.labels)), parts)
     requests = [Request(np.asarray(whole.images)[own], np.asarray(whole.labels)[own]) for own in rows if len(own)]
-    return Attack(f"{attack.name} in {len(requests)} requests", requests, adaptive=True)
+    return Attack(f"{attack.name}{PARTED}{len(requests)} requests", requests, adaptive=True)

@@ -142,9 +142,10 @@ def _slow_record(
 def _asked_in_company(scene: Scene, service: RememberedService) -> Iterator[Question]:
     """An honest person's request in one deletion with another one."""
     ready = scene.ready
+    defences = asked_together(scene, service, calibration_key(scene))
     for other in (HONEST, *PUSHES):
         pair = in_company(scene.bystander, scene.requests[other], other)
-        for name, safe in asked_together(scene, service, calibration_key(scene)).items():
+        for name, safe in defences.items():
             ask = partial(alarm_record, pair, safe, ready.keys.unlearn, ready.splits.test, ready.classes.a)
             yield Question(name, None, pair.name, ask)
 

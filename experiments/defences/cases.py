@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.defences.attackers import (
     CHOSEN,
-    REPEATED,
+    ONE_SAMPLE,
     STATIC,
     Attack,
     against_a_monitor,
@@ -30,7 +30,7 @@ HONEST_RUNS = 9  # honest requests that a bound and a monitor know: the fewest t
 QUANTILE = 0.9
 BITS_APART = 40  # of 256: the nearest other image is farther away
 OTHERS = ("exact", "phash", "confidence")  # gates of the other methods: who gets through a gate depends on no method
-AT_GATES = (HONEST, *STATIC, CHOSEN, *REPEATED)  # beside those who go back until a gate says yes
+AT_GATES = (HONEST, *STATIC, CHOSEN, *ONE_SAMPLE)  # beside those who go back until a gate says yes
 
 
 class Case(NamedTuple):

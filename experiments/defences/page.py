@@ -7,7 +7,7 @@ import numpy as np
 from tabulate import tabulate
 
 from experiments.defences import costs_page, digests_page, false_alarms, figure, robust_page
-from experiments.defences.attackers import NAMES
+from experiments.defences.attackers import NAMES, PARTED
 from experiments.defences.method_bounds import INSIDE
 from experiments.defences.people import AS_TRAINED, WRONG
 from experiments.defences.summary import Harm, Price, harms, honest_cost, prices
@@ -95,8 +95,8 @@ def shown_name(attack: str) -> str:
     >>> shown_name("pushing_1 in 10 requests")
     'Pushing-I in 10 requests'
     """
-    name, _, parts = attack.partition(" in ")
-    return (NAMES.get(name) or attack_name(name, at_start=True)) + (f" in {parts}" if parts else "")
+    name, _, parts = attack.partition(PARTED)
+    return (NAMES.get(name) or attack_name(name, at_start=True)) + (f"{PARTED}{parts}" if parts else "")
 
 
 def gate_table(price: Sequence[Price]) -> str:
@@ -149,8 +149,12 @@ def harm_table(found: Sequence[Harm]) -> str:
 
 
 def methods_table(rows: Sequence[Record], methods: Sequence[str]) -> str:
-    """A line for each defence that several methods have, and for those inside one; a column for each method."""
-    found = {method: {each.defence: each for each in harms(rows, method) if each.shown} for method in methods}
+    """A line for each defence that several methods have, and for those inside one; a column for each method.
+
+    Attackers who send their request in parts are left out: not every method met them.
+    """
+    whole = [row for row in rows if PARTED not in row["request"]]
+    found = {method: {each.defence: each for each in harms(whole, method) if each.shown} for method in methods}
     names = dict.fromkeys(name for method in methods for name in found[method])
     several = [name for name in names if sum(name in found[method] for method in methods) > 1 or name in INSIDE]
     lines = [["honest request alone", *(_points(honest_cost(rows, method)) for method in methods)]]
@@ -158,9 +162,9 @@ def methods_table(rows: Sequence[Record], methods: Sequence[str]) -> str:
         of = [found[method].get(defence) for method in methods]
         lines.append([defence, *("–" if each is None else _points(each.best) for each in of)])
     told = (
-        "What the best attacker who knows the defence costs class A beyond the undefended honest request, in points; "
-        "the first line is what that request costs. Whichever attacker does most on the mean is the best: chosen among "
-        "about ten by what is shown."
+        "What the best attacker who knows the defence and asks at once costs class A beyond the undefended honest "
+        "request, in points; the first line is what that request costs. The best is whoever does most on the mean: "
+        "chosen among about ten by what is shown."
     )
     return f"{told}\n\n{tabulate(lines, ['Defence', *methods], tablefmt='github', disable_numparse=True)}"
 
@@ -178,7 +182,8 @@ def _made(rows: Sequence[Record]) -> str:
     devices = ", ".join(dict.fromkeys(map(device_of, rows)))
     return (
         f"Victims: {joined('model')}, seeds {seeds}. Accuracies are of test images; rates, thresholds, bounds and the "
-        "monitor never see them. Intervals: 95 %, Student-t over victims. Made at commit "
+        "monitor never see them. Intervals: 95 %, Student-t over victims. Seconds are wall times, some with other work "
+        "beside them, calibration included. Made at commit "
         f"{joined('commit')} on {devices} by `{joined('command')}`."
     )
 

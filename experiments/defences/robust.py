@@ -46,6 +46,7 @@ from overunlearn_jax.types import Request, Split, Variables
 FILE = "robustness.jsonl"
 PUSH, BOUNDED, BEFORE, RETRAINED = "pushing_1", "pushing_1, bounded", "before", "retrained"
 RADII = {"linf": (0.5 / 255, 1 / 255, 2 / 255, 4 / 255), "l2": (0.05, 0.1, 0.25, 0.5)}  # pixels in a range of 1
+BOUND: dict[str, Any] = {"requests": HONEST_RUNS, "quantile": QUANTILE}  # as in the suite
 NEAR = (0.5, 1.0, 2.0)  # L2 around forgotten samples; 2.0 moves a pixel of CIFAR-10 by 9/255
 
 
@@ -64,7 +65,7 @@ def measure_robustness(config: Config, seed: int, honest_cost: float, folder: Pa
     """
     path = folder / FILE
     settings = changed_settings(config)
-    digest = settings_hash(settings | {"honest_cost": honest_cost, **look._replace(retrained=False)._asdict()})
+    digest = settings_hash(settings | {"honest_cost": honest_cost, **look._replace(retrained=False)._asdict(), **BOUND})
     known = records_of(path, digest)
     wanted = [BEFORE, HONEST, PUSH, BOUNDED, *([RETRAINED] if look.retrained else [])]
     done = {record["state"] for record in known if record["seed"] == seed}
@@ -150,7 +151,7 @@ def _states(
         lambda variables: undisturbed - accuracy(variables),
         honest_cost,
     )
-    bound = StepBound(splits.train, jax.random.fold_in(ready.keys.unlearn, 2), HONEST_RUNS, QUANTILE)  # the suite's
+    bound = StepBound(splits.train, jax.random.fold_in(ready.keys.unlearn, 2), **BOUND)
     choice = MethodChoice(cell.method, {}, (cell.reading,), (rate,), "")
     [longest] = BoundedService(recipes.serve(choice, ingredients, before), bound).longest([requests[PUSH]]).values()
     return {BEFORE: before, **after, BOUNDED: shortened(before, after[PUSH], longest)}, rate

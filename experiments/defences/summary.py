@@ -48,18 +48,23 @@ class Price(NamedTuple):
 
 
 def harms(rows: Sequence[Record], method: str) -> list[Harm]:
-    """A line for each defence of the method, in the order of the records."""
+    """A line for each defence of the method, in the order of the records; attackers of all its victims compete."""
     own = [row for row in rows if row["method"] == method and BESIDE not in row["request"]]
     honest = {row["seed"]: row["class_a"] for row in own if (row["defence"], row["request"]) == ("none", HONEST)}
     found = []
     for defence, refuse in dict.fromkeys((row["defence"], row["refuse"]) for row in own):
         behind = [row for row in own if (row["defence"], row["refuse"]) == (defence, refuse)]
+        seeds = {row["seed"] for row in behind}
         by_name: dict[str, list[Record]] = {}
         for row in behind:
             if honest.get(row["seed"]) is not None:
                 by_name.setdefault(row["request"], []).append(row)
         beyond = {name: _beyond(of_name, honest) for name, of_name in by_name.items()}
-        attacks = {name: each for name, each in beyond.items() if each is not None and not name.startswith(HONEST)}
+        attacks = {
+            name: each
+            for name, each in beyond.items()
+            if each is not None and not name.startswith(HONEST) and each.count == len(seeds)  # of every victim
+        }
         static = {name: each for name, each in attacks.items() if name in KNOW_NOTHING}
         best = max(attacks, key=lambda name: attacks[name].mean, default="")
         seconds = [row["seconds_defence"] for row in by_name.get(HONEST, []) if row.get("seconds_defence")]

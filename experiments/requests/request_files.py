@@ -3,6 +3,7 @@
 import io
 import shutil
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def save_request(workdir: Path, name: str, request: UnlearningRequest, spec: Dat
     """Writes `workdir/requests/NAME.npz` and `workdir/requests/NAME/LABEL/ID.png`; returns the .npz file's path.
 
     The .npz holds `images` as float32, as the attack made them, `labels` as submitted and the samples' `ids`. LABEL is
-    the class name, or what `folder_names` makes of it. Only grey and RGB images become PNG files.
+    the class name, or what `folder_names` makes of it. A sample that comes again is ID_2.png, ID_3.png and so on. Only
+    grey and RGB images become PNG files.
     """
     folder = workdir / "requests"
     shutil.rmtree(folder / name, ignore_errors=True)  # of an earlier run
@@ -34,10 +36,13 @@ def save_request(workdir: Path, name: str, request: UnlearningRequest, spec: Dat
     np.savez_compressed(buffer, images=request.images, labels=request.labels, ids=request.original_ids)
     if spec.image_shape[-1] in (1, 3):
         pixels, labels = to_8_bits(request.images, spec.bounds), folder_names(spec.class_names)
-        for image, label, identity in zip(pixels, request.labels, request.original_ids, strict=True):
+        written = Counter[int]()
+        for image, label, identity in zip(pixels, request.labels, request.original_ids.tolist(), strict=True):
+            written[identity] += 1
+            file = f"{identity}.png" if written[identity] == 1 else f"{identity}_{written[identity]}.png"
             picture = io.BytesIO()
             Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(picture, format="PNG")
-            write_bytes(folder / name / labels[label] / f"{identity}.png", picture.getvalue())
+            write_bytes(folder / name / labels[label] / file, picture.getvalue())
     return write_bytes(request_file(workdir, name), buffer.getvalue())
 
 

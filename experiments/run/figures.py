@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.config import Config
+from overunlearn_jax.attack_names import HONEST, REPEATED
 from overunlearn_jax.data.splitting import BOUNDS
 from overunlearn_jax.files import read_npz, write_npz
 from overunlearn_jax.reporting import (
@@ -24,6 +25,7 @@ from overunlearn_jax.reporting.sections import lines_of, variant_of
 from overunlearn_jax.types import UnlearningRequest
 
 PICTURES = 6  # samples shown in a report
+UNCHANGED = (HONEST, REPEATED)  # requests of the samples as they are
 STORED = ("originals", "submitted", "ids")  # the arrays of a file of pictures
 PICTURES_REMEDY = "delete it and start the same command again: it is made anew"
 Pictures = dict[Setting, tuple[str, str]]  # where the picture of a finding lies in the workdir, and what it shows
@@ -31,7 +33,7 @@ Pictures = dict[Setting, tuple[str, str]]  # where the picture of a finding lies
 
 def has_pictures(config: Config, seed: int, fraction: float, attack: str) -> bool:
     """Whether the pictures of a request that the report shows are there, or none are shown."""
-    shown = seed == config.run.seeds[0] and attack != "normal"
+    shown = seed == config.run.seeds[0] and attack not in UNCHANGED
     return not shown or _stored(config, fraction, attack).exists()
 
 
@@ -103,7 +105,7 @@ def _about(setting: Setting) -> str:
 
 def _of_requests(config: Config, fraction: float) -> list[ReportFigure]:
     stored = {
-        attack: _read_pictures(config, fraction, attack) for attack in config.attack.attacks if attack != "normal"
+        attack: _read_pictures(config, fraction, attack) for attack in config.attack.attacks if attack not in UNCHANGED
     }
     if not stored:
         return []

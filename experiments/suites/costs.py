@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.config import Config
+from overunlearn_jax.attack_names import REPEATED
 
 # Measured on 2 CPU cores with the victims of scale cpu; a GPU is far below. Steps a sample: the mean of those that end.
 TRAINING_IMAGES = {"cifar10": 40_000, "cifar100": 40_000, "stl10": 4_000}
@@ -138,9 +139,8 @@ def _trainings(config: Config, *, new_victim: bool, new_shadows: bool) -> float:
     if new_shadows:
         count += config.measures.shadows / len(config.run.seeds) * SHADOW_SHARE
     if config.service.facts.trains:  # for each forget set; of SISA's slices hardly one is left untouched
-        count += (
-            once * sizes * (2 if "blending" in config.attack.attacks else 1)
-        )  # blended images are near to other samples
+        others = {"blending", REPEATED} & set(config.attack.attacks)  # near to other samples; one sample alone
+        count += once * sizes * (1 + len(others))
     return count
 
 

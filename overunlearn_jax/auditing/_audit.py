@@ -122,7 +122,8 @@ def audit(
 
         box = BlackBox(spec, service.predict, pixel_edits=pixel_edits)
         chosen = choose_and_push(settings, box, data, classes, seed, pusher)
-        tell(f"{name}, seed {seed}: {len(chosen.samples.labels)} samples pushed with {box.queries:,} queries")
+        done = "chosen" if chosen.pushed is None else "pushed"
+        tell(f"{name}, seed {seed}: {len(chosen.samples.labels)} samples {done} with {box.queries:,} queries")
         crafter = Crafter(settings, box, data, classes, chosen, seed, keys.noise)
         meter = Meter(labels, settings, service, data, classes, before)
         cells = cells_of(settings, seed, variants_of(service))

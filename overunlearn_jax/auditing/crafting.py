@@ -105,7 +105,10 @@ def choose_and_push(
 
 
 def label_choice(settings: RequestSettings, attack: str) -> str:
-    """Which label a request submits: original, predicted or target. Requests without a changed class keep their own."""
+    """Which label a request submits: original, predicted or target.
+
+    The honest one, its noise control and the repeated sample keep their own.
+    """
     if attack in ("normal", "noise", REPEATED):
         return "original"
     if settings.labels == "paper":
@@ -203,7 +206,10 @@ class Crafter:
         return kept
 
     def _hardest(self, samples: Split) -> int:
-        """The row of the sample whose own label the service gives the lowest probability; a query for each."""
+        """The row of the sample whose own label the service gives the lowest probability; a query for each.
+
+        The first of those with the lowest: where labels alone are answered, all have the same.
+        """
         answers = self._black_box.query(samples.images)
         return int(answers[np.arange(len(samples.labels)), samples.labels].argmin())
 

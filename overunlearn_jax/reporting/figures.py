@@ -21,8 +21,9 @@ _COLOURS = {
     "blending": "#E69F00",
     "pushing_1": "#0072B2",
     "pushing_2": "#009E73",
+    "repeated": "#CC79A7",
 }
-_OTHER_COLOUR = "#CC79A7"
+_OTHER_COLOUR = "#882255"
 _MARK = "#D55E00"  # the class of the request, where the rest is plain
 _LEAST_WIDTH = 7.5  # inches; room for the title
 _MOST_LABELS = 12  # predicted labels with a bar of their own; the rest share one

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.defences.attackers import REPEATED
+from experiments.defences.attackers import ONE_SAMPLE
 from experiments.defences.contributors.page import markdown as contributors
 from experiments.defences.false_alarms import alarms
 from experiments.defences.gates import GATES
@@ -53,14 +53,14 @@ def test_what_is_left(rows: list[dict], found: dict[str, Harm], table: dict[str,
     assert f"left of {points(found['none'].static.mean)} points" in (ROOT / "docs" / "defences.md").read_text()
     gates = [found[name].best.mean for name in GATES if name != "exact"]
     assert table["gates"].startswith(f"{points(min(gates))} to {points(max(gates))} |")
-    again = points(costs_of(rows, "exact", REPEATED[0]))
+    again = points(costs_of(rows, "exact", ONE_SAMPLE[0]))
     assert table["exact"].startswith(f"0 from pushes, {again} from one own sample again and again |")
     assert max(costs_of(rows, "exact", name) for name in ("pushing_1", "pushing_2", "retreat_1", "retreat_2")) < 5e-3
     assert table["clip"].startswith(f"{points(found['clip_each'].best.mean)} |")
     chosen = points(found["identify"].best.mean)
     assert found["identify"].best_name == "lowest_margin"
     assert table["identify"].startswith(f"0 from forged or repeated samples, {chosen} from samples *chosen*")
-    assert max(costs_of(rows, "identify", name) for name in (*REPEATED, "pushing_1", "pushing_2")) < 5e-4
+    assert max(costs_of(rows, "identify", name) for name in (*ONE_SAMPLE, "pushing_1", "pushing_2")) < 5e-4
     bound = found["bound"]
     assert table["bound"].startswith(f"{points(bound.static.mean)} at once, {points(bound.best.mean)} in ten small")
     assert table["monitor"].startswith(f"{points(found['monitor'].best.mean)} |")
@@ -115,4 +115,4 @@ def test_gradient_ascent(rows: list[dict]):
 
     assert f"of {left('none')} points identification and a monitor leave {left('identify, monitor')}" in text
     assert f"a bound {left('bound')}." in text
-    assert found["identify, monitor"].best_name == REPEATED[0]
+    assert found["identify, monitor"].best_name == ONE_SAMPLE[0]

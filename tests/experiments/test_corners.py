@@ -10,6 +10,7 @@ import pytest
 from experiments import pipeline
 from experiments.config import Config
 from overunlearn_jax import data
+from overunlearn_jax.attack_names import ATTACK_NAMES
 from overunlearn_jax.digests import sealed_text
 from overunlearn_jax.reporting import read_rows
 from overunlearn_jax.services.local import check_requests
@@ -25,12 +26,13 @@ def rows_of(config: Config) -> list[dict]:
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_budget_leaves_enough_for_the_labels_that_have_to_be_asked(config: MakeConfig):
-    settings = config(query_budget=200 + 40 * 17)  # every attack: blending asks for labels after the pushes
+    settings = config(query_budget=200 + 40 * 17, attacks=tuple(ATTACK_NAMES))  # two ask again after the pushes
     pipeline.run(settings)
     spent = {row["attack"]: row for row in rows_of(settings)}
-    assert spent["blending"]["queries"] == spent["blending"]["submitted"] > 0
+    for asks in ("blending", "repeated"):
+        assert spent[asks]["queries"] == spent[asks]["submitted"] > 0
     assert spent["pushing_1"]["failed"] > 0, "the budget binds"
-    asked = spent["pushing_1"]["queries"] + spent["blending"]["queries"]
+    asked = sum(spent[attack]["queries"] for attack in ("pushing_1", "blending", "repeated"))
     assert asked + spent["normal"]["requested"] + spent["normal"]["skipped"] <= settings.attack.query_budget
 
 

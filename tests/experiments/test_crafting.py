@@ -50,12 +50,18 @@ FEW_STEPS = 12  # some samples cross within them, some do not
 
 def test_failed_samples_are_in_no_request(config: MakeConfig):
     settings = config(max_steps=FEW_STEPS)
-    _, _, _, crafted, crafter, count = ready(settings)
+    _, victim, _, crafted, crafter, count = ready(settings)
     assert crafted.pushed is not None
     crossed = crafted.pushed.crossed
     assert 0 < crossed.sum() < count
     for attack in ATTACKS:
         np.testing.assert_array_equal(crafter.craft(attack, count).original_ids, crafted.samples.ids[crossed])
+    repeated = crafter.craft("repeated", count)
+    assert len(repeated.labels) == crossed.sum()
+    [own] = set(repeated.original_ids.tolist())
+    assert own in crafted.samples.ids[crossed]
+    answers = victim.service.predict(crafted.samples.images[crossed])[:, 0]
+    assert own == crafted.samples.ids[crossed][answers.argmin()]
     with pytest.raises(ValueError, match=r"none of \d+ samples crossed .* raise --max_steps"):
         ready(config(max_steps=1)).crafter.craft("normal", 1)
 

@@ -221,10 +221,24 @@ def test_a_tiny_victim_from_flags_to_page(config: MakeConfig, tmp_path: Path, mo
     assert again[: len(half)] == half
     assert [untimed(row) for row in again] == [untimed(row) for row in harm]
     assert not part.exists()
+    append_records(part, half)  # killed before the last step
+    measure_victim(settings, 0, ["gradient_ascent"], 0.05, tmp_path, "x")
+    assert read_records(tmp_path / "harm.jsonl") == again
+    assert not part.exists()
     (tmp_path / "harm.jsonl").unlink()
     append_records(tmp_path / "harm.jsonl", harm[3:])  # of a version that asked three questions less
+    append_records(part, harm[:2])  # and was killed when it had asked two of them
+    measure_victim(settings, 0, ["gradient_ascent"], 0.05, tmp_path, "x")
+    assert read_records(tmp_path / "harm.jsonl") == [*harm[3:], *harm[:2]]
     measure_victim(settings, 0, ["gradient_ascent"], 0.05, tmp_path, "x", newer=True)
-    assert [untimed(row) for row in read_records(tmp_path / "harm.jsonl")] == [*map(untimed, [*harm[3:], *harm[:3]])]
+    filled = read_records(tmp_path / "harm.jsonl")
+    assert filled[:-1] == [*harm[3:], *harm[:2]]
+    assert untimed(filled[-1]) == untimed(harm[2])
+    (tmp_path / "harm.jsonl").unlink()
+    append_records(part, [row | {"victim": "another"} for row in half])
+    with pytest.raises(ValueError, match=r"records of seed 0, gradient_ascent have victim another, and it is .* now"):
+        measure_victim(settings, 0, ["gradient_ascent"], 0.05, tmp_path, "x")
+    part.unlink()
     monkeypatch.setattr(rates, "GRID", np.array([1e-3, 1e2, 1e4, 1e6]))  # so that some rate costs enough
     monkeypatch.setattr(rates, "HALVINGS", 2)
     measure_victim(settings, 0, ["first_order", "selective_dampening"], 0.05, tmp_path, "x")

@@ -64,6 +64,8 @@ def test_sums_over_victims_take_the_best_attacker():
     assert lof.honest.mean == pytest.approx(-0.01)
     assert lof.through.mean == 1.0
     assert bound.best.mean == pytest.approx((0.01 + 0.82) / 2)  # a model that is not left has lost everything
+    newer = harm_row(0, "none", "pushing_2", 0.0)  # of one victim
+    assert harms([*HARM_ROWS, newer], "first_order")[0].best_name == "pushing_1"
     [price] = prices(GATE_ROWS)
     assert price.by_way[AS_TRAINED].mean == pytest.approx(0.05)
     assert (price.worst_way, price.worst.mean) == ("webp", pytest.approx(0.55))
@@ -82,9 +84,10 @@ def test_the_page_says_the_finding_first():
 
 
 def test_every_method_has_a_column(tmp_path: Path):
+    parted = [harm_row(seed, "none", "pushing_1 in 10 requests", 0.1) for seed in range(2)]  # of one method
     ascent = [row | {"method": "gradient_ascent"} for row in HARM_ROWS if row["defence"] != "lof"]
     capped = [harm_row(seed, CAP, "pushing_1", 0.6, method="gradient_ascent") for seed in range(2)]
-    before = [row | {"class_a_before": 0.9} for row in [*HARM_ROWS, *ascent, *capped]]
+    before = [row | {"class_a_before": 0.9} for row in [*HARM_ROWS, *ascent, *capped, *parted]]
     table = page.methods_table(before, ["first_order", "gradient_ascent"])
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[4:]]
     assert [[name, *(cell.split(" ")[0] for cell in of_method)] for name, *of_method in cells] == [

@@ -9,6 +9,14 @@ from experiments.requests.request_files import folder_names, save_request
 from overunlearn_jax.types import Bounds, DatasetSpec, UnlearningRequest
 
 
+def test_a_sample_that_comes_again_has_a_file_for_each_time(tmp_path: Path):
+    images = np.zeros((3, 2, 2, 1), np.float32)
+    labels, ids = np.zeros(3, np.int32), np.array([7, 7, 7])
+    request = UnlearningRequest(images, labels, images, labels, ids, "repeated", np.ones(3, np.int64))
+    save_request(tmp_path, "mine", request, DatasetSpec("two", (2, 2, 1), Bounds(-0.5, 0.5), ("ant", "bee")))
+    assert {path.name for path in tmp_path.rglob("*.png")} == {"7.png", "7_2.png", "7_3.png"}
+
+
 def test_plain_names_are_the_folders():
     names = ["ant", "Hund", "n02056570 king penguin, Aptenodytes", "猫", "a.b"]
     assert folder_names(names) == names
