@@ -28,6 +28,7 @@ from overunlearn_jax.types import Key
 
 HONEST_RUNS = 9  # honest requests that a bound and a monitor know: the fewest that tell the 0.9 quantile
 QUANTILE = 0.9
+MOST_LOST = 0.1  # of any class, whatever honest requests of the same size cost: 10 points
 BITS_APART = 40  # of 256: the nearest other image is farther away
 OTHERS = ("exact", "phash", "confidence")  # gates of the other methods: who gets through a gate depends on no method
 AT_GATES = (HONEST, *STATIC, CHOSEN, *ONE_SAMPLE)  # beside those who go back until a gate says yes
@@ -65,6 +66,7 @@ def cases(scene: Scene, service: RememberedService, key: Key, attacks: list[Atta
         "bound": defended(service, bound=bound),
         "monitor": defended(service, monitor=monitor),
         "identify, monitor": defended(service, (), identify, monitor),
+        "identify, capped monitor": defended(service, (), identify, monitor._replace(most_lost=MOST_LOST)),
         "identify, bound, monitor": defended(service, (), identify, monitor, bound=bound),
     }.items():
         yield Case(name, None, safe, attacks)

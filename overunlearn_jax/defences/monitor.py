@@ -8,6 +8,9 @@ of Hu et al., NDSS 2024, section VII, made a test.
 It needs answers alone, no weights, and any method will do. It costs m + 1 deletions and as many evaluations for each
 combination of numbers of samples by class; later requests of the same numbers one of each. Accuracies are known to one
 test image: a class may always lose one image more than the honest mean.
+
+What honest requests cost may itself be too much: under a method that lets one hard sample ruin a class, the interval
+for requests of one sample holds such a ruin. `most_lost` is a cap that holds whatever honest requests cost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,6 +44,7 @@ class Monitor(NamedTuple):
     in_parts: bool = False  # whether the halves of what is rolled back are tried, and theirs
     smallest: int = 1  # samples in the smallest part that is halved no more
     canaries: Split | None = None  # samples that are watched as a class of their own, see `canaries`
+    most_lost: float = 1.0  # fraction of its accuracy that a class may lose at most, whatever honest requests cost
 
 
 class Verdict(NamedTuple):
@@ -66,6 +70,8 @@ def check_monitor(monitor: Monitor) -> None:
         raise ValueError("requests are 1; expected two honest ones or more: one says nothing of how much they differ")
     if not 0 <= monitor.confidence <= 1:
         raise ValueError(f"confidence is {monitor.confidence}; expected a probability, from 0 to 1")
+    if not 0 <= monitor.most_lost <= 1:
+        raise ValueError(f"most_lost is {monitor.most_lost}; expected a fraction of a class's accuracy, from 0 to 1")
     if monitor.smallest < 1:
         raise ValueError(f"smallest is {monitor.smallest}; expected 1 sample or more in a part")
     if len(monitor.test.labels) == 0 or (monitor.canaries is not None and len(monitor.canaries.labels) == 0):
@@ -126,7 +132,7 @@ class Watcher:
         if monitor.confidence in (0, 1):  # the limit cases need nobody to compare with
             nothing = np.full(len(self._names), np.nan)
             most = np.full(len(self._names), np.inf if monitor.confidence else -np.inf)
-            return dict.fromkeys(variants_of(self._service), Limits(nothing, most))
+            return dict.fromkeys(variants_of(self._service), Limits(nothing, self._capped(most)))
 
         def lost_by_all(left: Mapping[Variant, After]) -> Mapping[Variant, np.ndarray]:
             lost = self._lost(left)
@@ -149,7 +155,10 @@ class Watcher:
             # For a low confidence the one-sided limit lies at the mean or below: it is taken as the mean.
             high = prediction_interval(lost[:, measure], two_sided).high if two_sided > 0 else mean[measure]
             most[measure] = max(high, mean[measure] + 1 / self._images[measure])
-        return Limits(mean, most)
+        return Limits(mean, self._capped(most))
+
+    def _capped(self, most: np.ndarray) -> np.ndarray:
+        return np.minimum(most, self._monitor.most_lost) if self._monitor.most_lost < 1 else most
 
     def _verdict(self, left: After, lost: np.ndarray | None, limits: Limits) -> Verdict:
         if lost is None:
@@ -157,11 +166,12 @@ class Watcher:
         excess = np.where(self._images > 0, lost - limits.most, -np.inf)
         worst = int(np.argmax(excess)) if np.isfinite(limits.most).any() else int(np.nanargmax(lost))
         released = bool(lost[worst] <= limits.most[worst] + 1e-12)
+        cap = f"; capped at {100 * self._monitor.most_lost:g} points" if self._monitor.most_lost < 1 else ""
         why = (
             f"{self._names[worst]} lost {100 * lost[worst]:.1f} points; honest requests of as many samples lose "
             f"{100 * limits.mean[worst]:.1f}, and {100 * limits.most[worst]:.1f} at most "
             f"({100 * self._monitor.confidence:.4g} % prediction interval over all classes, {self._monitor.requests} "
-            "requests)"
+            f"requests{cap})"
         )
         return Verdict(released, float(lost[worst]), float(limits.most[worst]), why)
 

@@ -138,6 +138,31 @@ def test_limit_cases_ask_nobody_for_honest_requests(confidence, released):
     assert watcher.judge(left, limits)[ONLY].released == released
 
 
+@pytest.mark.parametrize(
+    ("most_lost", "lost", "released"), [(0.05, 2, True), (0.05, 3, False), (0.0, 1, False), (1.0, 8, True)]
+)
+def test_a_cap_holds_whatever_honest_requests_cost(most_lost: float, lost: int, released: bool):
+    costly = iter([0, 9] * 5)  # of 40 images: the prediction interval lets nearly everything pass
+    watcher = Watcher(monitor(most_lost=most_lost), Costs(lambda images, labels: [0, next(costly), 0]))
+    limits = watcher.limits([_request(1)])
+    verdict = watcher.judge({ONLY: After(Deletion(0.0), _answers(np.array([2, 2 + lost, 2])))}, limits)[ONLY]
+    assert verdict.released == released
+    if most_lost < 1:
+        assert verdict.threshold == pytest.approx(most_lost)
+        assert f"; capped at {100 * most_lost:g} points)" in verdict.why
+    else:
+        assert verdict.threshold > 9 / EACH
+        assert "capped" not in verdict.why
+
+
+def test_a_cap_holds_where_nobody_is_asked():
+    watcher = Watcher(monitor(confidence=1.0, most_lost=0.05), Costs(lambda images, labels: [0, 0, 0]))
+    limits = watcher.limits([_request(1)])
+    for lost, released in ((2, True), (3, False)):
+        left = {ONLY: After(Deletion(0.0), _answers(np.array([2, 2 + lost, 2])))}
+        assert watcher.judge(left, limits)[ONLY].released == released
+
+
 def test_the_same_numbers_of_samples_are_calibrated_once():
     service = Costs(by_number)
     watcher = Watcher(monitor(requests=3), service)
@@ -188,6 +213,7 @@ def test_the_samples_nearest_to_the_boundary():
         ({"confidence": float("nan")}, "confidence is nan"),
         ({"requests": 1}, "expected two honest ones or more"),
         ({"smallest": 0}, "smallest is 0"),
+        ({"most_lost": 1.5}, "most_lost is 1.5; expected a fraction"),
         ({"held": Split(*(part[:0] for part in POINTS))}, "the calibration set is empty"),
         ({"test": Split(*(part[:0] for part in POINTS))}, "no test images"),
         ({"canaries": Split(*(part[:0] for part in POINTS))}, "empty set of canaries"),
