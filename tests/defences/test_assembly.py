@@ -166,5 +166,6 @@ def test_a_monitor_without_test_images_and_a_method_without_samples():
 
 def test_every_setting_of_text_is_one_of_what_it_makes():
     assert SETTINGS["clip"].keys() == {"requests", "quantile"}
-    assert SETTINGS["monitor"].keys() == {"requests", "confidence", "in_parts", "smallest", "canaries"}
+    of_monitor = {"requests", "confidence", "in_parts", "smallest", "canaries", "most_lost"}
+    assert SETTINGS["monitor"].keys() == of_monitor
     assert SETTINGS["budget"].keys() == {"per_owner", "per_class", "in_all", "window"}
