@@ -151,7 +151,7 @@ def test_a_cap_holds_whatever_honest_requests_cost(most_lost: float, lost: int, 
         assert verdict.threshold == pytest.approx(most_lost)
         assert f"; capped at {100 * most_lost:g} points)" in verdict.why
     else:
-        assert limits.most[1] > 9 / EACH
+        assert limits[ONLY].most[1] > 9 / EACH
         assert "capped" not in verdict.why
 
 
