@@ -13,6 +13,7 @@ STATIC = ("pushing_1", "pushing_2", "blending")  # they know nothing
 PUSHES = ("pushing_1", "pushing_2")
 CHOSEN = "lowest_margin"  # honest samples, chosen for being near the boundary: nothing is forged
 ONE_SAMPLE = ("repeated_own", "repeated_1")  # a whole request of one sample
+SINGLE = "single_own"  # for a monitor that compares with honest requests of as many samples
 KNOW_NOTHING = (*STATIC, *ONE_SAMPLE)  # of a defence
 MIXED = (0.125, 0.25, 0.5)  # parts of a request that are pushed, the rest honest
 PARTS = 10  # requests that one is split into
@@ -22,6 +23,7 @@ NAMES = {
     CHOSEN: "own samples nearest to the boundary",
     ONE_SAMPLE[0]: "one own sample, again and again",
     ONE_SAMPLE[1]: "one pushed sample, again and again",
+    SINGLE: "one own sample, once",
     "retreat_1": "Pushing-I, back until accepted",
     "retreat_2": "Pushing-II, back until accepted",
     **{f"mixed_{share:g}": f"{share:.3g} of it pushed, the rest honest" for share in MIXED},
@@ -63,7 +65,7 @@ def against_a_monitor(requests: Mapping[str, Request]) -> list[Attack]:
 
 
 def repeated(requests: Mapping[str, Request], answers: Callable[[np.ndarray], np.ndarray]) -> list[Attack]:
-    """One sample as often as a request has samples: of the attacker's own, and of the pushed ones.
+    """One sample as often as a request has samples: of the attacker's own, and of the pushed ones; and the own one once.
 
     It is the one that the service gives its label the lowest probability. `answers` are the service's, shape=(n, k).
     """
@@ -73,7 +75,8 @@ def repeated(requests: Mapping[str, Request], answers: Callable[[np.ndarray], np
         row = int(answers(images)[np.arange(len(labels)), labels].argmin())
         rows = np.full(len(labels), row)
         found.append(Attack(name, [Request(images[rows], labels[rows])], adaptive=False))
-    return found
+    images, labels = found[0].requests[0]
+    return [*found, Attack(SINGLE, [Request(images[:1], labels[:1])], adaptive=True)]
 
 
 def in_parts(attack: Attack, parts: int = PARTS) -> Attack:

@@ -83,7 +83,12 @@ def test_the_sample_that_is_repeated_is_the_one_with_the_least_of_its_label():
     def answers(asked: np.ndarray) -> np.ndarray:
         return np.stack([1 - asked.reshape(-1), asked.reshape(-1)], -1)
 
-    for attack in repeated(requests, answers):
+    *again, single = repeated(requests, answers)
+    assert single.adaptive
+    [once] = single.requests
+    assert (once.images.item(), once.labels.tolist()) == (np.float32(0.3), [0])
+    for attack in again:
+        assert not attack.adaptive
         [request] = attack.requests
         np.testing.assert_array_equal(request.images, np.full((3, 1, 1, 1), 0.3, np.float32))
         assert request.labels.tolist() == [0, 0, 0]
