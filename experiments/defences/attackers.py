@@ -65,7 +65,7 @@ def against_a_monitor(requests: Mapping[str, Request]) -> list[Attack]:
 
 
 def repeated(requests: Mapping[str, Request], answers: Callable[[np.ndarray], np.ndarray]) -> list[Attack]:
-    """One sample as often as a request has samples: of the attacker's own, and of the pushed ones; and the own one once.
+    """One sample as often as a request has samples, of the attacker's own and of the pushed ones; and the own one once.
 
     It is the one that the service gives its label the lowest probability. `answers` are the service's, shape=(n, k).
     """
@@ -75,8 +75,9 @@ def repeated(requests: Mapping[str, Request], answers: Callable[[np.ndarray], np
         row = int(answers(images)[np.arange(len(labels)), labels].argmin())
         rows = np.full(len(labels), row)
         found.append(Attack(name, [Request(images[rows], labels[rows])], adaptive=False))
-    images, labels = found[0].requests[0]
-    return [*found, Attack(SINGLE, [Request(images[:1], labels[:1])], adaptive=True)]
+    [own] = found[0].requests
+    once = Request(np.asarray(own.images)[:1], np.asarray(own.labels)[:1])
+    return [*found, Attack(SINGLE, [once], adaptive=True)]
 
 
 def in_parts(attack: Attack, parts: int = PARTS) -> Attack:
