@@ -151,10 +151,11 @@ def harm_table(found: Sequence[Harm]) -> str:
 def methods_table(rows: Sequence[Record], methods: Sequence[str]) -> str:
     """A line for each defence that several methods have, and for those inside one; a column for each method.
 
-    Attackers who send their request in parts are left out: not every method met them.
+    Attackers whom some method did not meet are left out, such as those who send their request in parts.
     """
-    whole = [row for row in rows if PARTED not in row["request"]]
-    found = {method: {each.defence: each for each in harms(whole, method) if each.shown} for method in methods}
+    met = set.intersection(*({row["request"] for row in rows if row["method"] == method} for method in methods))
+    shared = [row for row in rows if row["request"] in met]
+    found = {method: {each.defence: each for each in harms(shared, method) if each.shown} for method in methods}
     names = dict.fromkeys(name for method in methods for name in found[method])
     several = [name for name in names if sum(name in found[method] for method in methods) > 1 or name in INSIDE]
     lines = [["honest request alone", *(_points(honest_cost(rows, method)) for method in methods)]]
@@ -162,9 +163,9 @@ def methods_table(rows: Sequence[Record], methods: Sequence[str]) -> str:
         of = [found[method].get(defence) for method in methods]
         lines.append([defence, *("–" if each is None else _points(each.best) for each in of)])
     told = (
-        "What the best attacker who knows the defence and asks at once costs class A beyond the undefended honest "
-        "request, in points; the first line is what that request costs. The best is whoever does most on the mean: "
-        "chosen among about ten by what is shown."
+        "What the best attacker, of those whom every method met, costs class A beyond the undefended honest request, "
+        "in points; the first line is what that request costs. The best is whoever does most on the mean: chosen among "
+        "about ten by what is shown."
     )
     return f"{told}\n\n{tabulate(lines, ['Defence', *methods], tablefmt='github', disable_numparse=True)}"
 
