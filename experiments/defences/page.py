@@ -10,7 +10,7 @@ from experiments.defences import costs_page, digests_page, false_alarms, figure,
 from experiments.defences.attackers import NAMES, PARTED
 from experiments.defences.method_bounds import INSIDE
 from experiments.defences.people import AS_TRAINED, WRONG
-from experiments.defences.summary import Harm, Price, harms, honest_cost, prices
+from experiments.defences.summary import Harm, Price, harms, harms_by_method, honest_cost, prices
 from experiments.run.records import Record, device_of, read_records
 from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.files import write_bytes
@@ -149,13 +149,8 @@ def harm_table(found: Sequence[Harm]) -> str:
 
 
 def methods_table(rows: Sequence[Record], methods: Sequence[str]) -> str:
-    """A line for each defence that several methods have, and for those inside one; a column for each method.
-
-    Attackers whom some method did not meet are left out, such as those who send their request in parts.
-    """
-    met = set.intersection(*({row["request"] for row in rows if row["method"] == method} for method in methods))
-    shared = [row for row in rows if row["request"] in met]
-    found = {method: {each.defence: each for each in harms(shared, method) if each.shown} for method in methods}
+    """A line for each defence that several methods have, and for those inside one; a column for each method."""
+    found = harms_by_method(rows, methods)
     names = dict.fromkeys(name for method in methods for name in found[method])
     several = [name for name in names if sum(name in found[method] for method in methods) > 1 or name in INSIDE]
     lines = [["honest request alone", *(_points(honest_cost(rows, method)) for method in methods)]]

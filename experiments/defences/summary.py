@@ -83,6 +83,13 @@ def harms(rows: Sequence[Record], method: str) -> list[Harm]:
     return found
 
 
+def harms_by_method(rows: Sequence[Record], methods: Sequence[str]) -> dict[str, dict[str, Harm]]:
+    """Those that are shown, by method and defence, of attackers whom every method met: none that asks in parts."""
+    met = set.intersection(*({row["request"] for row in rows if row["method"] == method} for method in methods))
+    shared = [row for row in rows if row["request"] in met]
+    return {method: {each.defence: each for each in harms(shared, method) if each.shown} for method in methods}
+
+
 def honest_cost(rows: Sequence[Record], method: str) -> Interval | None:
     """What the undefended honest request costs class A, a fraction of its test accuracy."""
     own = [row for row in rows if (row["method"], row["defence"], row["request"]) == (method, "none", HONEST)]
