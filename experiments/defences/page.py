@@ -10,7 +10,7 @@ from experiments.defences import costs_page, digests_page, false_alarms, figure,
 from experiments.defences.attackers import NAMES, PARTED
 from experiments.defences.method_bounds import INSIDE
 from experiments.defences.people import AS_TRAINED, WRONG
-from experiments.defences.summary import Harm, Price, harms, harms_by_method, honest_cost, prices
+from experiments.defences.summary import Harm, Price, harms, harms_by_method, honest_cost, not_met, prices
 from experiments.run.records import Record, device_of, read_records
 from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.files import write_bytes
@@ -158,10 +158,12 @@ def methods_table(rows: Sequence[Record], methods: Sequence[str]) -> str:
         of = [found[method].get(defence) for method in methods]
         lines.append([defence, *("–" if each is None else _points(each.best) for each in of)])
     told = (
-        "What the best attacker, of those whom every method met, costs class A beyond the undefended honest request, "
-        "in points; the first line is what that request costs. The best is whoever does most on the mean: chosen among "
-        "about ten by what is shown."
+        "What the best attacker who asks at once costs class A beyond the undefended honest request, in points; the "
+        "first line is what that request costs. The best is whoever does most on the mean: chosen among about ten by "
+        "what is shown."
     )
+    for name, lacking in not_met(rows, methods).items():
+        told += f" {', '.join(lacking)} did not meet: {shown_name(name)}."
     return f"{told}\n\n{tabulate(lines, ['Defence', *methods], tablefmt='github', disable_numparse=True)}"
 
 

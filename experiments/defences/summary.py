@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from experiments.defences.attackers import KNOW_NOTHING
+from experiments.defences.attackers import KNOW_NOTHING, PARTED
 from experiments.defences.false_alarms import BESIDE
 from experiments.defences.gates import SHOWN
 from experiments.defences.people import AS_TRAINED, WRONG
@@ -84,10 +84,21 @@ def harms(rows: Sequence[Record], method: str) -> list[Harm]:
 
 
 def harms_by_method(rows: Sequence[Record], methods: Sequence[str]) -> dict[str, dict[str, Harm]]:
-    """Those that are shown, by method and defence, of attackers whom every method met: none that asks in parts."""
-    met = set.intersection(*({row["request"] for row in rows if row["method"] == method} for method in methods))
-    shared = [row for row in rows if row["request"] in met]
-    return {method: {each.defence: each for each in harms(shared, method) if each.shown} for method in methods}
+    """Those that are shown, by method and defence, of attackers who ask at once."""
+    at_once = [row for row in rows if PARTED not in row["request"]]
+    return {method: {each.defence: each for each in harms(at_once, method) if each.shown} for method in methods}
+
+
+def not_met(rows: Sequence[Record], methods: Sequence[str]) -> dict[str, list[str]]:
+    """Attackers who ask at once and whom some methods did not meet, with those methods."""
+    met = {method: dict.fromkeys(row["request"] for row in rows if row["method"] == method) for method in methods}
+    names = dict.fromkeys(name for of_method in met.values() for name in of_method)
+    lacking = {
+        name: [method for method in methods if name not in met[method]]
+        for name in names
+        if PARTED not in name and BESIDE not in name
+    }
+    return {name: own for name, own in lacking.items() if own}
 
 
 def honest_cost(rows: Sequence[Record], method: str) -> Interval | None:

@@ -5,17 +5,29 @@ from pathlib import Path
 
 import pytest
 
-from experiments.defences.attackers import ONE_SAMPLE
+from experiments.defences.attackers import ONE_SAMPLE, SINGLE
+from experiments.defences.cases import MOST_LOST
+from experiments.defences.cells import METHODS
 from experiments.defences.contributors.page import markdown as contributors
 from experiments.defences.false_alarms import alarms
 from experiments.defences.gates import GATES
-from experiments.defences.summary import Harm, harms, prices
+from experiments.defences.method_bounds import CAP
+from experiments.defences.summary import Harm, harms, harms_by_method, prices
 from experiments.run.records import read_records
 from overunlearn_jax.attack_names import HONEST
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "experiments" / "results" / "defences"
 METHOD = "first_order"
+TOLD = {  # the lines of the table of all methods
+    "none": "nothing",
+    "identify": "identification",
+    "bound": "a bound on the step",
+    "monitor": "a monitor",
+    "identify, monitor": "identification and a monitor",
+    "identify, bound, monitor": "all three",
+    "identify, capped monitor": "identification and a monitor with a cap",
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +53,18 @@ def points(value: float) -> str:
     return f"{100 * value:.0f}"
 
 
-def costs_of(rows: list[dict], defence: str, request: str) -> float:
+def cell(harm: Harm | None) -> str:
+    if harm is None or harm.best is None:
+        return "not measured"
+    told = points(harm.best.mean)
+    return "0" if told == "-0" else told
+
+
+def costs_of(rows: list[dict], defence: str, request: str, method: str = METHOD) -> float:
     """Beyond the undefended honest request, the mean over victims."""
-    own = [row for row in rows if row["method"] == METHOD and row["defence"] == defence and row["request"] == request]
+    own = [row for row in rows if row["method"] == method and row["defence"] == defence and row["request"] == request]
     honest = {row["seed"]: row["class_a"] for row in rows
-              if (row["method"], row["defence"], row["request"]) == (METHOD, "none", HONEST)}  # fmt: skip
+              if (row["method"], row["defence"], row["request"]) == (method, "none", HONEST)}  # fmt: skip
     return sum(honest[row["seed"]] - row["class_a"] for row in own) / len(own)
 
 
@@ -113,6 +132,36 @@ def test_gradient_ascent(rows: list[dict]):
         best = found[defence].best
         return f"{100 * best.mean:.1f} [{100 * best.low:.1f}, {100 * best.high:.1f}]"
 
-    assert f"of {left('none')} points identification and a monitor leave {left('identify, monitor')}" in text
-    assert f"a bound {left('bound')}." in text
+    assert f"a monitor leave {left('identify, monitor')} of {left('none')} points, a bound {left('bound')}." in text
     assert found["identify, monitor"].best_name == ONE_SAMPLE[0]
+
+
+def test_selective_dampening(rows: list[dict]):
+    text = " ".join((ROOT / "docs" / "defences.md").read_text().split())
+    found = {each.defence: each for each in harms(rows, "selective_dampening") if each.shown}
+
+    def left(defence: str) -> str:
+        best = found[defence].best
+        return f"{100 * best.mean:.1f} [{100 * best.low:.1f}, {100 * best.high:.1f}]"
+
+    alone = f"a monitor alone {left('monitor')}, a bound {left('bound')}, a cap on the weights"
+    assert f"Under selective dampening they leave {left('identify, monitor')} of {left('none')}, {alone}" in text
+    assert f"that it may shrink {left(CAP)};" in text
+    assert found["monitor"].best_name == found["bound"].best_name == SINGLE
+    assert f"whatever honest requests lose, leaves {left('identify, capped monitor')}." in text
+    assert f"takes {points(costs_of(rows, 'identify, monitor', SINGLE, 'selective_dampening'))} points past" in text
+    assert f"most_lost={MOST_LOST:g})" in text
+
+
+def test_every_method(rows: list[dict]):
+    lines = (ROOT / "docs" / "defences.md").read_text().splitlines()
+    [head] = [number for number, line in enumerate(lines) if line.startswith("| behind | first_order |")]
+    own = [line for line in lines[head : head + 2 + len(TOLD)] if line.startswith("|")]
+    table = [[each.strip() for each in line.split("|")[1:-1]] for line in own]
+    methods = table[0][1:]
+    assert methods == METHODS
+    found = harms_by_method(rows, methods)
+    shown = [[TOLD[defence], *(cell(found[method].get(defence)) for method in methods)] for defence in TOLD]
+    assert table[2:] == shown
+    asked_once = {row["method"] for row in rows if row["request"] == SINGLE}
+    assert asked_once == {"selective_dampening", "neg_grad_plus"}  # as the text says

@@ -83,12 +83,19 @@ def test_the_page_says_the_finding_first():
     assert "Made at commit abc on a CPU by `python x.py`." in text
 
 
+METHODS = ["first_order", "gradient_ascent"]
+ASCENT = [row | {"method": "gradient_ascent"} for row in HARM_ROWS if row["defence"] != "lof"]
+
+
 def test_every_method_has_a_column(tmp_path: Path):
+    newer = [harm_row(seed, "bound", "single_own", 0.1) for seed in range(2)]  # of one method
+    told = page.methods_table([row | {"class_a_before": 0.9} for row in [*HARM_ROWS, *newer, *ASCENT]], METHODS)
+    assert " gradient_ascent did not meet: one own sample, once." in told
+    assert "| bound                | 71.0 " in told
     parted = [harm_row(seed, "none", "pushing_1 in 10 requests", 0.1) for seed in range(2)]  # of one method
-    ascent = [row | {"method": "gradient_ascent"} for row in HARM_ROWS if row["defence"] != "lof"]
     capped = [harm_row(seed, CAP, "pushing_1", 0.6, method="gradient_ascent") for seed in range(2)]
-    before = [row | {"class_a_before": 0.9} for row in [*HARM_ROWS, *ascent, *capped, *parted]]
-    table = page.methods_table(before, ["first_order", "gradient_ascent"])
+    before = [row | {"class_a_before": 0.9} for row in [*HARM_ROWS, *ASCENT, *capped, *parted]]
+    table = page.methods_table(before, METHODS)
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[4:]]
     assert [[name, *(cell.split(" ")[0] for cell in of_method)] for name, *of_method in cells] == [
         ["honest request alone", "9.0", "9.0"],
