@@ -153,6 +153,17 @@ def test_selective_dampening(rows: list[dict]):
     assert f"most_lost={MOST_LOST:g})" in text
 
 
+def test_neg_grad_plus(rows: list[dict]):
+    text = " ".join((ROOT / "docs" / "defences.md").read_text().split())
+    found = {each.defence: each for each in harms(rows, "neg_grad_plus") if each.shown}
+    monitor, none, capped = (
+        f"{100 * best.mean:.1f} [{100 * best.low:.1f}, {100 * best.high:.1f}]"
+        for best in (found[name].best for name in ("identify, monitor", "none", "identify, capped monitor"))
+    )
+    assert f"which cost {monitor} of {none} points; under the cap {capped} are left." in text
+    assert found["identify, monitor"].best_name == "lowest_margin"
+
+
 def test_every_method(rows: list[dict]):
     lines = (ROOT / "docs" / "defences.md").read_text().splitlines()
     [head] = [number for number, line in enumerate(lines) if line.startswith("| behind | first_order |")]
