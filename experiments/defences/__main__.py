@@ -32,7 +32,7 @@ MORE = (
     "robustness_samples",
     "costs",
     "digests",
-)  # flags of optional parts
+)  # flags of this program, beside those that choose what is defended
 
 
 def define_flags() -> None:

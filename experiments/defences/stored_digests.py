@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.config import Config
+from experiments.defences.cases import BITS_APART
 from experiments.requests.settings import load_splits
 from experiments.run.records import append_records, changed_settings, provenance, records_of
 from overunlearn_jax.data import take
@@ -22,7 +23,6 @@ from overunlearn_jax.types import Bounds, Images, Splits
 FILE = "digests.jsonl"
 KNOWN = 400  # images that the thief asks about, of each kind, at most
 STORED = 10_000  # samples in the store, at most
-BITS_APART = 40  # of 256: the nearest other image is farther away
 PAIRS = (100, 1000)  # images whose hashes a thief of a keyed store knows, such as their own
 SAME = "same image"
 SECRET, WRONG_GUESS = b"the server's own key", b"a key that a thief makes up"

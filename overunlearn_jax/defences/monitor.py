@@ -44,7 +44,9 @@ class Monitor(NamedTuple):
     in_parts: bool = False  # whether the halves of what is rolled back are tried, and theirs
     smallest: int = 1  # samples in the smallest part that is halved no more
     canaries: Split | None = None  # samples that are watched as a class of their own, see `canaries`
-    most_lost: float = 1.0  # fraction of its accuracy that a class may lose at most, whatever honest requests cost
+    most_lost: float = (
+        1.0  # of a class's test images, the fraction by which its accuracy may fall, whatever honest ones do
+    )
 
 
 class Verdict(NamedTuple):
@@ -71,7 +73,7 @@ def check_monitor(monitor: Monitor) -> None:
     if not 0 <= monitor.confidence <= 1:
         raise ValueError(f"confidence is {monitor.confidence}; expected a probability, from 0 to 1")
     if not 0 <= monitor.most_lost <= 1:
-        raise ValueError(f"most_lost is {monitor.most_lost}; expected a fraction of a class's accuracy, from 0 to 1")
+        raise ValueError(f"most_lost is {monitor.most_lost}; expected a fraction of a class's test images, from 0 to 1")
     if monitor.smallest < 1:
         raise ValueError(f"smallest is {monitor.smallest}; expected 1 sample or more in a part")
     if len(monitor.test.labels) == 0 or (monitor.canaries is not None and len(monitor.canaries.labels) == 0):

@@ -1,6 +1,7 @@
 """The table of what to deploy says what the rows say."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def table() -> dict[str, str]:
 
 def points(value: float) -> str:
     return f"{100 * value:.0f}"
+
+
+def best_of(found: dict[str, Harm], defence: str) -> str:
+    """What the best attacker takes there, as the text has it."""
+    best = found[defence].best
+    assert best is not None
+    return f"{100 * best.mean:.1f} [{100 * best.low:.1f}, {100 * best.high:.1f}]"
 
 
 def cell(harm: Harm | None) -> str:
@@ -128,9 +136,7 @@ def test_gradient_ascent(rows: list[dict]):
     text = " ".join((ROOT / "docs" / "defences.md").read_text().split())
     found = {each.defence: each for each in harms(rows, "gradient_ascent") if each.shown}
 
-    def left(defence: str) -> str:
-        best = found[defence].best
-        return f"{100 * best.mean:.1f} [{100 * best.low:.1f}, {100 * best.high:.1f}]"
+    left = partial(best_of, found)
 
     assert f"a monitor leave {left('identify, monitor')} of {left('none')} points, a bound {left('bound')}." in text
     assert found["identify, monitor"].best_name == ONE_SAMPLE[0]
@@ -140,9 +146,7 @@ def test_selective_dampening(rows: list[dict]):
     text = " ".join((ROOT / "docs" / "defences.md").read_text().split())
     found = {each.defence: each for each in harms(rows, "selective_dampening") if each.shown}
 
-    def left(defence: str) -> str:
-        best = found[defence].best
-        return f"{100 * best.mean:.1f} [{100 * best.low:.1f}, {100 * best.high:.1f}]"
+    left = partial(best_of, found)
 
     alone = f"a monitor alone {left('monitor')}, a bound {left('bound')}, a cap on the weights"
     assert f"Under selective dampening they leave {left('identify, monitor')} of {left('none')}, {alone}" in text
@@ -156,10 +160,7 @@ def test_selective_dampening(rows: list[dict]):
 def test_neg_grad_plus(rows: list[dict]):
     text = " ".join((ROOT / "docs" / "defences.md").read_text().split())
     found = {each.defence: each for each in harms(rows, "neg_grad_plus") if each.shown}
-    monitor, none, capped = (
-        f"{100 * best.mean:.1f} [{100 * best.low:.1f}, {100 * best.high:.1f}]"
-        for best in (found[name].best for name in ("identify, monitor", "none", "identify, capped monitor"))
-    )
+    monitor, none, capped = (best_of(found, name) for name in ("identify, monitor", "none", "identify, capped monitor"))
     assert f"which cost {monitor} of {none} points; under the cap {capped} are left." in text
     assert found["identify, monitor"].best_name == "lowest_margin"
 
