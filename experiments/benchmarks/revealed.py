@@ -1,7 +1,7 @@
 """What the attack does to services that round, leave out, add noise or answer labels: the same samples, every disguise.
 
     python -m experiments.benchmarks.revealed --flagfile=experiments/flagfiles/cifar10_cpu_seeds.cfg \
-        --workdir=runs/revealed --fidelity=corrected --taus=1e-4 --data_dir=PREPARED_TFDS_FOLDER
+        --workdir=runs/revealed --fidelity=corrected --taus=6e-4 --data_dir=PREPARED_TFDS_FOLDER
 
 With the search that fits what a few hundred queries reveal (auto), with the one for the fewest queries (subspace, on
 the lattice that they reveal), and with the paper's. Each cell is a line of
