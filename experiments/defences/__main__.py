@@ -30,6 +30,7 @@ MORE = (
     "robustness",
     "robustness_retrained",
     "robustness_samples",
+    "seconds",
     "costs",
     "digests",
 )  # flags of this program, beside those that choose what is defended
@@ -54,6 +55,11 @@ def define_flags() -> None:
     )
     flags.DEFINE_bool("robustness_retrained", False, "with --robustness: of a retrained model, too, a training a seed")
     flags.DEFINE_integer("robustness_samples", 500, "with --robustness: test images of class A, and of others", 1)
+    flags.DEFINE_bool(
+        "seconds",
+        False,
+        "take the time that defences add to an honest deletion, too, with nothing running beside (seconds.jsonl)",
+    )
     flags.DEFINE_bool("costs", False, "count what requests cost the server by method and of SISA, too (costs.jsonl)")
     flags.DEFINE_bool("digests", False, "measure what stored digests give away, too (digests.jsonl)")
     flags.DEFINE_float(
@@ -99,6 +105,10 @@ def _measure_more(config: Config, seed: int, folder: Path, command: str) -> None
 
         look = Look(given.robustness_samples, retrained=given.robustness_retrained)
         measure_robustness(config, seed, given.honest_cost, folder, command, look)
+    if given.seconds:
+        from experiments.defences.added_seconds import measure_seconds
+
+        measure_seconds(config, seed, folder, command)
     if given.costs:
         from experiments.defences.server_costs import measure_costs
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from experiments.defences import costs_page, digests_page, false_alarms, figure, robust_page
+from experiments.defences import costs_page, digests_page, false_alarms, figure, robust_page, seconds_page
 from experiments.defences.attackers import NAMES, PARTED
 from experiments.defences.method_bounds import INSIDE
 from experiments.defences.people import AS_TRAINED, WRONG
@@ -31,6 +31,7 @@ def write(folder: Path) -> Path:
 def more_sections(folder: Path) -> list[str]:
     """Of the optional parts that have records."""
     parts = {
+        "seconds.jsonl": seconds_page.section,
         "robustness.jsonl": robust_page.section,
         "costs.jsonl": costs_page.section,
         "digests.jsonl": digests_page.section,
@@ -129,7 +130,7 @@ def harm_table(found: Sequence[Harm]) -> str:
     """A line for each defence."""
     headers = [
         "Defence", "Share it may refuse", "Honest request: beyond undefended", "Static attacker: beyond honest",
-        "Best attacker: beyond honest", "Which", "Through of the best, %", "Seconds added",
+        "Best attacker: beyond honest", "Which", "Through of the best, %",
     ]  # fmt: skip
     lines = [
         [
@@ -140,7 +141,6 @@ def harm_table(found: Sequence[Harm]) -> str:
             _points(each.best),
             shown_name(each.best_name),
             _points(each.through),
-            "–" if each.seconds is None else f"{each.seconds:.2f}",
         ]
         for each in found
     ]
@@ -180,8 +180,7 @@ def _made(rows: Sequence[Record]) -> str:
     devices = ", ".join(dict.fromkeys(map(device_of, rows)))
     return (
         f"Victims: {joined('model')}, seeds {seeds}. Accuracies are of test images; rates, thresholds, bounds and the "
-        "monitor never see them. Intervals: 95 %, Student-t over victims. Seconds are wall times, some with other work "
-        "beside them, calibration included. Made at commit "
+        "monitor never see them. Intervals: 95 %, Student-t over victims. Made at commit "
         f"{joined('commit')} on {devices} by `{joined('command')}`."
     )
 

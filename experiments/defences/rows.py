@@ -58,7 +58,6 @@ def harm_record(
     attack: Attack, service: DefendedService, key: Key, test: Split, class_a: int, known_models: dict[str, Metrics]
 ) -> dict[str, Any]:
     """What is left after one request; `known_models` holds what was measured of weights before, and gets what is."""
-    known = len(service.records)
     with service.after(attack.requests, key) as left:
         refused = 0 if left.deletion.refused is None else left.deletion.refused.samples
         metrics = None
@@ -68,13 +67,7 @@ def harm_record(
                 known_models[name] = evaluate(left.predict, test, service.spec.num_classes)
             metrics = known_models[name]
     samples = sum(len(request.labels) for request in attack.requests)
-    seconds = sum(record.seconds for record in service.records[known:])
-    return {
-        **outcome(attack, samples, samples - refused, metrics, class_a),
-        "step_kept": left.deletion.step_kept,
-        "seconds_defence": seconds,
-        "seconds_method": left.deletion.seconds,
-    }
+    return {**outcome(attack, samples, samples - refused, metrics, class_a), "step_kept": left.deletion.step_kept}
 
 
 def outcome(attack: Attack, samples: int, through: int, metrics: Metrics | None, class_a: int) -> dict[str, Any]:

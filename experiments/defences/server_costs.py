@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.controls.cells import Cell
-from experiments.defences.cells import CELLS
+from experiments.defences.cells import CELLS, for_timing
 from experiments.defences.crafted import largest_requests
 from experiments.defences.sisa_costs import sisa_records
 from experiments.pipeline import SeedRun, push_seed
@@ -22,16 +22,13 @@ from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.data import candidates
 from overunlearn_jax.files import settings_hash
 from overunlearn_jax.services import recipes
-from overunlearn_jax.services.recipes import MethodChoice
 from overunlearn_jax.services.service import HasWeights
 from overunlearn_jax.types import Request
-from overunlearn_jax.unlearn import read_settings
 from overunlearn_jax.unlearn.sisa import SisaSettings, assign
 
 FILE = "costs.jsonl"
 CRAFTED = (HONEST, "pushing_1", "pushing_2", "blending")
 COPIES = "copies"  # of one sample, as many as the honest request has samples
-RATE = 1e-6  # of a first-order step; what it costs does not depend on it
 HELD = 0.5  # of the class: the paper's bound on what one user has
 
 
@@ -73,12 +70,9 @@ def method_costs(
     config: Config, cell: Cell, ready: SeedRun, requests: Mapping[str, Request]
 ) -> Iterator[dict[str, Any]]:
     """A record for each request; the honest one goes first once more: nothing is compiled while time is taken."""
-    choice = MethodChoice(cell.method, {}, (cell.reading,), (RATE,), "")
-    if not cell.reading:
-        choice = MethodChoice(cell.method, read_settings(cell.settings), (), (), "")
     service = ready.victim.service
     assert isinstance(service, HasWeights)  # trained here
-    forgetting = recipes.serve(choice, ingredients_of(config.victim, ready.splits), service.variables)
+    forgetting = recipes.serve(for_timing(cell), ingredients_of(config.victim, ready.splits), service.variables)
     with forgetting.after([requests[HONEST]], ready.keys.unlearn):
         pass
     for name, request in requests.items():

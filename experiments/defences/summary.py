@@ -22,9 +22,6 @@ class Harm(NamedTuple):
     best: Interval | None  # of the attacker who does most of all
     best_name: str
     through: Interval | None  # of that attacker's samples, the fraction that was forgotten
-    seconds: (
-        float | None
-    )  # that gates, bounds and monitors add to the honest request, calibration included; None: unknown
 
     @property
     def shown(self) -> bool:
@@ -67,7 +64,6 @@ def harms(rows: Sequence[Record], method: str) -> list[Harm]:
         }
         static = {name: each for name, each in attacks.items() if name in KNOW_NOTHING}
         best = max(attacks, key=lambda name: attacks[name].mean, default="")
-        seconds = [row["seconds_defence"] for row in by_name.get(HONEST, []) if row.get("seconds_defence")]
         found.append(
             Harm(
                 defence,
@@ -77,7 +73,6 @@ def harms(rows: Sequence[Record], method: str) -> list[Harm]:
                 attacks.get(best),
                 best,
                 mean_interval([row["through"] / row["samples"] for row in by_name[best]]) if best else None,
-                sum(seconds) / len(seconds) if seconds else None,
             )
         )
     return found

@@ -1,5 +1,7 @@
-"""The optional parts of the defences' suite: robustness, the server's costs, what stored digests give away."""
+"""The optional parts of the defences' suite: time, robustness, the server's costs, what stored digests give away."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 
@@ -8,7 +10,18 @@ import numpy as np
 import pytest
 
 from experiments.controls import rates
-from experiments.defences import costs_page, digests_page, page, robust, robust_page, sisa_costs, stored_digests
+from experiments.defences import (
+    added_seconds,
+    costs_page,
+    digests_page,
+    page,
+    robust,
+    robust_page,
+    seconds_page,
+    sisa_costs,
+    stored_digests,
+)
+from experiments.defences.cases import HONEST_RUNS
 from experiments.defences.cells import CELLS
 from experiments.defences.robust import BEFORE, BOUNDED, PUSH, Look, measure_robustness
 from experiments.defences.server_costs import measure_costs
@@ -17,6 +30,9 @@ from experiments.defences.stored_digests import digest_records, measure_digests
 from experiments.run.records import read_records
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.data import load
+from overunlearn_jax.services.around import AroundService
+from overunlearn_jax.services.service import After, HasWeights, Variant, after_each
+from overunlearn_jax.types import Key, Request
 from overunlearn_jax.unlearn.sisa import SisaSettings, assign
 from tests.experiments.running import MakeConfig
 
@@ -131,6 +147,42 @@ def test_costs_are_counted_once(config: MakeConfig, tmp_path: Path, monkeypatch:
     measure_costs(config(), 0, tmp_path, "x")
     assert read_records(tmp_path / "costs.jsonl") == rows
     assert "| One sample, as often |" in costs_page.section(rows)
+
+
+class Timed(AroundService):
+    """A deletion takes a second, and nothing else takes any."""
+
+    now = 0.0
+
+    def __init__(self, service: HasWeights):
+        super().__init__(service)
+        self.model, self.variables = service.model, service.variables
+
+    @contextmanager
+    def after_each(self, requests: Sequence[Request], key: Key) -> Iterator[Mapping[Variant, After]]:
+        Timed.now += 1
+        with after_each(self._service, requests, key) as left:
+            yield left
+
+
+def test_first_deletions_wait_for_the_honest_ones(config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    serve = added_seconds._serve
+    monkeypatch.setattr(added_seconds, "_serve", lambda *of: Timed(serve(*of)))
+    monkeypatch.setattr(added_seconds, "perf_counter", lambda: Timed.now)
+    monkeypatch.setattr(added_seconds, "CELLS", CELLS[:1])
+    added_seconds.measure_seconds(config(), 0, tmp_path, "x")
+    rows = read_records(tmp_path / "seconds.jsonl")
+    assert {row["defence"]: (row["seconds_first"], row["seconds_later"]) for row in rows} == {
+        "none": (1, 1),
+        "identify": (1, 1),
+        "bound": (1 + HONEST_RUNS, 1),
+        "monitor": (1 + HONEST_RUNS, 1),
+        "identify, capped monitor": (1 + HONEST_RUNS, 1),
+    }
+    added_seconds.measure_seconds(config(), 0, tmp_path, "x")
+    assert read_records(tmp_path / "seconds.jsonl") == rows
+    cells = [cell.strip() for cell in seconds_page.section(rows).splitlines()[-1].split("|")]
+    assert cells[1:-1] == ["first_order", "1.00", "0.00 / 0.00", "9.00 / 0.00", "9.00 / 0.00", "9.00 / 0.00"]
 
 
 def test_digests_are_measured_once(config: MakeConfig, tmp_path: Path):

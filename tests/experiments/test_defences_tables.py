@@ -36,7 +36,7 @@ def harm_row(seed: int, defence: str, request: str, class_a: float | None, **val
     shared = {
         "seed": seed, "method": "first_order", "method_settings": "", "defence": defence, "refuse": None,
         "request": request, "adaptive": False, "samples": 10, "through": 10, "class_a": class_a, "overall": 0.7,
-        "seconds_defence": 0.5, "model": "VGG-3 width 16", "commit": "abc", "cpu": "a CPU", "command": "python x.py",
+        "model": "VGG-3 width 16", "commit": "abc", "cpu": "a CPU", "command": "python x.py",
     }  # fmt: skip
     return shared | values
 

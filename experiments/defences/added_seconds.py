@@ -1,0 +1,104 @@
+"""How long a defence makes a deletion: the honest request, undefended and behind each defence that looks at steps.
+
+The first deletion of a size waits for the honest ones that a bound or a monitor compares with; later ones of that size
+do not. Gates have their time by sample in gates.jsonl. Wall times: leave the machine alone while they are taken.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from experiments.config import Config
+from experiments.controls.cells import Cell
+from experiments.defences.cases import BITS_APART, HONEST_RUNS, MOST_LOST, QUANTILE
+from experiments.defences.cells import CELLS, for_timing
+from experiments.defences.crafted import largest_requests
+from experiments.pipeline import SeedRun, push_seed
+from experiments.run.records import append_records, changed_settings, provenance, records_of
+from experiments.victims.cache import describe_model, ingredients_of
+from overunlearn_jax.attack_names import HONEST
+from overunlearn_jax.defences.defended import DefendedService, defended
+from overunlearn_jax.defences.hash_store import HashStore
+from overunlearn_jax.defences.honest_steps import StepBound
+from overunlearn_jax.defences.identification import identifier, lookup_by_hash
+from overunlearn_jax.defences.monitor import Monitor
+from overunlearn_jax.files import settings_hash
+from overunlearn_jax.services import recipes
+from overunlearn_jax.services.service import HasWeights, Service
+from overunlearn_jax.types import Request
+
+FILE = "seconds.jsonl"
+UNDEFENDED = "none"
+LATER = 3  # deletions after the first, of which the median counts
+
+
+def measure_seconds(config: Config, seed: int, folder: Path, command: str) -> None:
+    """Adds the records of one seed's victim to seconds.jsonl, those of one method together; those there are left out.
+
+    Raises ValueError for a file with records of other settings.
+    """
+    path, digest = folder / FILE, settings_hash(changed_settings(config))
+    done = {record["method"] for record in records_of(path, digest) if record["seed"] == seed}
+    left = [cell for cell in CELLS if cell.method not in done]
+    if not left:
+        return
+    ready = push_seed(config, seed)
+    [honest] = largest_requests(config, seed, ready, (HONEST,)).values()
+    _compile(config, ready, honest)
+    shared = {"settings": digest, "seed": seed, "model": describe_model(config.victim), **provenance(command)}
+    for cell in left:
+        append_records(path, [shared | row for row in method_seconds(config, cell, ready, honest)])
+        print(f"seed {seed}, seconds: {cell.method}", flush=True)
+
+
+def method_seconds(config: Config, cell: Cell, ready: SeedRun, honest: Request) -> Iterator[dict[str, Any]]:
+    """A record for each defence; nothing is compiled while time is taken."""
+    service = _serve(config, cell, ready)
+    seconds_of(service, honest, ready)
+    for name, safe in _defences(service, ready).items():
+        first, *later = [seconds_of(safe, honest, ready) for _ in range(1 + LATER)]
+        yield {
+            "method": cell.method,
+            "defence": name,
+            "samples": len(honest.labels),
+            "seconds_first": first,
+            "seconds_later": median(later),
+        }
+
+
+def seconds_of(service: Service, request: Request, ready: SeedRun) -> float:
+    """Until a model is released or the request refused."""
+    began = perf_counter()
+    with service.after([request], ready.keys.unlearn):
+        return perf_counter() - began
+
+
+def _compile(config: Config, ready: SeedRun, honest: Request) -> None:
+    """What defences run, by a request of one sample and the method that takes the least time."""
+    one = Request(honest.images[:1], honest.labels[:1])
+    for safe in _defences(_serve(config, CELLS[0], ready), ready).values():
+        seconds_of(safe, one, ready)
+
+
+def _serve(config: Config, cell: Cell, ready: SeedRun) -> Service:
+    trained = ready.victim.service
+    assert isinstance(trained, HasWeights)  # trained here
+    return recipes.serve(for_timing(cell), ingredients_of(config.victim, ready.splits), trained.variables)
+
+
+def _defences(service: Service, ready: SeedRun) -> dict[str, DefendedService]:
+    """Nothing in them is calibrated yet; what identification stores beforehand is stored."""
+    train, key = ready.splits.train, ready.keys.noise
+    bound = StepBound(train, key, HONEST_RUNS, QUANTILE)
+    monitor = Monitor(train, ready.splits.validation, key, HONEST_RUNS)
+    store = HashStore(train.images, ready.splits.spec.bounds, bits=256)
+    identify = identifier(train, lookup_by_hash(store), BITS_APART)
+    return {
+        UNDEFENDED: defended(service),
+        "identify": defended(service, identify=identify),
+        "bound": defended(service, bound=bound),
+        "monitor": defended(service, monitor=monitor),
+        "identify, capped monitor": defended(service, (), identify, monitor._replace(most_lost=MOST_LOST)),
+    }
