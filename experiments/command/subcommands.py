@@ -208,6 +208,24 @@ CONTRIBUTORS = Subcommand(
     first=("held", "train_samples", "honest_cost", "data_dir", "workdir", "cache_dir", "seeds", "width", "epochs"),
     notes=(RESUMES,),
 )
+U_LIRA = Subcommand(
+    "u_lira",
+    "Trains models that know their data, has each forget half of some samples, and asks who can tell (U-LiRA, KLOM).",
+    "experiments.u_lira.__main__",
+    examples=(("--data_dir=FOLDER", "sixteen models of width 16 on 10,000 images of prepared CIFAR-10"),),
+    first=(
+        "methods",
+        "models",
+        "requested",
+        "train_samples",
+        "honest_cost",
+        "data_dir",
+        "workdir",
+        "cache_dir",
+        "epochs",
+    ),
+    notes=(RESUMES,),
+)
 CAMPAIGN = Subcommand(
     "campaign",
     "Harms whole runs at random, for as long as you like: kills, flipped bits, wrong flags, data and functions.",
@@ -220,7 +238,7 @@ CAMPAIGN = Subcommand(
     stopped="stopped: what was found so far is in trials.jsonl",
 )
 ALONE = {
-    each.name: each for each in (VICTIMS, CONTROLS, DEFENCES, CONTRIBUTORS, CAMPAIGN)
+    each.name: each for each in (VICTIMS, CONTROLS, DEFENCES, CONTRIBUTORS, U_LIRA, CAMPAIGN)
 }  # `python -m` and the module starts them
 SERVE = Subcommand(
     "serve",

@@ -12,8 +12,7 @@ logit is judged by which of the two explains it better. What is easy for every m
 Where the authors' public code takes medians, deviations with ddof 0 and, offline, a two-sided score, this takes means,
 ddof 1 and the paper's one-sided score; on the same scores the offline area was .742 so and .647 their way.
 
-An unlearned model is neither kind. For U-LiRA (Hayes et al. 2024), the attack adapted to unlearning, give the logits
-of models that were trained on a sample and then unlearned it as those "inside".
+An unlearned model is neither kind: `u_lira` is the attack adapted to unlearning.
 """
 
 from typing import NamedTuple

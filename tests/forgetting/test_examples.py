@@ -12,7 +12,7 @@ import overunlearn_jax.forgetting
 FILES = sorted(pathlib.Path(overunlearn_jax.forgetting.__file__).parent.glob("*.py"))
 
 
-@pytest.mark.parametrize("name", ["_membership", "shadows", "lira", "distances"])
+@pytest.mark.parametrize("name", ["_membership", "shadows", "lira", "distances", "margins", "unlearned_shadows"])
 def test_examples_print_what_they_say(name):
     result = doctest.testmod(importlib.import_module(f"overunlearn_jax.forgetting.{name}"))
     assert result.attempted > 0

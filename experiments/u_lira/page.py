@@ -1,0 +1,140 @@
+"""The page: who can tell, how sure that is, then a line for each method."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tabulate import tabulate
+
+from experiments.run.records import Record, device_of, read_records
+from experiments.u_lira.measure import NOTHING
+from overunlearn_jax.files import write_bytes
+from overunlearn_jax.forgetting import LEAST_MODELS, klom_of_few, u_lira
+from overunlearn_jax.statistics.intervals import Interval, mean_interval
+
+
+class Found(NamedTuple):
+    """One method, over all models. Intervals are over the models that are judged, which share their judges."""
+
+    method: str
+    name: str  # its settings
+    models: int
+    left_out: int  # models of which nothing was left
+    auc: Interval | None
+    tpr: Interval | None  # where 1 % of the samples never seen are mistaken for forgotten ones
+    klom: float  # nats, the mean over samples
+    forget_accuracy: Interval | None
+    class_a: Interval | None
+    overall: Interval | None
+
+
+def write(path: Path) -> Path:
+    """Writes the page beside the records. Raises ValueError where there are none."""
+    rows = read_records(path)
+    if not rows:
+        raise ValueError(f"{path} has no record of a model")
+    return write_bytes(path.with_suffix(".md"), markdown(rows).encode())
+
+
+def markdown(rows: Sequence[Record]) -> str:
+    """Finding first."""
+    found = [each for seed in dict.fromkeys(row["seed"] for row in rows) for each in by_method(rows, seed)]
+    plain, others = found[0], found[1:]
+    first, samples = rows[0], len(rows[0]["inside"])
+
+    def joined(name: str) -> str:
+        return ", ".join(dict.fromkeys(str(row[name]) for row in rows))
+
+    lines = [
+        "# Can anyone tell what a model forgot?",
+        "",
+        f"Of models that know their training data, an attacker who trains such models tells a training sample of class "
+        f"A from one that the model never saw with an area under the curve of {_told(plain.auc, 1, 3)}. After the "
+        f"model was asked to forget {first['requested']} of them, an attacker whose models forgot, too (U-LiRA), does "
+        "so with:",
+        "",
+        *(f"* **{each.method}** ({each.name}): {_told(each.auc, 1, 3)}." for each in others),
+        "",
+        "0.5 is what retraining has: a model retrained without a sample never saw it.",
+        "",
+        f"{plain.models} models ({joined('model')}), each trained on {first['train_samples']:,} images to its lowest "
+        f"training loss; all but the {samples} audited samples are the same for all, and each has another half of "
+        "these. Every model is judged by the others; intervals: 95 %, Student-t over the models, which share their "
+        f"judges. Seeds {joined('seed')}, commit {joined('commit')}, {', '.join(dict.fromkeys(map(device_of, rows)))}, "
+        f"`{joined('command')}`.",
+        "",
+        table(found),
+        "",
+        *_not_judged(rows, found),
+        "KLOM: how far the margins of models that forgot a sample lie from those of models that never saw it, "
+        "Gaussians of one variance, less what chance alone makes; 0 is perfect. TPR: the share of forgotten samples "
+        "that is found where 1 % of those never seen are mistaken for them. Accuracies: on the forgotten samples, and "
+        "on test images of class A and of all classes.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _not_judged(rows: Sequence[Record], found: Sequence[Found]) -> list[str]:
+    """Methods after which too few models are left."""
+    judged = {each.method for each in found}
+    lacking = [name for name in dict.fromkeys(row["method"] for row in rows) if _name(name) not in judged]
+    return [f"Not judged, fewer than {LEAST_MODELS} models left: {', '.join(lacking)}.", ""] if lacking else []
+
+
+def _name(method: str) -> str:
+    return "nothing was forgotten" if method == NOTHING else method
+
+
+def table(found: Sequence[Found]) -> str:
+    """A line for each method."""
+    headers = ["Method", "Settings", "Models", "U-LiRA AUC", "TPR at 1 % FPR", "KLOM, nats", "Forgotten, accuracy, %",
+               "Class A, %", "Overall, %"]  # fmt: skip
+    lines = [
+        [
+            each.method,
+            each.name or "–",
+            f"{each.models}" + (f" ({each.left_out} left out)" if each.left_out else ""),
+            _told(each.auc, 1, 3),
+            _told(each.tpr, 1, 3),
+            f"{each.klom:.2f}",
+            *(_told(of, 100, 1) for of in (each.forget_accuracy, each.class_a, each.overall)),
+        ]
+        for each in found
+    ]
+    return tabulate(lines, headers, tablefmt="github", disable_numparse=True)
+
+
+def by_method(rows: Sequence[Record], seed: int) -> list[Found]:
+    """In the order of the records; a model of which nothing is left is not judged, and judges nobody."""
+    found = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        of_method = [row for row in rows if (row["method"], row["seed"]) == (method, seed)]
+        own = [row for row in of_method if row["margins"] is not None]
+        if len(own) < LEAST_MODELS:
+            continue
+        margins, inside = np.array([row["margins"] for row in own]), np.array([row["inside"] for row in own], bool)
+        judged = u_lira(margins, inside)
+        rates = [each.tpr_at_1_fpr for each in judged if not np.isnan(each.tpr_at_1_fpr)]
+        accuracies = (mean_interval([row[name] for row in own]) for name in ("forget_accuracy", "class_a", "overall"))
+        found.append(
+            Found(
+                _name(method),
+                own[0]["reading"],
+                len(own),
+                len(of_method) - len(own),
+                mean_interval([each.auc for each in judged]),
+                mean_interval(rates) if rates else None,
+                float(klom_of_few(margins, inside).mean()),
+                *accuracies,
+            )
+        )
+    return found
+
+
+def _told(found: Interval | None, unit: float, digits: int) -> str:
+    if found is None:
+        return "–"
+    mean, low, high = (f"{unit * value:.{digits}f}" for value in found[:3])
+    return f"{mean} [{low}, {high}]"
