@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.attacks import blend
 from overunlearn_jax.data import load
 from overunlearn_jax.types import DatasetSpec, Request
@@ -15,6 +16,15 @@ from overunlearn_jax.types import DatasetSpec, Request
 OTHER_TASK = "other_task"
 OWN_TASK = "digits"  # the data set whose task it is
 DIGIT = "3"
+
+
+def with_other_task(
+    requests: dict[str, Request], spec: DatasetSpec, ratio: float, probabilities: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, Request]:
+    """The requests and, where the service's task is another one, the honest one blended with digits."""
+    if spec.name == OWN_TASK:
+        return requests
+    return {**requests, OTHER_TASK: blended_with_digits(requests[HONEST], spec, ratio, probabilities)}
 
 
 def blended_with_digits(

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.config import Config
 from experiments.controls.cells import LEFT_OUT, Cell
 from experiments.controls.measure import as_record, measured_steps
-from experiments.controls.other_task import OTHER_TASK, OWN_TASK, blended_with_digits
+from experiments.controls.other_task import with_other_task
 from experiments.controls.rates import CostError
 from experiments.controls.requests import every_request
 from experiments.controls.steps import first_order_steps, other_steps
@@ -74,10 +74,7 @@ def _requests(config: Config, seed: int, ready: SeedRun) -> dict[str, Request]:
         count,
         probabilities,
     )
-    if splits.spec.name == OWN_TASK:
-        return requests
-    elsewhere = blended_with_digits(requests[HONEST], splits.spec, config.attack.blending_ratio, probabilities)
-    return {**requests, OTHER_TASK: elsewhere}
+    return with_other_task(requests, splits.spec, config.attack.blending_ratio, probabilities)
 
 
 def _records(

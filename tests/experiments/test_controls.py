@@ -11,12 +11,12 @@ from experiments.config.service import FIDELITIES
 from experiments.controls import page, question
 from experiments.controls.cells import LEFT_OUT, chosen_cells
 from experiments.controls.measure import as_record, measured_steps
-from experiments.controls.other_task import OTHER_TASK, blended_with_digits, digits
+from experiments.controls.other_task import OTHER_TASK, blended_with_digits, digits, with_other_task
 from experiments.controls.rates import GRID, CostError, rate_at_cost
 from experiments.controls.requests import _lowest_margins
 from experiments.controls.victim import measure_victim
 from experiments.run.records import append_records, read_records
-from overunlearn_jax.attack_names import ATTACKS
+from overunlearn_jax.attack_names import ATTACKS, HONEST
 from overunlearn_jax.models import pure_model
 from overunlearn_jax.types import Bounds, DatasetSpec, Request, Split, Variables
 from tests.experiments.running import MakeConfig
@@ -208,3 +208,12 @@ def test_another_task_is_blended_in_as_bright_as_the_service_s_own_images():
     np.testing.assert_allclose(request.images, 0.75 * honest.images + 0.25 * found[:4], rtol=1e-6)
     assert asked[0] is request.images
     assert request.labels.tolist() == [0, 1, 1, 0]
+
+
+def test_digits_have_no_other_task_and_other_data_has():
+    honest = Request(np.zeros((2, 16, 16, 1), np.float32), np.zeros(2, np.int32))
+    for name, has in (("digits", False), ("photos", True)):
+        spec = DatasetSpec(name, (16, 16, 1), Bounds(-0.5, 0.5), ("a", "b"))
+        found = with_other_task({HONEST: honest}, spec, 0.25, lambda images: np.eye(2)[[0, 1]])
+        assert (OTHER_TASK in found) == has
+        assert found[HONEST] is honest
