@@ -1,7 +1,7 @@
 """One method behind every defence: what each attacker's request costs class A there."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,14 +28,14 @@ from experiments.defences.slowly import ask_slowly
 from experiments.victims.cache import ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.data import take
-from overunlearn_jax.defences.defended import defended
+from overunlearn_jax.defences.defended import DefendedService, defended
 from overunlearn_jax.evaluation import evaluate, evaluate_all
 from overunlearn_jax.models import predict_fn
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.fingerprint import weights_digest
 from overunlearn_jax.services.recipes import MethodChoice
 from overunlearn_jax.services.service import HasWeights, Service
-from overunlearn_jax.types import Variables
+from overunlearn_jax.types import Key, Metrics, Split, Variables
 from overunlearn_jax.unlearn import along_step, read_settings
 
 TARGETED = "first_order"  # the method of every gate, of the thresholds' curve and of the slow attackers
@@ -84,13 +84,13 @@ def method_questions(
     key, attacks = calibration_key(scene), every_attack(scene)
     met = [*cases(scene, service, key, attacks, full=cell.method == TARGETED)]
     for name, inside in bounds_of_a_method(choice, ingredients, service, scene, step_bound(scene, key)):
-        met.append(Case(name, None, defended(RememberedService(inside)), attacks))
+        met.append(Case(name, None, cache(partial(_defended, inside)), attacks))
     questions = [
         Question(
             case.defence,
             case.refuse,
             attack.name,
-            partial(harm_record, attack, case.service, ready.keys.unlearn, splits.test, a, known),
+            partial(_harm, attack, case.make, ready.keys.unlearn, splits.test, a, known),
         )
         for case in met
         for attack in case.asking
@@ -105,6 +105,21 @@ def method_questions(
         "overall_before": before.overall,
     }
     return shared, questions
+
+
+def _defended(inside: Callable[[], Service]) -> DefendedService:
+    return defended(RememberedService(inside()))
+
+
+def _harm(
+    attack: Attack,
+    make: Callable[[], DefendedService],
+    key: Key,
+    test: Split,
+    class_a: int,
+    known_models: dict[str, Metrics],
+) -> dict[str, Any]:
+    return harm_record(attack, make(), key, test, class_a, known_models)
 
 
 def _asked_slowly(config: Config, choice: MethodChoice, scene: Scene) -> Iterator[Question]:

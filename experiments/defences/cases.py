@@ -1,6 +1,7 @@
 """The defences that every attacker meets, each with those who ask there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -39,7 +40,7 @@ class Case(NamedTuple):
 
     defence: str
     refuse: float | None  # the part of honest samples that a gate may refuse, where it has a threshold
-    service: DefendedService
+    make: Callable[[], DefendedService]  # the same one each time: what it measures of honest people it measures once
     asking: list[Attack]
 
 
@@ -53,23 +54,23 @@ def every_attack(scene: Scene) -> list[Attack]:
 def cases(scene: Scene, service: RememberedService, key: Key, attacks: list[Attack], *, full: bool) -> Iterator[Case]:
     """Each defence that any method can have; `full`: every gate at all thresholds."""
     of_gates = [each for each in attacks if each.name in AT_GATES]
-    yield Case("none", None, defended(service), attacks)
+    yield Case("none", None, cache(partial(defended, service)), attacks)
     for gate in scene.gates:
         if full or (gate.shown and gate.name in OTHERS):
             retreats = scene.retreats[gate.name, gate.refuse]
-            yield Case(gate.name, gate.refuse, defended(service, [gate.gate]), [*of_gates, *retreats])
+            yield Case(gate.name, gate.refuse, cache(partial(defended, service, [gate.gate])), [*of_gates, *retreats])
     train = scene.ready.splits.train
     bound, monitor = step_bound(scene, key), monitor_of(scene, key)
     identify = identifier(train, lookup_by_hash(HashStore(train.images, scene.view.spec.bounds, bits=256)), BITS_APART)
-    for name, safe in {
-        "identify": defended(service, identify=identify),
-        "bound": defended(service, bound=bound),
-        "monitor": defended(service, monitor=monitor),
-        "identify, monitor": defended(service, (), identify, monitor),
-        "identify, capped monitor": defended(service, (), identify, monitor._replace(most_lost=MOST_LOST)),
-        "identify, bound, monitor": defended(service, (), identify, monitor, bound=bound),
+    for name, make in {
+        "identify": partial(defended, service, identify=identify),
+        "bound": partial(defended, service, bound=bound),
+        "monitor": partial(defended, service, monitor=monitor),
+        "identify, monitor": partial(defended, service, (), identify, monitor),
+        "identify, capped monitor": partial(defended, service, (), identify, monitor._replace(most_lost=MOST_LOST)),
+        "identify, bound, monitor": partial(defended, service, (), identify, monitor, bound=bound),
     }.items():
-        yield Case(name, None, safe, attacks)
+        yield Case(name, None, cache(make), attacks)
 
 
 def asked_together(scene: Scene, service: RememberedService, key: Key) -> dict[str, DefendedService]:

@@ -5,7 +5,8 @@ share of weights that honest requests of the same size shrink.
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import jax
 import numpy as np
@@ -30,8 +31,8 @@ CAPPED = "most_shrunk"  # the setting of a method that has a cap
 
 def bounds_of_a_method(
     choice: MethodChoice, ingredients: Ingredients, service: RememberedService, scene: Scene, honest: StepBound
-) -> Iterator[tuple[str, Service]]:
-    """The name of each bound that the method can have, and the service with it.
+) -> Iterator[tuple[str, Callable[[], Service]]]:
+    """The name of each bound that the method can have, and what makes the service with it: that measures honest people.
 
     Args:
       choice: the method as it is served.
@@ -40,17 +41,27 @@ def bounds_of_a_method(
       scene: the victim's; its honest request says of how many samples one is.
       honest: how many honest requests a cap is set by, of what data, with which key.
     """
-    splits, scope = ingredients.splits, recipes.scope(choice)
     bare = recipes.serve(choice, ingredients, service.variables)
     if isinstance(bare, ClipsSamples):
-        holdings = Holdings(splits.spec, train=splits.train, model=service.model, variables=service.variables)
-        norm = assemble(CLIP, holdings, scope=scope).clip_each
-        assert norm is not None  # it was asked for
-        yield CLIP, bare.clipping_each(norm)
+        yield CLIP, partial(_clipped, bare, choice, ingredients, service)
     if CAPPED in inspect.signature(METHODS[choice.name].make).parameters:
-        most = max(shares_shrunk(service, scene, honest), default=0.0)
-        settings = {**choice.settings, CAPPED: repr(most)}
-        yield CAP, recipes.serve(choice._replace(settings=settings), ingredients, service.variables)
+        yield CAP, partial(_capped, choice, ingredients, service, scene, honest)
+
+
+def _clipped(bare: ClipsSamples, choice: MethodChoice, ingredients: Ingredients, service: RememberedService) -> Service:
+    splits = ingredients.splits
+    holdings = Holdings(splits.spec, train=splits.train, model=service.model, variables=service.variables)
+    norm = assemble(CLIP, holdings, scope=recipes.scope(choice)).clip_each
+    assert norm is not None  # it was asked for
+    return bare.clipping_each(norm)
+
+
+def _capped(
+    choice: MethodChoice, ingredients: Ingredients, service: RememberedService, scene: Scene, honest: StepBound
+) -> Service:
+    most = max(shares_shrunk(service, scene, honest), default=0.0)
+    settings = {**choice.settings, CAPPED: repr(most)}
+    return recipes.serve(choice._replace(settings=settings), ingredients, service.variables)
 
 
 def shares_shrunk(service: RememberedService, scene: Scene, honest: StepBound) -> list[float]:
