@@ -6,13 +6,13 @@ do not. Gates have their time by sample in gates.jsonl. Wall times: leave the ma
 
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 from time import perf_counter
 from typing import Any
 
 from experiments.config import Config
 from experiments.controls.cells import Cell
-from experiments.defences.cases import BITS_APART, HONEST_RUNS, MOST_LOST, QUANTILE
+from experiments.defences.cases import BITS_APART, HONEST_RUNS, QUANTILE
 from experiments.defences.cells import CELLS, for_timing
 from experiments.defences.crafted import largest_requests
 from experiments.pipeline import SeedRun, push_seed
@@ -31,7 +31,7 @@ from overunlearn_jax.types import Request
 
 FILE = "seconds.jsonl"
 UNDEFENDED = "none"
-LATER = 3  # deletions after the first, of which the median counts
+LATER = 2  # deletions after the first, of which the mean counts: of the slowest method each takes a quarter of a minute
 
 
 def measure_seconds(config: Config, seed: int, folder: Path, command: str) -> None:
@@ -64,7 +64,7 @@ def method_seconds(config: Config, cell: Cell, ready: SeedRun, honest: Request) 
             "defence": name,
             "samples": len(honest.labels),
             "seconds_first": first,
-            "seconds_later": median(later),
+            "seconds_later": fmean(later),
         }
 
 
@@ -100,5 +100,4 @@ def _defences(service: Service, ready: SeedRun) -> dict[str, DefendedService]:
         "identify": defended(service, identify=identify),
         "bound": defended(service, bound=bound),
         "monitor": defended(service, monitor=monitor),
-        "identify, capped monitor": defended(service, (), identify, monitor._replace(most_lost=MOST_LOST)),
     }
