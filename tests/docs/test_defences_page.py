@@ -13,7 +13,7 @@ from experiments.defences.contributors.page import markdown as contributors
 from experiments.defences.false_alarms import alarms
 from experiments.defences.gates import GATES
 from experiments.defences.method_bounds import CAP
-from experiments.defences.summary import Harm, harms, harms_by_method, prices
+from experiments.defences.summary import Harm, harms, harms_by_method, not_met, prices
 from experiments.run.records import read_records
 from overunlearn_jax.attack_names import HONEST
 
@@ -92,14 +92,10 @@ def test_what_is_left(rows: list[dict], found: dict[str, Harm], table: dict[str,
     assert table["bound"].startswith(f"{points(bound.static.mean)} at once, {points(bound.best.mean)} in ten small")
     assert table["monitor"].startswith(f"{points(found['monitor'].best.mean)} |")
     together = found["identify, bound, monitor"]
-    # Identified, forged requests are the honest one, and repeated ones a sample of it; what is left a monitor sees.
-    identified = {row["request"]: costs_of(rows, "identify", row["request"]) for row in rows
-                  if (row["method"], row["defence"]) == (METHOD, "identify")}  # fmt: skip
-    assert {name for name, cost in identified.items() if cost > 5e-4} == {"lowest_margin"}
-    assert costs_of(rows, "monitor", "lowest_margin") < 0
-    assert max(row["through"] for row in rows if (row["method"], row["defence"], row["request"])
-               == (METHOD, "monitor", "lowest_margin")) == 0  # fmt: skip
-    assert table["identification"].startswith("0, by consequence")
+    for defence in ("identify, monitor", "identify, capped monitor"):
+        assert table["identification"].startswith(f"{cell(found[defence])} |")
+        assert max(costs_of(rows, defence, row["request"]) for row in rows
+                   if (row["method"], row["defence"]) == (METHOD, defence)) < 5e-4  # fmt: skip
     assert together.best_name == "lowest_margin"
     assert table["identification,"].startswith(f"{points(together.best.mean)}, from chosen samples |")
 
@@ -153,7 +149,10 @@ def test_selective_dampening(rows: list[dict]):
     assert f"that it may shrink {left(CAP)};" in text
     assert found["monitor"].best_name == found["bound"].best_name == SINGLE
     assert f"whatever honest requests lose, leaves {left('identify, capped monitor')}." in text
-    assert f"takes {points(costs_of(rows, 'identify, monitor', SINGLE, 'selective_dampening'))} points past" in text
+    assert (
+        f"takes {points(costs_of(rows, 'identify, monitor', SINGLE, 'selective_dampening'))} points past identification and a monitor without a cap"
+        in text
+    )
     assert f"most_lost={MOST_LOST:g})" in text
 
 
@@ -175,5 +174,18 @@ def test_every_method(rows: list[dict]):
     found = harms_by_method(rows, methods)
     shown = [[TOLD[defence], *(cell(found[method].get(defence)) for method in methods)] for defence in TOLD]
     assert table[2:] == shown
-    asked_once = {row["method"] for row in rows if row["request"] == SINGLE}
-    assert asked_once == {"selective_dampening", "neg_grad_plus"}  # as the text says
+    assert not_met(rows, methods) == {}  # every attacker who asks at once has met every method
+
+
+def test_under_the_cap(rows: list[dict]):
+    text = " ".join((ROOT / "docs" / "defences.md").read_text().split())
+    capped = {method: of["identify, capped monitor"] for method, of in harms_by_method(rows, METHODS).items()}
+    worst = max(capped, key=lambda method: capped[method].best.mean)
+    assert worst == "gradient_ascent"
+    assert f"gradient ascent leaves most, {best_of(capped, worst)} points" in text
+    assert f"no attacker who asks at once takes more than {best_of(capped, worst)} points" in text
+    honest = [row for row in rows if (row["defence"], row["request"]) == ("identify, capped monitor", HONEST)]
+    assert len(honest) == 3 * len(METHODS)
+    assert all(row["through"] == row["samples"] for row in honest)  # released under every method and for every victim
+    alone, again = (costs_of(rows, "none", name, worst) for name in (SINGLE, ONE_SAMPLE[0]))
+    assert alone == pytest.approx(again, abs=5e-3)
