@@ -118,6 +118,25 @@ def test_small_requests(rows: list[dict]):
     assert f"small requests takes {at_once} points undefended" in " ".join(text.split())
 
 
+def test_seconds():
+    text = " ".join((ROOT / "docs" / "defences.md").read_text().split())
+    rows = {(row["method"], row["defence"]): row for row in read_records(FOLDER / "seconds.jsonl")}
+
+    def added(defence: str, when: str, method: str = METHOD) -> float:
+        return rows[method, defence][f"seconds_{when}"] - rows[method, "none"]["seconds_later"]
+
+    alone = rows[METHOD, "none"]["seconds_later"]
+    first = [added(name, "first") for name in ("identify", "bound", "monitor")]
+    later = [added(name, "later") for name in ("bound", "monitor")]
+    assert f"it takes {alone:.2f} seconds; identification adds {first[0]:.1f}, a bound {first[1]:.1f} and a" in text
+    assert f"a monitor {first[2]:.1f} to the first of a size" in text
+    assert f"of that size {later[0]:.1f} and {later[1]:.1f}." in text
+    slow = rows["neg_grad_plus", "none"]["seconds_later"]
+    assert f"whose deletions take {slow:.0f} seconds, a monitor adds" in text
+    assert f"adds {added('monitor', 'first', 'neg_grad_plus'):.0f} seconds to the first" in text
+    assert {"scrub"} == set(METHODS) - {method for method, _ in rows}
+
+
 def test_contributors():
     text = " ".join((ROOT / "docs" / "defences.md").read_text().split())
     told = text[text.index("Does over-unlearning reach exact") : text.index("(made/results/contributors.md)")]
