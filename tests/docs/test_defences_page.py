@@ -168,10 +168,8 @@ def test_selective_dampening(rows: list[dict]):
     assert f"that it may shrink {left(CAP)};" in text
     assert found["monitor"].best_name == found["bound"].best_name == SINGLE
     assert f"whatever honest requests lose, leaves {left('identify, capped monitor')}." in text
-    assert (
-        f"takes {points(costs_of(rows, 'identify, monitor', SINGLE, 'selective_dampening'))} points past identification and a monitor without a cap"
-        in text
-    )
+    once = points(costs_of(rows, "identify, monitor", SINGLE, "selective_dampening"))
+    assert f"takes {once} points past identification and a monitor without a cap" in text
     assert f"most_lost={MOST_LOST:g})" in text
 
 
