@@ -97,7 +97,7 @@ def test_both_doors_of_a_jax_model_lead_to_the_same_samples_steps_queries_and_ac
     assert inside.crossed.any()
     np.testing.assert_array_equal(inside.steps, outside.steps)
     np.testing.assert_array_equal(inside.queries, outside.queries)
-    np.testing.assert_allclose(inside.outside, outside.outside, atol=1e-6)
+    np.testing.assert_allclose(inside.outside, outside.outside, atol=1e-5)  # compiled as a whole, and step by step
 
 
 def test_the_judgement_is_of_its_rows_and_nothing_is_written(local, tmp_path, monkeypatch):

@@ -21,19 +21,19 @@ from experiments.config import DEFAULTS
 from overunlearn_jax.reporting import command_line
 from tests.experiments import tiny
 
-HELP = """
-import resource, sys
+SLOW = ("jax", "scipy", "sklearn", "matplotlib", "flax", "optax", "chex")  # each takes as long as all of --help
+HELP = f"""
+import sys
 from experiments.command import main
 try:
     main()
 except SystemExit as left:
-    seconds = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-    print(left.code, "jax" in sys.modules, seconds, file=sys.stderr)
+    print(left.code, [name for name in {SLOW} if name in sys.modules], file=sys.stderr)
 """
 
 
 def overunlearn(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
-    """The command to its end, with a last line on stderr: its status, whether it imported JAX, and its seconds."""
+    """The command to its end, with a last line on stderr: its status, and which slow modules it imported."""
     command = [sys.executable, "-c", HELP, *arguments]
     environment = tiny.environment() | {"COLUMNS": "80"}
     settings = {"cwd": tiny.ROOT, "env": environment, "text": True, "timeout": 60, "check": False} | more
@@ -43,9 +43,7 @@ def overunlearn(*arguments: str, **more: object) -> subprocess.CompletedProcess[
 @pytest.mark.parametrize("arguments", [[], ["bench"], *([name] for name in SUBCOMMANDS)], ids=" ".join)
 def test_help_answers_at_once(arguments: list[str]):
     done = overunlearn(*arguments, "--help")
-    status, jax, seconds = done.stderr.split()
-    assert (status, jax) == ("0", "False")
-    assert float(seconds) < 0.3, "of a processor, the start of Python included"
+    assert done.stderr.split() == ["0", "[]"]
     assert all(len(line) <= 80 for line in done.stdout.splitlines() if "," not in line)  # lists stay whole
     if arguments and arguments[0] in SUBCOMMANDS:
         assert done.stdout.startswith(SUBCOMMANDS[arguments[0]].does)
@@ -186,5 +184,4 @@ def test_a_closed_pipe_is_no_error():
     os.close(reader)
     done = overunlearn("run", "--help", stdout=writer)
     os.close(writer)
-    assert done.stderr.split()[:2] == ["0", "False"]
-    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.splitlines() == ["0 []"]
