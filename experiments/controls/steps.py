@@ -2,12 +2,17 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from experiments.controls.cells import Cell
 from experiments.controls.rates import rate_at_cost
 from overunlearn_jax.attack_names import HONEST
+from overunlearn_jax.data import take
+from overunlearn_jax.evaluation import evaluate
+from overunlearn_jax.models import Model, predict_fn
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.recipes import Ingredients, MethodChoice
-from overunlearn_jax.types import Key, Request, Variables
+from overunlearn_jax.types import Key, Request, Splits, Variables
 from overunlearn_jax.unlearn import along_step, read_settings
 
 
@@ -28,6 +33,17 @@ def first_order_steps(
     units = _steps(MethodChoice(cell.method, {}, (cell.reading,), (1.0,), ""), ingredients, before, requests, key)
     rate = rate_at_cost(lambda rate: cost_of(along_step(before, units[HONEST], rate)), honest_cost)
     return {name: along_step(before, after, rate) for name, after in units.items()}, rate
+
+
+def class_cost(model: Model, before: Variables, splits: Splits, class_a: int) -> Callable[[Variables], float]:
+    """What a model has lost of class A since `before`: a fraction of the validation images of that class."""
+    validation = take(splits.validation, np.flatnonzero(splits.validation.labels == class_a))
+
+    def accuracy(variables: Variables) -> float:
+        return float(evaluate(predict_fn(model, variables), validation, splits.spec.num_classes).per_class[class_a])
+
+    undisturbed = accuracy(before)
+    return lambda variables: undisturbed - accuracy(variables)
 
 
 def other_steps(

@@ -12,18 +12,17 @@ from experiments.controls.measure import as_record, measured_steps
 from experiments.controls.other_task import with_other_task
 from experiments.controls.rates import CostError
 from experiments.controls.requests import every_request
-from experiments.controls.steps import first_order_steps, other_steps
+from experiments.controls.steps import class_cost, first_order_steps, other_steps
 from experiments.pipeline import SeedRun, crafter_of, push_seed
 from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.victims.cache import describe_model, ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.batching import predict_in_batches
-from overunlearn_jax.data import request_size, take
+from overunlearn_jax.data import request_size
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.files import settings_hash
-from overunlearn_jax.models import predict_fn
 from overunlearn_jax.services.service import HasWeights
-from overunlearn_jax.types import Request, Variables
+from overunlearn_jax.types import Request
 
 
 def measure_victim(
@@ -84,21 +83,15 @@ def _records(
     splits, service, a = ready.splits, ready.victim.service, ready.classes.a
     assert isinstance(service, HasWeights)  # trained here
     model, before, classes = service.model, service.variables, splits.spec.num_classes
-    validation = take(splits.validation, np.flatnonzero(splits.validation.labels == a))
-
-    def accuracy(variables: Variables) -> float:
-        return float(evaluate(predict_fn(model, variables), validation, classes).per_class[a])
-
     rate, ingredients = None, ingredients_of(config.victim, splits)
     if cell.reading:
-        undisturbed = accuracy(before)
         after, rate = first_order_steps(
             cell,
             ingredients,
             before,
             requests,
             ready.keys.unlearn,
-            lambda variables: undisturbed - accuracy(variables),
+            class_cost(model, before, splits, a),
             honest_cost,
         )
     else:

@@ -9,6 +9,7 @@ import numpy as np
 from experiments.config import Config
 from experiments.controls.cells import Cell
 from experiments.controls.rates import CostError, rate_at_cost
+from experiments.controls.steps import class_cost
 from experiments.defences.attackers import PUSHES, Attack, in_parts, static_attacks
 from experiments.defences.cases import (
     Case,
@@ -27,7 +28,6 @@ from experiments.defences.scene import Scene
 from experiments.defences.slowly import ask_slowly
 from experiments.victims.cache import ingredients_of
 from overunlearn_jax.attack_names import HONEST
-from overunlearn_jax.data import take
 from overunlearn_jax.defences.defended import DefendedService, defended
 from overunlearn_jax.evaluation import evaluate, evaluate_all
 from overunlearn_jax.models import predict_fn
@@ -170,14 +170,9 @@ def _choice(config: Config, cell: Cell, scene: Scene, honest_cost: float) -> tup
     if not cell.reading:
         return MethodChoice(cell.method, read_settings(cell.settings), (), (), ""), None
     ready, splits = scene.ready, scene.ready.splits
-    service, a, classes = ready.victim.service, ready.classes.a, splits.spec.num_classes
+    service, a = ready.victim.service, ready.classes.a
     assert isinstance(service, HasWeights)  # trained here
     model, before = service.model, service.variables
-    validation = take(splits.validation, np.flatnonzero(splits.validation.labels == a))
-
-    def accuracy(variables: Variables) -> float:
-        return float(evaluate(predict_fn(model, variables), validation, classes).per_class[a])
-
     unit = MethodChoice(cell.method, {}, (cell.reading,), (1.0,), "")
     with recipes.serve(unit, ingredients_of(config.victim, splits), before).after(
         [scene.requests[HONEST]], ready.keys.unlearn
@@ -185,6 +180,6 @@ def _choice(config: Config, cell: Cell, scene: Scene, honest_cost: float) -> tup
         step = left.variables
     if step is None:
         raise CostError("the honest request diverged: there is nothing to compare with")
-    undisturbed = accuracy(before)
-    rate = rate_at_cost(lambda rate: undisturbed - accuracy(along_step(before, step, rate)), honest_cost)
+    cost_of = class_cost(model, before, splits, a)
+    rate = rate_at_cost(lambda rate: cost_of(along_step(before, step, rate)), honest_cost)
     return MethodChoice(cell.method, {}, (cell.reading,), (rate,), ""), rate

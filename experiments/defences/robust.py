@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.controls.rates import CostError
-from experiments.controls.steps import first_order_steps
+from experiments.controls.steps import class_cost, first_order_steps
 from experiments.defences.cases import HONEST_RUNS, QUANTILE
 from experiments.defences.cells import CELLS
 from experiments.defences.crafted import largest_requests
@@ -28,7 +28,6 @@ from overunlearn_jax.data import take
 from overunlearn_jax.defences.bounded_service import BoundedService
 from overunlearn_jax.defences.bounds import shortened
 from overunlearn_jax.defences.honest_steps import StepBound
-from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.files import settings_hash
 from overunlearn_jax.models import predict_fn
 from overunlearn_jax.robustness import (
@@ -136,19 +135,14 @@ def _states(
     splits, service, a = ready.splits, ready.victim.service, ready.classes.a
     assert isinstance(service, HasWeights)  # trained here
     before, model, cell = service.variables, service.model, CELLS[0]
-    validation = take(splits.validation, np.flatnonzero(splits.validation.labels == a))
-
-    def accuracy(variables: Variables) -> float:
-        return float(evaluate(predict_fn(model, variables), validation, splits.spec.num_classes).per_class[a])
-
-    undisturbed, ingredients = accuracy(before), ingredients_of(config.victim, splits)
+    ingredients = ingredients_of(config.victim, splits)
     after, rate = first_order_steps(
         cell,
         ingredients,
         before,
         requests,
         ready.keys.unlearn,
-        lambda variables: undisturbed - accuracy(variables),
+        class_cost(model, before, splits, a),
         honest_cost,
     )
     bound = StepBound(splits.train, jax.random.fold_in(ready.keys.unlearn, 2), **BOUND)

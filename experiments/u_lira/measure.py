@@ -1,7 +1,6 @@
 """One seed: models trained, asked to forget by every method, and their margins on all audited samples written down."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ import numpy as np
 from experiments.config import Config
 from experiments.controls.cells import Cell
 from experiments.controls.rates import CostError
-from experiments.controls.steps import first_order_steps, other_steps
+from experiments.controls.steps import class_cost, first_order_steps, other_steps
 from experiments.defences.cells import CELLS
 from experiments.requests.settings import classes_of, load_splits
 from experiments.run.keys import seed_keys
@@ -20,11 +19,10 @@ from experiments.u_lira.audited import Audited, audited, train_or_find
 from experiments.victims.cache import describe_model, ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.batching import predict_in_batches
-from overunlearn_jax.data import take
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.files import settings_hash
 from overunlearn_jax.forgetting import true_label_confidence
-from overunlearn_jax.models import Model, predict_fn
+from overunlearn_jax.models import predict_fn
 from overunlearn_jax.types import Request, Variables
 
 FILE = "u_lira.jsonl"
@@ -71,10 +69,8 @@ def measure_seed(config: Config, seed: int, plan: Plan, methods: Sequence[str], 
             **provenance(command),
         }
         for cell in left:
-            began = time.perf_counter()
             after, rate = _forgotten(config, seed, cell, audit, number, before, a, plan.honest_cost)
-            seconds = time.perf_counter() - began
-            own = {"method": cell.method, "reading": cell.name, "rate": rate, "seconds": seconds}
+            own = {"method": cell.method, "reading": cell.name, "rate": rate}
             append_records(path, [shared | own | _looked_at(config, audit, number, after, a)])
         print(f"seed {seed}, model {number + 1} of {plan.models}: {len(left)} methods", flush=True)
 
@@ -90,25 +86,13 @@ def _forgotten(
     key = jax.random.fold_in(seed_keys(seed).unlearn, number)
     if not cell.reading:
         return other_steps(cell, ingredients, before, requests, key).get(HONEST), None
-    cost_of = _cost(ingredients.architecture, audit, before, a)
+    cost_of = class_cost(ingredients.architecture, before, splits, a)
     try:
         after, rate = first_order_steps(cell, ingredients, before, requests, key, cost_of, honest_cost)
     except CostError as error:
         print(f"seed {seed}, model {number + 1}, {cell.method}: {error}", flush=True)
         return None, None
     return after[HONEST], rate
-
-
-def _cost(model: Model, audit: Audited, before: Variables, a: int) -> Callable[[Variables], float]:
-    """The fraction of class A's accuracy that a model has lost, on validation images."""
-    held = audit.splits.validation
-    validation = take(held, np.flatnonzero(held.labels == a))
-
-    def accuracy(variables: Variables) -> float:
-        return float(evaluate(predict_fn(model, variables), validation, audit.splits.spec.num_classes).per_class[a])
-
-    undisturbed = accuracy(before)
-    return lambda variables: undisturbed - accuracy(variables)
 
 
 def _looked_at(config: Config, audit: Audited, number: int, after: Variables | None, a: int) -> dict[str, Any]:
@@ -123,5 +107,9 @@ def _looked_at(config: Config, audit: Audited, number: int, after: Variables | N
     right = answers.argmax(-1) == a
     tested = evaluate(predict, audit.splits.test, audit.splits.spec.num_classes)
     margins = true_label_confidence(answers, audit.samples.labels).round(DECIMALS).tolist()
-    return dict(zip(names, (margins, float(right[audit.inside[number]].mean()), tested.overall,
-                            float(tested.per_class[a])), strict=True))  # fmt: skip
+    return {
+        "margins": margins,
+        "forget_accuracy": float(right[audit.inside[number]].mean()),
+        "overall": tested.overall,
+        "class_a": float(tested.per_class[a]),
+    }

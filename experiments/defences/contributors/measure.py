@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.controls.rates import CostError
-from experiments.controls.steps import first_order_steps
+from experiments.controls.steps import class_cost, first_order_steps
 from experiments.defences.contributors.contributions import (
     Camouflage,
     Contribution,
@@ -39,13 +39,12 @@ from experiments.victims.cache import Victim, describe_model, ingredients_of, tr
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.data import take
-from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.files import settings_hash
 from overunlearn_jax.models import predict_fn
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.recipes import MethodChoice
 from overunlearn_jax.services.service import HasWeights
-from overunlearn_jax.types import Request, Split, Splits, Variables
+from overunlearn_jax.types import Request, Split, Splits
 
 
 class Plan(NamedTuple):
@@ -163,13 +162,7 @@ def _steps(
         return
     service, splits, a = trained.victim.service, trained.splits, ready.classes.a
     assert isinstance(service, HasWeights)  # trained here
-    model, classes = service.model, splits.spec.num_classes
-    validation = take(splits.validation, np.flatnonzero(splits.validation.labels == a))
-
-    def accuracy(variables: Variables) -> float:
-        return float(evaluate(predict_fn(model, variables), validation, classes).per_class[a])
-
-    undisturbed, ingredients = accuracy(service.variables), ingredients_of(config.victim, splits)
+    model, ingredients = service.model, ingredients_of(config.victim, splits)
     try:
         after, rate = first_order_steps(
             STEP,
@@ -177,7 +170,7 @@ def _steps(
             service.variables,
             requests,
             ready.keys.unlearn,
-            lambda variables: undisturbed - accuracy(variables),
+            class_cost(model, service.variables, splits, a),
             plan.honest_cost,
         )
     except CostError as error:
