@@ -1,10 +1,13 @@
-"""How long a defence makes a deletion: the honest request, undefended and behind each defence that looks at steps.
+"""How long a defence makes a deletion: the honest request, undefended and behind each defence.
 
-The first deletion of a size waits for the honest ones that a bound or a monitor compares with; later ones of that size
-do not. Gates have their time by sample in gates.jsonl. Wall times: leave the machine alone while they are taken.
+Before all of them identification stores its digests and a bound inside a method is set by honest requests. The first
+deletion of a size waits for the honest ones that a bound on the step or a monitor compares with; later ones of that
+size do not. The other gates have their time by sample in gates.jsonl. Wall times: leave the machine alone while they
+are taken.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
@@ -15,11 +18,14 @@ from experiments.controls.cells import Cell
 from experiments.defences.cases import BITS_APART, HONEST_RUNS, QUANTILE
 from experiments.defences.cells import CELLS, for_timing
 from experiments.defences.crafted import largest_requests
+from experiments.defences.method_bounds import INSIDE, bounds_of_a_method
+from experiments.defences.remembered import RememberedService
 from experiments.pipeline import SeedRun, push_seed
 from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.victims.cache import describe_model, ingredients_of
 from overunlearn_jax.attack_names import HONEST
-from overunlearn_jax.defences.defended import DefendedService, defended
+from overunlearn_jax.defences.copies import copies_gate
+from overunlearn_jax.defences.defended import defended
 from overunlearn_jax.defences.hash_store import HashStore
 from overunlearn_jax.defences.honest_steps import StepBound
 from overunlearn_jax.defences.identification import identifier, lookup_by_hash
@@ -31,6 +37,7 @@ from overunlearn_jax.types import Request
 
 FILE = "seconds.jsonl"
 UNDEFENDED = "none"
+BITS = 256  # of a perceptual hash
 LATER = 2  # deletions after the first, of which the mean counts: of the slowest method each takes a quarter of a minute
 
 
@@ -54,15 +61,19 @@ def measure_seconds(config: Config, seed: int, folder: Path, command: str) -> No
 
 
 def method_seconds(config: Config, cell: Cell, ready: SeedRun, honest: Request) -> Iterator[dict[str, Any]]:
-    """A record for each defence; nothing is compiled while time is taken."""
-    service = _serve(config, cell, ready)
-    seconds_of(service, honest, ready)
-    for name, safe in _defences(service, ready).items():
+    """A record for each defence; nothing is compiled while deletions are timed."""
+    for name, make in _defences(config, cell, ready, honest).items():
+        began = perf_counter()
+        safe = make()
+        prepared = perf_counter() - began
+        if name in (UNDEFENDED, *INSIDE):  # another method than what ran so far
+            seconds_of(safe, honest, ready)
         first, *later = [seconds_of(safe, honest, ready) for _ in range(1 + LATER)]
         yield {
             "method": cell.method,
             "defence": name,
             "samples": len(honest.labels),
+            "seconds_prepared": prepared,
             "seconds_first": first,
             "seconds_later": fmean(later),
         }
@@ -76,28 +87,31 @@ def seconds_of(service: Service, request: Request, ready: SeedRun) -> float:
 
 
 def _compile(config: Config, ready: SeedRun, honest: Request) -> None:
-    """What defences run, by a request of one sample and the method that takes the least time."""
+    """What stands around a method, by a request of one sample and the method that takes the least time."""
     one = Request(honest.images[:1], honest.labels[:1])
-    for safe in _defences(_serve(config, CELLS[0], ready), ready).values():
-        seconds_of(safe, one, ready)
+    for make in _defences(config, CELLS[0], ready, honest).values():
+        seconds_of(make(), one, ready)
 
 
-def _serve(config: Config, cell: Cell, ready: SeedRun) -> Service:
+def _defences(config: Config, cell: Cell, ready: SeedRun, honest: Request) -> dict[str, Callable[[], Service]]:
+    """What makes the service behind each: stores what identification looks up, measures what bounds are set by."""
     trained = ready.victim.service
     assert isinstance(trained, HasWeights)  # trained here
-    return recipes.serve(for_timing(cell), ingredients_of(config.victim, ready.splits), trained.variables)
-
-
-def _defences(service: Service, ready: SeedRun) -> dict[str, DefendedService]:
-    """Nothing in them is calibrated yet; what identification stores beforehand is stored."""
+    choice, ingredients = for_timing(cell), ingredients_of(config.victim, ready.splits)
+    service = recipes.serve(choice, ingredients, trained.variables)
     train, key = ready.splits.train, ready.keys.noise
     bound = StepBound(train, key, HONEST_RUNS, QUANTILE)
     monitor = Monitor(train, ready.splits.validation, key, HONEST_RUNS)
-    store = HashStore(train.images, ready.splits.spec.bounds, bits=256)
-    identify = identifier(train, lookup_by_hash(store), BITS_APART)
+
+    def identifying() -> Service:
+        store = HashStore(train.images, ready.splits.spec.bounds, bits=BITS)
+        return defended(service, identify=identifier(train, lookup_by_hash(store), BITS_APART))
+
     return {
-        UNDEFENDED: defended(service),
-        "identify": defended(service, identify=identify),
-        "bound": defended(service, bound=bound),
-        "monitor": defended(service, monitor=monitor),
+        UNDEFENDED: partial(defended, service),
+        "copies": partial(defended, service, gates=[copies_gate(BITS_APART, bits=BITS)]),
+        "identify": identifying,
+        "bound": partial(defended, service, bound=bound),
+        "monitor": partial(defended, service, monitor=monitor),
+        **dict(bounds_of_a_method(choice, ingredients, RememberedService(service), honest, bound)),
     }

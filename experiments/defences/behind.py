@@ -83,7 +83,8 @@ def method_questions(
     known = {weights_digest(behind.variables): before}
     key, attacks = calibration_key(scene), every_attack(scene)
     met = [*cases(scene, service, key, attacks, full=cell.method == TARGETED)]
-    for name, inside in bounds_of_a_method(choice, ingredients, service, scene, step_bound(scene, key)):
+    bounds = bounds_of_a_method(choice, ingredients, service, scene.requests[HONEST], step_bound(scene, key))
+    for name, inside in bounds:
         met.append(Case(name, None, cache(partial(_defended, inside)), attacks))
     questions = [
         Question(

@@ -12,15 +12,13 @@ import jax
 import numpy as np
 
 from experiments.defences.remembered import RememberedService
-from experiments.defences.scene import Scene
-from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.defences.assembly import ClipsSamples, assemble
 from overunlearn_jax.defences.holdings import Holdings
 from overunlearn_jax.defences.honest_steps import StepBound, after_honest, composition
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.recipes import Ingredients, MethodChoice
 from overunlearn_jax.services.service import After, Service, Variant
-from overunlearn_jax.types import Params
+from overunlearn_jax.types import Params, Request
 from overunlearn_jax.unlearn import METHODS
 
 CLIP = "clip_each"
@@ -30,7 +28,7 @@ CAPPED = "most_shrunk"  # the setting of a method that has a cap
 
 
 def bounds_of_a_method(
-    choice: MethodChoice, ingredients: Ingredients, service: RememberedService, scene: Scene, honest: StepBound
+    choice: MethodChoice, ingredients: Ingredients, service: RememberedService, like: Request, honest: StepBound
 ) -> Iterator[tuple[str, Callable[[], Service]]]:
     """The name of each bound that the method can have, and what makes the service with it: that measures honest people.
 
@@ -38,14 +36,14 @@ def bounds_of_a_method(
       choice: the method as it is served.
       ingredients: of the service.
       service: undefended.
-      scene: the victim's; its honest request says of how many samples one is.
+      like: how many samples of each class a request has.
       honest: how many honest requests a cap is set by, of what data, with which key.
     """
     bare = recipes.serve(choice, ingredients, service.variables)
     if isinstance(bare, ClipsSamples):
         yield CLIP, partial(_clipped, bare, choice, ingredients, service)
     if CAPPED in inspect.signature(METHODS[choice.name].make).parameters:
-        yield CAP, partial(_capped, choice, ingredients, service, scene, honest)
+        yield CAP, partial(_capped, choice, ingredients, service, like, honest)
 
 
 def _clipped(bare: ClipsSamples, choice: MethodChoice, ingredients: Ingredients, service: RememberedService) -> Service:
@@ -57,16 +55,15 @@ def _clipped(bare: ClipsSamples, choice: MethodChoice, ingredients: Ingredients,
 
 
 def _capped(
-    choice: MethodChoice, ingredients: Ingredients, service: RememberedService, scene: Scene, honest: StepBound
+    choice: MethodChoice, ingredients: Ingredients, service: RememberedService, like: Request, honest: StepBound
 ) -> Service:
-    most = max(shares_shrunk(service, scene, honest), default=0.0)
+    most = max(shares_shrunk(service, like, honest), default=0.0)
     settings = {**choice.settings, CAPPED: repr(most)}
     return recipes.serve(choice._replace(settings=settings), ingredients, service.variables)
 
 
-def shares_shrunk(service: RememberedService, scene: Scene, honest: StepBound) -> list[float]:
-    """Of the weights, the fraction that each of some honest requests of the usual size changes."""
-    like = composition([scene.requests[HONEST]])
+def shares_shrunk(service: RememberedService, like: Request, honest: StepBound) -> list[float]:
+    """Of the weights, the fraction that each of some honest requests like this one changes."""
     before = service.variables.params
 
     def share(left: Mapping[Variant, After]) -> float | None:
@@ -74,7 +71,7 @@ def shares_shrunk(service: RememberedService, scene: Scene, honest: StepBound) -
         return None if own.variables is None else share_changed(before, own.variables.params)
 
     # With the key of a bound on the step: what is remembered from there is not forgotten again.
-    found = after_honest(service, honest.held, like, honest.requests, honest.key, share)
+    found = after_honest(service, honest.held, composition([like]), honest.requests, honest.key, share)
     return [each for each in found if each is not None]
 
 

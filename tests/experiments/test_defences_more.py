@@ -23,6 +23,7 @@ from experiments.defences import (
 )
 from experiments.defences.cases import HONEST_RUNS
 from experiments.defences.cells import CELLS
+from experiments.defences.method_bounds import CAP, CLIP
 from experiments.defences.robust import BEFORE, BOUNDED, PUSH, Look, measure_robustness
 from experiments.defences.server_costs import measure_costs
 from experiments.defences.sisa_costs import cost_of, costliest_rows, sisa_records
@@ -30,6 +31,8 @@ from experiments.defences.stored_digests import digest_records, measure_digests
 from experiments.run.records import read_records
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.data import load
+from overunlearn_jax.defences.assembly import ClipsSamples
+from overunlearn_jax.services import recipes
 from overunlearn_jax.services.around import AroundService
 from overunlearn_jax.services.service import After, HasWeights, Variant, after_each
 from overunlearn_jax.types import Key, Request
@@ -157,6 +160,8 @@ class Timed(AroundService):
     def __init__(self, service: HasWeights):
         super().__init__(service)
         self.model, self.variables = service.model, service.variables
+        if isinstance(service, ClipsSamples):
+            self.clipping_each = lambda norm: Timed(service.clipping_each(norm))
 
     @contextmanager
     def after_each(self, requests: Sequence[Request], key: Key) -> Iterator[Mapping[Variant, After]]:
@@ -166,22 +171,30 @@ class Timed(AroundService):
 
 
 def test_first_deletions_wait_for_the_honest_ones(config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    serve = added_seconds._serve
-    monkeypatch.setattr(added_seconds, "_serve", lambda *of: Timed(serve(*of)))
+    serve = recipes.serve
+    monkeypatch.setattr(recipes, "serve", lambda *of: Timed(serve(*of)))
     monkeypatch.setattr(added_seconds, "perf_counter", lambda: Timed.now)
-    monkeypatch.setattr(added_seconds, "CELLS", CELLS[:1])
+    cells = [cell for cell in CELLS if cell.method in ("first_order", "selective_dampening")]
+    monkeypatch.setattr(added_seconds, "CELLS", cells)
     added_seconds.measure_seconds(config(), 0, tmp_path, "x")
     rows = read_records(tmp_path / "seconds.jsonl")
-    assert {row["defence"]: (row["seconds_first"], row["seconds_later"]) for row in rows} == {
-        "none": (1, 1),
-        "identify": (1, 1),
-        "bound": (1 + HONEST_RUNS, 1),
-        "monitor": (1 + HONEST_RUNS, 1),
+    times = ("seconds_prepared", "seconds_first", "seconds_later")
+    found = {(row["method"], row["defence"]): tuple(row[time] for time in times) for row in rows}
+    outside = {
+        "none": (0, 1, 1),
+        "copies": (0, 1, 1),
+        "identify": (0, 1, 1),
+        "bound": (0, 1 + HONEST_RUNS, 1),
+        "monitor": (0, 1 + HONEST_RUNS, 1),
     }
+    inside = {("first_order", CLIP): (0, 1, 1), ("selective_dampening", CAP): (HONEST_RUNS, 1, 1)}
+    assert found == {(cell.method, name): took for cell in cells for name, took in outside.items()} | inside
     added_seconds.measure_seconds(config(), 0, tmp_path, "x")
     assert read_records(tmp_path / "seconds.jsonl") == rows
-    cells = [cell.strip() for cell in seconds_page.section(rows).splitlines()[-1].split("|")]
-    assert cells[1:-1] == ["first_order", "1.00", "0.00 / 0.00", "9.00 / 0.00", "9.00 / 0.00"]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in seconds_page.section(rows).splitlines()[-2:]]
+    no_time, waits = "0.0, 0.00 / 0.00", "0.0, 9.00 / 0.00"
+    assert [line[:6] for line in lines] == [[cell.method, "1.00", no_time, no_time, waits, waits] for cell in cells]
+    assert [line[6:] for line in lines] == [[no_time, "-"], ["-", "9.0, 0.00 / 0.00"]]
 
 
 def test_digests_are_measured_once(config: MakeConfig, tmp_path: Path):
