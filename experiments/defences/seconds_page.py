@@ -6,7 +6,7 @@ from statistics import fmean
 
 from tabulate import tabulate
 
-from experiments.defences.added_seconds import UNDEFENDED
+from experiments.defences.added_seconds import LATER, UNDEFENDED
 from experiments.run.records import Record, device_of
 
 
@@ -39,8 +39,9 @@ def section(rows: Sequence[Record]) -> str:
         f"Seconds of an undefended deletion of {samples} honest samples; then what each defence takes once, before "
         "anything is asked, and what it adds to the first deletion of a size / to later ones of that size, which are "
         "compared with the same honest deletions. A method has no number in the column of a bound that it cannot have. "
-        "A cap on a monitor is one comparison more. The time of a sample at a gate is above. Wall times, to be taken "
-        f"with nothing running beside, victims of seeds {seeds}, at commit {commits} on {devices}."
+        "A cap on a monitor is one comparison more. The time of a sample at a gate is above. Wall times with nothing "
+        f"running beside, defences in turns, of later deletions the fastest of {LATER}; what is below zero is the "
+        f"machine's own unrest. Victims of seeds {seeds}, at commit {commits} on {devices}."
     )
     table = tabulate(lines, ["Method", "Undefended", *added], tablefmt="github", disable_numparse=True)
     return f"## How long a defence makes a deletion\n\n{told}\n\n{table}\n"
