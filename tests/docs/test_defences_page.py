@@ -12,7 +12,7 @@ from experiments.defences.cells import METHODS
 from experiments.defences.contributors.page import markdown as contributors
 from experiments.defences.false_alarms import alarms
 from experiments.defences.gates import GATES
-from experiments.defences.method_bounds import CAP
+from experiments.defences.method_bounds import CAP, CLIP
 from experiments.defences.summary import Harm, harms, harms_by_method, not_met, prices
 from experiments.run.records import read_records
 from overunlearn_jax.attack_names import HONEST
@@ -125,16 +125,32 @@ def test_seconds():
     def added(defence: str, when: str, method: str = METHOD) -> float:
         return rows[method, defence][f"seconds_{when}"] - rows[method, "none"]["seconds_later"]
 
+    def once(defence: str, method: str = METHOD) -> str:
+        return f"{rows[method, defence]['seconds_prepared']:.0f}"
+
     alone = rows[METHOD, "none"]["seconds_later"]
-    first = [added(name, "first") for name in ("identify", "bound", "monitor")]
-    later = [added(name, "later") for name in ("bound", "monitor")]
-    assert f"it takes {alone:.2f} seconds; identification adds {first[0]:.1f}, a bound {first[1]:.1f} and a" in text
-    assert f"a monitor {first[2]:.1f} to the first of a size" in text
-    assert f"of that size {later[0]:.1f} and {later[1]:.1f}." in text
-    slow = rows["neg_grad_plus", "none"]["seconds_later"]
-    assert f"whose deletions take {slow:.0f} seconds, a monitor adds" in text
-    assert f"adds {added('monitor', 'first', 'neg_grad_plus'):.0f} seconds to the first" in text
-    assert {"scrub"} == set(METHODS) - {method for method, _ in rows}
+    first = [added(name, "first") for name in ("bound", "monitor")]
+    later = {name: added(name, "later") for name in ("copies", "identify", "clip_each", "bound", "monitor")}
+    assert f"it takes {alone:.2f} seconds. The gate `copies` adds {later['copies']:.1f}, identification" in text
+    assert f"identification {later['identify']:.1f}, a clip of each sample's gradient {later['clip_each']:.1f};" in text
+    assert f"a bound adds {first[0]:.1f} and a monitor {first[1]:.1f} to the first of a size" in text
+    assert f"of that size {later['bound']:.1f} and {later['monitor']:.1f}." in text
+    slow = {method: rows[method, "none"]["seconds_later"] for method in ("neg_grad_plus", "scrub")}
+    waits = {method: added("monitor", "first", method) for method in slow}
+    assert f"adds {waits['neg_grad_plus']:.0f} seconds to the first under NegGrad+, whose deletions take" in text
+    assert (
+        f"take {slow['neg_grad_plus']:.0f}, and {waits['scrub']:.0f} under SCRUB, whose take {slow['scrub']:.0f}."
+        in text
+    )
+    cap = once("cap on dampening", "selective_dampening")
+    assert f"asked: {once('identify')} seconds for the digests that identification looks up, {once(CLIP)} for" in text
+    assert f"clipped at, {cap} for a cap on dampening." in text
+    undefended = [rows[method, "none"] for method in METHODS]
+    longer = [row["seconds_first"] / row["seconds_later"] for row in undefended]
+    shorter = [rows[method, name]["seconds_later"] / rows[method, "none"]["seconds_later"]
+               for method in METHODS for name in ("copies", "identify") if method != METHOD]  # fmt: skip
+    assert max(*longer, *shorter, *(1 / each for each in shorter)) < 1.5
+    assert set(METHODS) == {method for method, _ in rows}
 
 
 def test_contributors():
