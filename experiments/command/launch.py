@@ -32,7 +32,10 @@ def _run(subcommand: Subcommand, program: str, arguments: Sequence[str], stopped
 
     from experiments.command import parsing
     from experiments.run.errors import describe_error
+    from overunlearn_jax.allocator import keep_freed_memory
 
+    if subcommand.keeps_memory:
+        keep_freed_memory()
     module = import_module(subcommand.module)
     others = set(flags.FLAGS)  # of absl and of libraries
     module.define_flags()

@@ -28,6 +28,7 @@ class Subcommand(NamedTuple):
     failed: int = 1  # exit status of wrong flags and errors
     interrupted: int = INTERRUPTED  # exit status after Ctrl-C
     stopped: str = STOPPED  # what Ctrl-C prints
+    keeps_memory: bool = True  # what it frees, which is faster; not where a process stays for months
 
 
 RUN = Subcommand(
@@ -283,5 +284,6 @@ SERVE = Subcommand(
         "It needs pip install -e '.[server]', and listens without TLS: put a proxy or KServe in front.",
     ),
     stopped="stopped: deletions that were accepted are done at the next start",
+    keeps_memory=False,
 )
 SUBCOMMANDS = {each.name: each for each in (RUN, AUDIT, PROBE, PAPER, METHODS, SERVE)}

@@ -16,8 +16,9 @@ from experiments.command.benchmarks import BENCHMARKS
 from experiments.command.dispatch import dispatch
 from experiments.command.help import help_text
 from experiments.command.launch import launch
-from experiments.command.subcommands import AUDIT, RUN, SUBCOMMANDS, Subcommand
+from experiments.command.subcommands import AUDIT, RUN, SERVE, SUBCOMMANDS, Subcommand
 from experiments.config import DEFAULTS
+from overunlearn_jax import allocator
 from overunlearn_jax.reporting import command_line
 from tests.experiments import tiny
 
@@ -177,6 +178,20 @@ def test_the_exit_status(main, arguments, status, told, monkeypatch: pytest.Monk
     assert left.value.code == status
     assert capsys.readouterr().err.endswith(told)
     assert wrong == ([["--no_such_flag"]] if "--no_such_flag" in arguments else [])
+
+
+@pytest.mark.usefixtures("plain_app")
+@pytest.mark.parametrize(("subcommand", "kept"), [(RUN, [True]), (SERVE, [])])
+def test_a_program_that_ends_keeps_the_memory_that_it_frees(
+    subcommand: Subcommand, kept: list[bool], monkeypatch: pytest.MonkeyPatch
+):
+    found: list[bool] = []
+    monkeypatch.setattr(allocator, "keep_freed_memory", lambda: found.append(True))
+    program = SimpleNamespace(define_flags=lambda: None, main=lambda _: None)
+    monkeypatch.setattr(launch_module, "import_module", lambda _: program)
+    with pytest.raises(SystemExit):
+        launch(subcommand, "overunlearn", [])
+    assert found == kept
 
 
 def test_a_closed_pipe_is_no_error():
