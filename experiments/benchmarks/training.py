@@ -142,6 +142,7 @@ def main(arguments: list[str]) -> None:
         "python": platform.python_version(),
         "jax": jax.__version__,
         "torch": version("torch"),
+        "malloc": {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")},  # see allocator
         "rows": [],
     }
     batch_sizes = {"training": flag.batch_size, "prediction": flag.prediction_batch}
