@@ -16,7 +16,7 @@ def keep_freed_memory() -> bool:
     system, which clears each page again when the next step touches it: of training a VGG-3 of width 16 that is a
     quarter of the time. Call it before the first JAX computation. The process then stays as large as it once was.
 
-    Nothing is changed where the environment has a variable MALLOC_..., nor on systems without glibc.
+    Nothing is changed where the environment has a variable named `MALLOC_*`, nor on systems without glibc.
 
     Source: mallopt(3).
 
