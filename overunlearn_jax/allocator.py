@@ -14,7 +14,7 @@ def keep_freed_memory() -> bool:
 
     On a CPU, XLA allocates the buffers of every step and frees them after it. glibc hands large ones back to the
     system, which clears each page again when the next step touches it: of training a VGG-3 of width 16 that is a
-    quarter of the time. Call it before the first JAX computation. The process then stays as large as it once was.
+    fifth of the time. Call it before the first JAX computation. The process then stays as large as it once was.
 
     Nothing is changed where the environment has a variable named `MALLOC_*`, nor on systems without glibc.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments.config import Config
 from experiments.controls.cells import Cell
-from experiments.defences.cases import BITS_APART, HONEST_RUNS, QUANTILE
+from experiments.defences.cases import BITS, BITS_APART, HONEST_RUNS, QUANTILE
 from experiments.defences.cells import CELLS, for_timing
 from experiments.defences.crafted import largest_requests
 from experiments.defences.method_bounds import INSIDE, bounds_of_a_method
@@ -36,7 +36,6 @@ from overunlearn_jax.types import Request
 
 FILE = "seconds.jsonl"
 UNDEFENDED = "none"
-BITS = 256  # of a perceptual hash
 LATER = 2  # deletions after the first, of which the fastest counts: of the slowest method each takes half a minute
 
 

@@ -30,7 +30,8 @@ from overunlearn_jax.types import Key
 HONEST_RUNS = 9  # honest requests that a bound and a monitor know: the fewest that tell the 0.9 quantile
 QUANTILE = 0.9
 MOST_LOST = 0.1  # of any class, whatever honest requests of the same size cost: 10 points
-BITS_APART = 40  # of 256: the nearest other image is farther away
+BITS = 256  # of a perceptual hash
+BITS_APART = 40  # of them: the nearest other image is farther away
 OTHERS = ("exact", "phash", "confidence")  # gates of the other methods: who gets through a gate depends on no method
 AT_GATES = (HONEST, *STATIC, CHOSEN, *ONE_SAMPLE)  # beside those who go back until a gate says yes
 
@@ -61,7 +62,7 @@ def cases(scene: Scene, service: RememberedService, key: Key, attacks: list[Atta
             yield Case(gate.name, gate.refuse, cache(partial(defended, service, [gate.gate])), [*of_gates, *retreats])
     train = scene.ready.splits.train
     bound, monitor = step_bound(scene, key), monitor_of(scene, key)
-    identify = identifier(train, lookup_by_hash(HashStore(train.images, scene.view.spec.bounds, bits=256)), BITS_APART)
+    identify = identifier(train, lookup_by_hash(HashStore(train.images, scene.view.spec.bounds, bits=BITS)), BITS_APART)
     for name, make in {
         "identify": partial(defended, service, identify=identify),
         "bound": partial(defended, service, bound=bound),
