@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from overunlearn_jax.attack_names import HONEST
+from overunlearn_jax.attack_names import HONEST, attack_name
 from overunlearn_jax.attacks import retreat
 from overunlearn_jax.types import Request
 
@@ -28,6 +28,16 @@ NAMES = {
     "retreat_2": "Pushing-II, back until accepted",
     **{f"mixed_{share:g}": f"{share:.3g} of it pushed, the rest honest" for share in MIXED},
 }
+
+
+def shown_name(attack: str) -> str:
+    """An attacker's name in words, sent at once or in parts.
+
+    >>> shown_name("pushing_1 in 10 requests")
+    'Pushing-I in 10 requests'
+    """
+    name, _, parts = attack.partition(PARTED)
+    return (NAMES.get(name) or attack_name(name, at_start=True)) + (f"{PARTED}{parts}" if parts else "")
 
 
 class Attack(NamedTuple):

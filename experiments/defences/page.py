@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from experiments.defences import costs_page, digests_page, false_alarms, figure, robust_page, seconds_page
-from experiments.defences.attackers import NAMES, PARTED
+from experiments.defences import again_page, costs_page, digests_page, false_alarms, figure, robust_page, seconds_page
+from experiments.defences.attackers import shown_name
 from experiments.defences.method_bounds import INSIDE
 from experiments.defences.people import AS_TRAINED, WRONG
 from experiments.defences.summary import Harm, Price, harms, harms_by_method, honest_cost, not_met, prices
 from experiments.run.records import Record, device_of, read_records
-from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.statistics.intervals import Interval
 
@@ -25,7 +24,10 @@ def write(folder: Path) -> Path:
     if not rows or not at_gates:
         raise ValueError(f"{folder} has no record of a method behind a defence")
     figure.draw(harms(rows, FOUND), prices(at_gates), folder / "defences.png")
-    return write_bytes(folder / "defences.md", "\n".join([markdown(at_gates, rows), *more_sections(folder)]).encode())
+    parts = [markdown(at_gates, rows), *more_sections(folder)]
+    if again := read_records(folder / again_page.FILE):
+        parts.append(again_page.section(again, rows))
+    return write_bytes(folder / "defences.md", "\n".join(parts).encode())
 
 
 def more_sections(folder: Path) -> list[str]:
@@ -88,16 +90,6 @@ def findings(found: Sequence[Harm], price: Sequence[Price]) -> list[str]:
                 f"honest request costs {_points(each.honest)} more than undefended."
             )
     return lines
-
-
-def shown_name(attack: str) -> str:
-    """An attacker's name in words, sent at once or in parts.
-
-    >>> shown_name("pushing_1 in 10 requests")
-    'Pushing-I in 10 requests'
-    """
-    name, _, parts = attack.partition(PARTED)
-    return (NAMES.get(name) or attack_name(name, at_start=True)) + (f"{PARTED}{parts}" if parts else "")
 
 
 def gate_table(price: Sequence[Price]) -> str:

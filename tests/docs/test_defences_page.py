@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.defences.again_page import FILE, agreements
 from experiments.defences.attackers import ONE_SAMPLE, SINGLE
 from experiments.defences.cases import MOST_LOST
 from experiments.defences.cells import METHODS
@@ -151,6 +152,23 @@ def test_seconds():
                for method in METHODS for name in ("copies", "identify") if method != METHOD]  # fmt: skip
     assert max(*longer, *shorter, *(1 / each for each in shorter)) < 1.5
     assert set(METHODS) == {method for method, _ in rows}
+
+
+def test_asked_again(rows: list[dict]):
+    text = " ".join((ROOT / "docs" / "defences.md").read_text().split())
+    found = {each.method: each for each in agreements(read_records(FOLDER / FILE), rows)}
+    whole = found.pop("neg_grad_plus")
+    assert whole.requests == sum(row["method"] == "neg_grad_plus" for row in rows)
+    assert whole.requests == whole.as_many_through
+    assert f"All {whole.requests} requests under NegGrad+ were made and asked again" in text
+    assert f"{100 * whole.mean:.1f} points apart on the mean, {100 * whole.most:.1f} at most." in text
+    assert all(each.requests == each.as_many_through for each in found.values())
+    worst = max(found.values(), key=lambda each: each.most)
+    assert (worst.method, worst.furthest) == ("scrub", ONE_SAMPLE[0])
+    assert set(found) == {"scrub", "selective_dampening"}
+    part = sum(each.requests for each in found.values())
+    assert f"Of {part} under SCRUB and selective dampening, all that there was time for, the furthest was" in text
+    assert f"furthest was {100 * worst.most:.1f} points apart: one sample sent four hundred times" in text
 
 
 def test_contributors():

@@ -1,0 +1,30 @@
+"""How far apart two machines leave class A: by method, and only of requests that were asked of the same victims."""
+
+import pytest
+
+from experiments.defences.again_page import agreements, section
+
+
+def record(request: str, class_a: float, through: int = 9, **other: object) -> dict:
+    return {
+        "seed": 0, "victim": "one", "method": "scrub", "defence": "none", "refuse": None, "request": request,
+        "through": through, "class_a": class_a, "device": "a machine", "commit": "0123",
+    } | other  # fmt: skip
+
+
+def test_by_method_and_in_points():
+    rows = [record("normal", 0.70), record("pushing_1", 0.50), record("normal", 0.1, method="influence")]
+    again = [record("pushing_1", 0.47, through=8), record("normal", 0.71), record("normal", 0.1, method="influence")]
+    one, other = agreements(again, rows)
+    assert (one.method, one.requests, one.as_many_through, one.furthest) == ("scrub", 2, 1, "pushing_1")
+    assert one.mean == pytest.approx(0.02)
+    assert one.most == pytest.approx(0.03)
+    assert (other.method, other.most, other.as_many_through) == ("influence", 0, 1)
+    lines = [line for line in section(again, rows).splitlines() if line.startswith("| scrub")]
+    assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == ["scrub", "2 of 2", "1", "2.00", "3.0 (Pushing-I)"]
+
+
+@pytest.mark.parametrize("other", [{"victim": "two"}, {"request": "blending"}])
+def test_what_was_not_asked_before(other: dict):
+    with pytest.raises(ValueError, match=r"asked_again.jsonl has .* and harm.jsonl has no such record"):
+        agreements([record("normal", 0.7) | other], [record("normal", 0.7)])
