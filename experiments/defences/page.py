@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from experiments.defences import again_page, costs_page, digests_page, false_alarms, figure, robust_page, seconds_page
+from experiments.defences import again_page, false_alarms, figure
 from experiments.defences.attackers import shown_name
 from experiments.defences.method_bounds import INSIDE
+from experiments.defences.optional.sections import sections
 from experiments.defences.people import AS_TRAINED, WRONG
 from experiments.defences.summary import Harm, Price, harms, harms_by_method, honest_cost, not_met, prices
 from experiments.run.records import Record, device_of, read_records
@@ -24,22 +25,10 @@ def write(folder: Path) -> Path:
     if not rows or not at_gates:
         raise ValueError(f"{folder} has no record of a method behind a defence")
     figure.draw(harms(rows, FOUND), prices(at_gates), folder / "defences.png")
-    parts = [markdown(at_gates, rows), *more_sections(folder)]
+    parts = [markdown(at_gates, rows), *sections(folder)]
     if again := read_records(folder / again_page.FILE):
         parts.append(again_page.section(again, rows))
     return write_bytes(folder / "defences.md", "\n".join(parts).encode())
-
-
-def more_sections(folder: Path) -> list[str]:
-    """Of the optional parts that have records."""
-    parts = {
-        "seconds.jsonl": seconds_page.section,
-        "robustness.jsonl": robust_page.section,
-        "costs.jsonl": costs_page.section,
-        "digests.jsonl": digests_page.section,
-    }
-    known = [(read_records(folder / name), section) for name, section in parts.items()]
-    return [section(rows) for rows, section in known if rows]
 
 
 def markdown(at_gates: Sequence[Record], rows: Sequence[Record]) -> str:

@@ -14,7 +14,7 @@ from experiments.config import Config
 from experiments.controls.cells import Cell
 from experiments.defences.cells import CELLS, for_timing
 from experiments.defences.crafted import largest_requests
-from experiments.defences.sisa_costs import sisa_records
+from experiments.defences.optional.sisa_costs import sisa_records
 from experiments.pipeline import SeedRun, push_seed
 from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.victims.cache import describe_model, ingredients_of

@@ -10,24 +10,24 @@ import numpy as np
 import pytest
 
 from experiments.controls import rates
-from experiments.defences import (
+from experiments.defences.cases import HONEST_RUNS
+from experiments.defences.cells import CELLS
+from experiments.defences.method_bounds import CAP, CLIP
+from experiments.defences.optional import (
     added_seconds,
     costs_page,
     digests_page,
-    page,
     robust,
     robust_page,
     seconds_page,
     sisa_costs,
     stored_digests,
 )
-from experiments.defences.cases import HONEST_RUNS
-from experiments.defences.cells import CELLS
-from experiments.defences.method_bounds import CAP, CLIP
-from experiments.defences.robust import BEFORE, BOUNDED, PUSH, Look, measure_robustness
-from experiments.defences.server_costs import measure_costs
-from experiments.defences.sisa_costs import cost_of, costliest_rows, sisa_records
-from experiments.defences.stored_digests import digest_records, measure_digests
+from experiments.defences.optional.robust import BEFORE, BOUNDED, PUSH, Look, measure_robustness
+from experiments.defences.optional.sections import sections
+from experiments.defences.optional.server_costs import measure_costs
+from experiments.defences.optional.sisa_costs import cost_of, costliest_rows, sisa_records
+from experiments.defences.optional.stored_digests import digest_records, measure_digests
 from experiments.run.records import read_records
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.data import load
@@ -134,11 +134,11 @@ def test_robustness_is_measured_once(config: MakeConfig, tmp_path: Path, quick: 
     assert "Accuracy under PGD, %, class A within 0.5 (L2)" in text
     with pytest.raises(ValueError, match="holds records of other settings"):
         measure_robustness(settings, 0, 0.06, tmp_path, "x", look)
-    assert page.more_sections(tmp_path) == [text]
+    assert sections(tmp_path) == [text]
 
 
 def test_costs_are_counted_once(config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from experiments.defences import server_costs
+    from experiments.defences.optional import server_costs
 
     monkeypatch.setattr(server_costs, "CELLS", CELLS[:1])
     measure_costs(config(), 0, tmp_path, "x")

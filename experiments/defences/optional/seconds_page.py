@@ -6,7 +6,7 @@ from statistics import fmean
 
 from tabulate import tabulate
 
-from experiments.defences.added_seconds import LATER, UNDEFENDED
+from experiments.defences.optional.added_seconds import LATER, UNDEFENDED
 from experiments.run.records import Record, device_of
 
 
