@@ -18,6 +18,8 @@ from overunlearn_jax.forgetting import shadow_subsets
 from overunlearn_jax.training import fit
 from overunlearn_jax.types import Key, Split, Splits, Variables
 
+FINISHED = "last"  # of a model's folder: its weights, once it is trained
+
 
 class Audited(NamedTuple):
     """One seed's samples."""
@@ -67,20 +69,35 @@ def audited(splits: Splits, class_a: int, models: int, requested: int, train_sam
     )
 
 
+def trained_first(config: Config, seed: int, audit: Audited) -> list[int]:
+    """The numbers of all models, those that need no training before the others."""
+    numbers = range(len(audit.inside))
+    return sorted(numbers, key=lambda number: not (_folder(config, seed, audit, number) / FINISHED).exists())
+
+
 def train_or_find(config: Config, seed: int, audit: Audited, number: int) -> Variables:
     """One model, of the epoch with the lowest *training* loss; kept in the cache."""
     splits, key = audit.splits_of(number), jax.random.fold_in(seed_keys(seed).train, number)
-    model = ingredients_of(config.victim, splits).architecture
-    settings = settings_of(config.victim, splits, seed) | {"u_lira_model": number}
-    directory = Path(config.run.cache_dir) / "u_lira" / settings_hash(settings)
-    finished, words = directory / "last", f"model {number + 1} of {len(audit.inside)}"
+    ingredients, directory = ingredients_of(config.victim, splits), _folder(config, seed, audit, number)
+    model = ingredients.architecture
+    finished, words = directory / FINISHED, f"model {number + 1} of {len(audit.inside)}"
     if not finished.exists():
         with one_at_a_time(directory, words), TrainingBar(words) as bar:
             if not finished.exists():  # nobody has trained it meanwhile
-                write_json(directory / "settings.json", settings)
-                train = ingredients_of(config.victim, splits).train
+                write_json(directory / "settings.json", _settings(config, seed, audit, number))
                 known = splits._replace(validation=splits.train)
-                variables = fit(model, known, train, key, directory=directory / "epochs", on_step=bar.update)
+                variables = fit(
+                    model, known, ingredients.train, key, directory=directory / "epochs", on_step=bar.update
+                )
                 checkpoint.save(finished, variables)
     loaded: Variables = checkpoint.load(finished, jax.eval_shape(model.init, key))
     return loaded
+
+
+def _settings(config: Config, seed: int, audit: Audited, number: int) -> dict[str, object]:
+    """All that decides a model's weights."""
+    return settings_of(config.victim, audit.splits_of(number), seed) | {"u_lira_model": number}
+
+
+def _folder(config: Config, seed: int, audit: Audited, number: int) -> Path:
+    return Path(config.run.cache_dir) / "u_lira" / settings_hash(_settings(config, seed, audit, number))

@@ -15,7 +15,7 @@ from experiments.defences.cells import CELLS
 from experiments.requests.settings import classes_of, load_splits
 from experiments.run.keys import seed_keys
 from experiments.run.records import append_records, changed_settings, provenance, records_of
-from experiments.u_lira.audited import Audited, audited, train_or_find
+from experiments.u_lira.audited import Audited, audited, train_or_find, trained_first
 from experiments.victims.cache import describe_model, ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.batching import predict_in_batches
@@ -53,7 +53,7 @@ def measure_seed(config: Config, seed: int, plan: Plan, methods: Sequence[str], 
     a = classes_of(config.data, config.attack, splits.spec).a
     key = jax.random.fold_in(seed_keys(seed).noise, DRAWS)
     audit = audited(splits, a, plan.models, plan.requested, plan.train_samples, key)
-    for number in range(plan.models):
+    for number in trained_first(config, seed, audit):
         left = [cell for cell in cells if (cell.method, number) not in done]
         if not left:
             continue

@@ -9,7 +9,7 @@ import pytest
 from experiments.controls import rates
 from experiments.run.records import append_records, read_records
 from experiments.u_lira import page
-from experiments.u_lira.audited import audited
+from experiments.u_lira.audited import audited, train_or_find, trained_first
 from experiments.u_lira.measure import FILE, NOTHING, Plan, measure_seed
 from overunlearn_jax.data import load
 from tests.experiments.running import MakeConfig
@@ -48,6 +48,15 @@ def test_more_than_there_is(requested: int, train_samples: int, words: str):
 def test_models_come_in_pairs():
     with pytest.raises(ValueError, match="--models=7: expected an even number"):
         audited(load("digits", seed=0), 3, 7, 5, 100, jax.random.key(0))
+
+
+def test_models_that_are_there_come_first(config: MakeConfig):
+    settings = config(epochs=1)
+    audit = audited(load("digits", seed=0), 3, models=6, requested=4, train_samples=40, key=jax.random.key(0))
+    assert trained_first(settings, 0, audit) == [0, 1, 2, 3, 4, 5]
+    for number in (4, 2):
+        train_or_find(settings, 0, audit, number)
+    assert trained_first(settings, 0, audit) == [2, 4, 0, 1, 3, 5]
 
 
 def test_records_are_made_once(config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
