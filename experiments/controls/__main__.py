@@ -14,60 +14,31 @@ if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line fr
 
     start("controls", "python -m experiments.controls")
 
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
-from experiments.config import flags as config_flags
-from experiments.config.fields import as_typed
+from experiments import study
 from experiments.controls.cells import METHODS, READINGS, chosen_cells
 from experiments.run.devices import check_devices
 
 FILE = "controls.jsonl"
-DEFAULTS: dict[str, Any] = {
-    "experiment": "controls",
-    "workdir": "runs/controls",
-    "dataset": "cifar10",
-    "class_a": "airplane",
-    "class_b": "cat",
-    "fractions": (0.1,),
-    "blending_ratio": 0.3,
-    "width": 16,
-    "batch_norm_momentum": 0.99,
-    "epochs": 20,
-    "patience": 4,
-}
+DEFAULTS = study.defaults("controls")
+OWN = ("methods", "readings", "honest_cost")
 
 
 def define_flags() -> None:
     """Those of a run, which methods, and what an honest request may cost."""
-    from experiments.audit import SEARCH  # the cheapest that does the paper's harm
-
-    config_flags.define_flags(DEFAULTS | SEARCH)
+    study.define_flags(study.with_search(DEFAULTS))
     flags.DEFINE_multi_enum("methods", METHODS, METHODS, "whose steps are looked at; give the flag several times")
     flags.DEFINE_multi_enum(
         "readings", READINGS, READINGS, "of the first-order step, which to look at; give the flag several times"
-    )
-    flags.DEFINE_float(
-        "honest_cost",
-        0.061,
-        "what the honest request of a first-order step costs class A of its accuracy, as a fraction; the paper's costs "
-        "6.1 points",
-        lower_bound=1e-3,
-        upper_bound=0.9,
     )
 
 
 def main(arguments: list[str]) -> None:
     """Flags to records, records to a page."""
-    from experiments.audit import SEARCH
-
-    if len(arguments) > 1:
-        raise ValueError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
-    config = config_flags.from_flags(flags.FLAGS, DEFAULTS | SEARCH)
+    config = study.read_flags(arguments, study.with_search(DEFAULTS))
     if config.service.users or config.service.facts.prepares:
         raise ValueError("the controls look at steps of weights: leave out --service, --service_url and --unlearning")
     if config.defences.gates:
@@ -90,22 +61,6 @@ def main(arguments: list[str]) -> None:
                 chosen_cells(flags.FLAGS.methods, flags.FLAGS.readings),
                 flags.FLAGS.honest_cost,
                 folder / FILE,
-                typed_command("experiments.controls"),
+                study.typed_command("experiments.controls", OWN),
             )
         print(write(folder / FILE))
-
-
-def typed_command(module: str, own: Sequence[str] = ("methods", "readings", "honest_cost")) -> str:
-    """What was typed, as it can be typed elsewhere: without the places of data and files.
-
-    `own` are flags of this program beside those of a run.
-    """
-    from experiments.run.outputs import PLACES
-
-    given = {name: as_typed(value) for name, value in config_flags.given(flags.FLAGS).items() if name not in PLACES}
-    typed = [f"--{name}={value}" for name, value in given.items()]
-    for name in own:
-        if flags.FLAGS[name].present:
-            value = flags.FLAGS[name].value
-            typed += [f"--{name}={each}" for each in (value if isinstance(value, list) else [value])]
-    return shlex.join(["python", "-m", module, *typed])

@@ -16,21 +16,17 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.config import flags as config_flags
-from experiments.controls.__main__ import DEFAULTS as OF_CONTROLS
-from experiments.controls.__main__ import typed_command
+from experiments import study
 from experiments.defences.cells import METHODS
 from experiments.defences.optional import flags as optional_flags
 from experiments.run.devices import check_devices
 
-DEFAULTS = OF_CONTROLS | {"experiment": "defences", "workdir": "runs/defences"}
+DEFAULTS = study.defaults("defences")
 
 
 def define_flags() -> None:
     """Those of a run, which methods, and what an honest request may cost."""
-    from experiments.audit import SEARCH  # the cheapest that does the paper's harm
-
-    config_flags.define_flags(DEFAULTS | SEARCH)
+    study.define_flags(study.with_search(DEFAULTS))
     flags.DEFINE_multi_enum("methods", METHODS, METHODS, "which are defended; give the flag several times")
     flags.DEFINE_bool(
         "newer",
@@ -39,22 +35,11 @@ def define_flags() -> None:
         "gate is not asked again",
     )
     optional_flags.define_flags()
-    flags.DEFINE_float(
-        "honest_cost",
-        0.061,
-        "what the honest request of an undefended first-order step costs class A of its accuracy, as a fraction",
-        lower_bound=1e-3,
-        upper_bound=0.9,
-    )
 
 
 def main(arguments: list[str]) -> None:
     """Flags to records, records to a page."""
-    from experiments.audit import SEARCH
-
-    if len(arguments) > 1:
-        raise ValueError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
-    config = config_flags.from_flags(flags.FLAGS, DEFAULTS | SEARCH)
+    config = study.read_flags(arguments, study.with_search(DEFAULTS))
     if config.service.users or config.service.facts.prepares:
         raise ValueError("this compares defences of our methods: leave out --service, --service_url and --unlearning")
     check_devices()
@@ -66,7 +51,7 @@ def main(arguments: list[str]) -> None:
 
     make_folders(config)
     folder = Path(config.run.workdir)
-    command = typed_command("experiments.defences", ("methods", "honest_cost", "newer", *optional_flags.NAMES))
+    command = study.typed_command("experiments.defences", ("methods", "honest_cost", "newer", *optional_flags.NAMES))
     with alone_in(folder):
         for seed in config.run.seeds:
             methods, cost, newer = flags.FLAGS.methods, flags.FLAGS.honest_cost, flags.FLAGS.newer

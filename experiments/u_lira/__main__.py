@@ -16,37 +16,26 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.config import flags as config_flags
-from experiments.controls.__main__ import DEFAULTS as OF_CONTROLS
-from experiments.controls.__main__ import typed_command
+from experiments import study
 from experiments.defences.cells import METHODS
 from experiments.run.devices import check_devices
 
-DEFAULTS = OF_CONTROLS | {"experiment": "u_lira", "workdir": "runs/u_lira", "epochs": 40, "patience": 40, "seeds": (0,)}
+DEFAULTS = study.defaults("u_lira") | {"epochs": 40, "patience": 40, "seeds": (0,)}
 OWN = ("methods", "models", "requested", "train_samples", "honest_cost")
 
 
 def define_flags() -> None:
     """Those of a run, how many models, what each is trained on and forgets, and by which methods."""
-    config_flags.define_flags(DEFAULTS)
+    study.define_flags(DEFAULTS)
     flags.DEFINE_multi_enum("methods", METHODS, METHODS, "by which they forget; give the flag several times")
     flags.DEFINE_integer("models", 16, "each forgets another half of the audited samples; even", lower_bound=6)
     flags.DEFINE_integer("requested", 100, "samples of class A that each forgets: half of those audited", lower_bound=2)
     flags.DEFINE_integer("train_samples", 10_000, "training images of each model, drawn by seed", lower_bound=10)
-    flags.DEFINE_float(
-        "honest_cost",
-        0.061,
-        "what a first-order step costs class A of its accuracy, as a fraction",
-        lower_bound=1e-3,
-        upper_bound=0.9,
-    )
 
 
 def main(arguments: list[str]) -> None:
     """Flags to records, records to a page."""
-    if len(arguments) > 1:
-        raise ValueError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
-    config = config_flags.from_flags(flags.FLAGS, DEFAULTS)
+    config = study.read_flags(arguments, DEFAULTS)
     if config.service.users or config.service.facts.prepares or config.victim.trained:
         raise ValueError("this trains its own models: leave out --service, --service_url, --unlearning and --trained")
     check_devices()
@@ -61,5 +50,7 @@ def main(arguments: list[str]) -> None:
     folder = Path(config.run.workdir)
     with alone_in(folder):
         for seed in config.run.seeds:
-            measure_seed(config, seed, plan, given.methods, folder / FILE, typed_command("experiments.u_lira", OWN))
+            measure_seed(
+                config, seed, plan, given.methods, folder / FILE, study.typed_command("experiments.u_lira", OWN)
+            )
         print(write(folder / FILE))

@@ -16,29 +16,18 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.config import flags as config_flags
-from experiments.controls.__main__ import DEFAULTS as OF_CONTROLS
-from experiments.controls.__main__ import typed_command
+from experiments import study
 from experiments.run.devices import check_devices
 
 FILE = "contributors.jsonl"
-DEFAULTS = OF_CONTROLS | {"experiment": "contributors", "workdir": "runs/contributors", "epochs": 12}
+DEFAULTS = study.defaults("contributors") | {"epochs": 12}
 OWN = ("train_samples", "honest_cost", "held", "poison_copies", "camouflage_copies", "noise")
 
 
 def define_flags() -> None:
     """Those of a run, how much is trained on, and what the attacker has."""
-    from experiments.audit import SEARCH  # the cheapest that does the paper's harm
-
-    config_flags.define_flags(DEFAULTS | SEARCH)
+    study.define_flags(study.with_search(DEFAULTS))
     flags.DEFINE_integer("train_samples", 10_000, "training images, drawn by seed; 0: all", lower_bound=0)
-    flags.DEFINE_float(
-        "honest_cost",
-        0.061,
-        "what the honest request of a first-order step costs class A of its accuracy, as a fraction",
-        lower_bound=1e-3,
-        upper_bound=0.9,
-    )
     flags.DEFINE_multi_float(
         "held", [0.5], "fraction of class A's images that the camouflaged attacker has; 0.5 at most"
     )
@@ -49,11 +38,7 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     """Flags to records, records to a page."""
-    from experiments.audit import SEARCH
-
-    if len(arguments) > 1:
-        raise ValueError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
-    config = config_flags.from_flags(flags.FLAGS, DEFAULTS | SEARCH)
+    config = study.read_flags(arguments, study.with_search(DEFAULTS))
     if config.service.users or config.service.facts.prepares or config.victim.trained:
         raise ValueError("this trains its own services: leave out --service, --service_url, --unlearning and --trained")
     check_devices()
@@ -70,7 +55,7 @@ def main(arguments: list[str]) -> None:
     plan = Plan(given.train_samples, given.honest_cost, camouflages)
     make_folders(config)
     folder = Path(config.run.workdir)
-    command = typed_command("experiments.defences.contributors", OWN)
+    command = study.typed_command("experiments.defences.contributors", OWN)
     with alone_in(folder):
         for seed in config.run.seeds:
             measure_seed(config, seed, plan, folder / FILE, command)
