@@ -26,7 +26,7 @@ from overunlearn_jax.attack_names import attack_name
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import Row, command_line, read_rows
 from overunlearn_jax.reporting._summarise import SummaryRow, summarise
-from overunlearn_jax.statistics.intervals import Interval
+from overunlearn_jax.reporting.wording import interval_text
 
 SEGA = {"solver": "sega", "space": "box", "step_size": 0.02, "difference": 1e-2}
 WAYS: dict[str, dict[str, Any]] = {
@@ -135,9 +135,7 @@ def _times(plain: float | None, queries: float) -> str:
 
 
 def _points(row: SummaryRow) -> str:
-    interval = row.over_unlearning_a or Interval(float("nan"), float("nan"), float("nan"), 0)
-    brackets = f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]" if interval.count > 1 else ""
-    return f"{100 * interval.mean:.1f}{brackets}"
+    return interval_text(row.over_unlearning_a, 100.0)
 
 
 def _slug(name: str) -> str:

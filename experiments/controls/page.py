@@ -11,6 +11,7 @@ from experiments.controls.requests import NAMES
 from experiments.run.records import Record, device_of, read_records
 from overunlearn_jax.attack_names import HONEST, attack_name
 from overunlearn_jax.files import write_bytes
+from overunlearn_jax.reporting.wording import interval_text
 from overunlearn_jax.statistics.intervals import Interval, mean_interval, within
 
 FOUND = "pushing_1"  # the request that the first sentences speak of
@@ -126,7 +127,7 @@ def interval(
 
 def points(found: Interval | None) -> str:
     """In points of a hundred."""
-    return _told(found, PER_CENT, 1)
+    return interval_text(found, PER_CENT)
 
 
 def share(found: Interval | None) -> str:
@@ -136,12 +137,4 @@ def share(found: Interval | None) -> str:
 
 def number(found: Interval | None) -> str:
     """As it is."""
-    return _told(found, 1.0, 2)
-
-
-def _told(found: Interval | None, unit: float, digits: int) -> str:
-    if found is None:
-        return "–"
-    if found.count == 1:
-        return f"{unit * found.mean:.{digits}f}"
-    return f"{unit * found.mean:.{digits}f} [{unit * found.low:.{digits}f}, {unit * found.high:.{digits}f}]"
+    return interval_text(found, digits=2)

@@ -1,9 +1,9 @@
 """The page of the defences: what stops a push and at what price, how sure that is, then the tables."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from tabulate import tabulate
 
 from experiments.defences import again_page, false_alarms, figure
@@ -14,7 +14,10 @@ from experiments.defences.people import AS_TRAINED, WRONG
 from experiments.defences.summary import Harm, Price, harms, harms_by_method, honest_cost, not_met, prices
 from experiments.run.records import Record, device_of, read_records
 from overunlearn_jax.files import write_bytes
-from overunlearn_jax.statistics.intervals import Interval
+from overunlearn_jax.reporting.wording import interval_text
+
+_points = partial(interval_text, unit=100.0)
+_number = partial(interval_text, digits=2)
 
 FOUND = "first_order"  # the method that the first sentences speak of
 
@@ -164,18 +167,3 @@ def _made(rows: Sequence[Record]) -> str:
         "monitor never see them. Intervals: 95 %, Student-t over victims. Made at commit "
         f"{joined('commit')} on {devices} by `{joined('command')}`."
     )
-
-
-def _points(found: Interval | None) -> str:
-    return _told(found, 100.0, 1)
-
-
-def _number(found: Interval | None) -> str:
-    return _told(found, 1.0, 2)
-
-
-def _told(found: Interval | None, unit: float, digits: int) -> str:
-    if found is None:
-        return "–"
-    text = f"{unit * found.mean:.{digits}f}"
-    return text if np.isnan(found.low) else f"{text} [{unit * found.low:.{digits}f}, {unit * found.high:.{digits}f}]"

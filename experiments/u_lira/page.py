@@ -11,6 +11,7 @@ from experiments.run.records import Record, device_of, read_records
 from experiments.u_lira.measure import NOTHING
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.forgetting import LEAST_MODELS, klom_of_few, u_lira
+from overunlearn_jax.reporting.wording import interval_text
 from overunlearn_jax.statistics.intervals import Interval, mean_interval
 
 
@@ -50,11 +51,11 @@ def markdown(rows: Sequence[Record]) -> str:
         "# Can anyone tell what a model forgot?",
         "",
         f"Of models that know their training data, an attacker who trains such models tells a training sample of class "
-        f"A from one that the model never saw with an area under the curve of {_told(plain.auc, 1, 3)}. After the "
-        f"model was asked to forget {first['requested']} of them, an attacker whose models forgot, too (U-LiRA), does "
+        f"A from one that the model never saw with an area under the curve of {interval_text(plain.auc, 1, 3)}. After "
+        f"the model was asked to forget {first['requested']} of them, an attacker whose models forgot, too (U-LiRA), does "
         "so with:",
         "",
-        *(f"* **{each.method}** ({each.name}): {_told(each.auc, 1, 3)}." for each in others),
+        *(f"* **{each.method}** ({each.name}): {interval_text(each.auc, 1, 3)}." for each in others),
         "",
         "0.5 is what retraining has: a model retrained without a sample never saw it.",
         "",
@@ -96,10 +97,10 @@ def table(found: Sequence[Found]) -> str:
             each.method,
             each.name or "–",
             f"{each.models}" + (f" ({each.left_out} left out)" if each.left_out else ""),
-            _told(each.auc, 1, 3),
-            _told(each.tpr, 1, 3),
+            interval_text(each.auc, 1, 3),
+            interval_text(each.tpr, 1, 3),
             f"{each.klom:.2f}",
-            *(_told(of, 100, 1) for of in (each.forget_accuracy, each.class_a, each.overall)),
+            *(interval_text(of, 100, 1) for of in (each.forget_accuracy, each.class_a, each.overall)),
         ]
         for each in found
     ]
@@ -131,10 +132,3 @@ def by_method(rows: Sequence[Record], seed: int) -> list[Found]:
             )
         )
     return found
-
-
-def _told(found: Interval | None, unit: float, digits: int) -> str:
-    if found is None:
-        return "–"
-    mean, low, high = (f"{unit * value:.{digits}f}" for value in found[:3])
-    return f"{mean} [{low}, {high}]"

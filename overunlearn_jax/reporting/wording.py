@@ -27,6 +27,21 @@ def percent(interval: Interval | None) -> str:
     return f"{_one_decimal(interval.mean)} [{_one_decimal(interval.low)}, {_one_decimal(interval.high)}]"
 
 
+def interval_text(interval: Interval | None, unit: float = 1.0, digits: int = 1) -> str:
+    """Returns "mean [low, high]" with so many decimals, `unit` times the value; one repeat's has no brackets.
+
+    Examples:
+      >>> interval_text(Interval(0.205, 0.068, 0.342, 3), unit=100)
+      '20.5 [6.8, 34.2]'
+      >>> interval_text(None)
+      '–'
+    """
+    if interval is None:
+        return NOTHING
+    mean, low, high = (f"{unit * value:.{digits}f}" for value in (interval.mean, interval.low, interval.high))
+    return mean if math.isnan(interval.low) else f"{mean} [{low}, {high}]"
+
+
 def percent_left(interval: Interval | None, row: SummaryRow) -> str:
     """Returns `percent` of what is measured after unlearning, or that it diverged in every seed."""
     return "diverged" if interval is not None and len(row.diverged) == len(row.seeds) else percent(interval)

@@ -1,9 +1,9 @@
 """The page of the contributors: does over-unlearning reach exact unlearning through poisoning? Then the tables."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from tabulate import tabulate
 
 from experiments.defences.contributors.desk import (
@@ -18,7 +18,10 @@ from experiments.defences.contributors.desk import (
 )
 from experiments.run.records import Record, device_of, read_records
 from overunlearn_jax.files import write_bytes
+from overunlearn_jax.reporting.wording import interval_text
 from overunlearn_jax.statistics.intervals import Interval, mean_interval, within
+
+_points = partial(interval_text, unit=100.0)
 
 ALLOWED = 0.05  # class A's accuracy, a fraction: what an audit allows beyond an honest request
 Case = tuple[str, str, str]  # trained on, method, deleted
@@ -191,13 +194,6 @@ def _accuracy(rows: Sequence[Record], name: str) -> Interval:
 
 def _accepted(rows: Sequence[Record]) -> str:
     return f"{sum(row['accepted_by_digests'] for row in rows)} of {sum(row['samples'] for row in rows)}"
-
-
-def _points(found: Interval | None) -> str:
-    if found is None:
-        return "–"
-    text = f"{100 * found.mean:.1f}"
-    return text if np.isnan(found.low) else f"{text} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
 def _made(rows: Sequence[Record]) -> str:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from tabulate import tabulate
 
 from experiments.run.records import Record
-from overunlearn_jax.statistics.intervals import mean_interval, within
+from overunlearn_jax.reporting.wording import interval_text
+from overunlearn_jax.statistics.intervals import Interval, mean_interval, within
 
 HEADERS = ["Store", "Who has it knows", "Image", "Found of those trained on, %", "Of others, %", "AUC"]
 
@@ -16,8 +16,8 @@ def section(rows: Sequence[Record]) -> str:
     lines = []
     for key in dict.fromkeys((row["store"], row["thief_knows"], row["image"]) for row in rows):
         own = [row for row in rows if (row["store"], row["thief_knows"], row["image"]) == key]
-        shares = [_told(own, name, 100.0, 1) for name in ("true_positives", "false_positives")]
-        lines.append([*key, *shares, _told(own, "auc", 1.0, 2)])
+        shares = [interval_text(_shares(own, name), 100.0) for name in ("true_positives", "false_positives")]
+        lines.append([*key, *shares, interval_text(_shares(own, "auc"), digits=2)])
     lines.sort(key=lambda line: (line[0], line[1]))
     told = (
         f"A thief has the store of {rows[0]['stored']} samples and asks whether an image that they know is in it: "
@@ -28,7 +28,5 @@ def section(rows: Sequence[Record]) -> str:
     return f"## What a stored digest gives away\n\n{told}\n\n{table}\n"
 
 
-def _told(rows: Sequence[Record], name: str, unit: float, digits: int) -> str:
-    found = within(mean_interval([row[name] for row in rows]), 0.0, 1.0)
-    text = f"{unit * found.mean:.{digits}f}"
-    return text if np.isnan(found.low) else f"{text} [{unit * found.low:.{digits}f}, {unit * found.high:.{digits}f}]"
+def _shares(rows: Sequence[Record], name: str) -> Interval:
+    return within(mean_interval([row[name] for row in rows]), 0.0, 1.0)

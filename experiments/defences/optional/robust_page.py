@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from tabulate import tabulate
 
 from experiments.run.records import Record
-from overunlearn_jax.statistics.intervals import Interval, mean_interval
+from overunlearn_jax.reporting.wording import interval_text
+from overunlearn_jax.statistics.intervals import mean_interval
 
 NAMES = {
     "before": "before",
@@ -37,7 +37,7 @@ def section(rows: Sequence[Record]) -> str:
         for state in states:
             values = [row["value"] for row in rows if row["state"] == state and _place(row) == place]
             known = [value for value in values if value is not None]
-            line.append(_told(mean_interval(known) if known else None, unit))
+            line.append(interval_text(mean_interval(known) if known else None, unit, 1 if unit > 1 else 3))
         lines.append(line)
     victims = len({row["seed"] for row in rows})
     told = (
@@ -51,11 +51,3 @@ def section(rows: Sequence[Record]) -> str:
 
 def _place(row: Record) -> tuple[str, str, str | None, float | None]:
     return row["measure"], row["group"], row["norm"], row["radius"]
-
-
-def _told(found: Interval | None, unit: float) -> str:
-    if found is None:
-        return "–"
-    digits = 1 if unit > 1 else 3
-    text = f"{unit * found.mean:.{digits}f}"
-    return text if np.isnan(found.low) else f"{text} [{unit * found.low:.{digits}f}, {unit * found.high:.{digits}f}]"
