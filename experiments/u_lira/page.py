@@ -52,8 +52,8 @@ def markdown(rows: Sequence[Record]) -> str:
         "",
         f"Of models that know their training data, an attacker who trains such models tells a training sample of class "
         f"A from one that the model never saw with an area under the curve of {interval_text(plain.auc, 1, 3)}. After "
-        f"the model was asked to forget {first['requested']} of them, an attacker whose models forgot, too (U-LiRA), does "
-        "so with:",
+        f"the model was asked to forget {first['requested']} of them, an attacker whose models forgot, too (U-LiRA), "
+        "does so with:",
         "",
         *(f"* **{each.method}** ({each.name}): {interval_text(each.auc, 1, 3)}." for each in others),
         "",
