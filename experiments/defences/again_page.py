@@ -1,4 +1,4 @@
-"""The section on requests that were asked again on another machine: how far apart they leave class A."""
+"""The section on what was asked again elsewhere: how far apart class A is left, and whom gates then let pass."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,14 +10,16 @@ from experiments.defences.behind import key_of
 from experiments.run.records import Record, device_of
 
 FILE = "asked_again.jsonl"
+AT_GATES = "gates_asked_again.jsonl"
 
 
 class Agreement(NamedTuple):
-    """What two machines made of the same requests under one method."""
+    """What two runs made of the same requests under one method."""
 
     method: str
+    device: str  # of the second
     requests: int
-    as_many_through: int  # requests of which defences let through as many samples on both
+    as_many_through: int  # requests of which defences let through as many samples in both
     mean: float  # how far apart class A's accuracy is, a fraction
     most: float
     furthest: str  # the request of which `most` is
@@ -33,22 +35,34 @@ def agreements(again: Sequence[Record], rows: Sequence[Record]) -> list[Agreemen
                 "requests that were asked of the same victims before"
             )
     found = []
-    for method in dict.fromkeys(row["method"] for row in again):
-        pairs = [(row, first[_name(row)]) for row in again if row["method"] == method]
+    for method, device in dict.fromkeys((row["method"], device_of(row)) for row in again):
+        own = [row for row in again if (row["method"], device_of(row)) == (method, device)]
+        pairs = [(row, first[_name(row)]) for row in own]
         apart = [abs(one["class_a"] - other["class_a"]) for one, other in pairs]
         alike = sum(one["through"] == other["through"] for one, other in pairs)
         most = max(range(len(pairs)), key=lambda place: apart[place])
-        found.append(
-            Agreement(method, len(pairs), alike, sum(apart) / len(apart), apart[most], pairs[most][0]["request"])
-        )
+        mean, furthest = sum(apart) / len(apart), own[most]["request"]
+        found.append(Agreement(method, device, len(pairs), alike, mean, apart[most], furthest))
     return found
 
 
-def section(again: Sequence[Record], rows: Sequence[Record]) -> str:
-    """A line for each method."""
+def at_gates(again: Sequence[Record], rows: Sequence[Record]) -> list[int]:
+    """How many samples more or fewer a gate accepts, for each record that was made again.
+
+    Raises ValueError for a gate, a threshold or people that `rows` do not have.
+    """
+    first = {_at_gate(row): row["accepted"] for row in rows}
+    if unknown := [_at_gate(row) for row in again if _at_gate(row) not in first]:
+        raise ValueError(f"{AT_GATES} has {unknown[0]}, and gates.jsonl has not: it holds what was asked before")
+    return [abs(row["accepted"] - first[_at_gate(row)]) for row in again]
+
+
+def section(again: Sequence[Record], rows: Sequence[Record], apart_at_gates: Sequence[int] = ()) -> str:
+    """A line for each method and device, and how far apart the gates are."""
     lines = [
         [
             each.method,
+            each.device,
             f"{each.requests} of {sum(row['method'] == each.method for row in rows)}",
             each.as_many_through,
             f"{100 * each.mean:.2f}",
@@ -56,20 +70,24 @@ def section(again: Sequence[Record], rows: Sequence[Record]) -> str:
         ]
         for each in agreements(again, rows)
     ]
-    headers = ["Method", "Requests", "As many samples through", "Class A apart, mean, points", "Most, points"]
-    devices, commits = (", ".join(dict.fromkeys(each)) for each in (map(device_of, again), _of(again, "commit")))
+    headers = ["Method", "Device", "Requests", "As many samples through", "Class A apart, mean, points", "Most, points"]
+    commits = ", ".join(dict.fromkeys(str(row["commit"]) for row in again))
     told = (
-        f"The same victims, and requests made anew, on {devices} at commit {commits}, in their order as far as they "
-        "went: how far class A's accuracy then is from what the tables above are made of."
+        f"The same victims, and requests made anew, at commit {commits}, in their order as far as each run went: how "
+        "far class A's accuracy then is from what the tables above are made of."
     )
-    return (
-        f"## Asked again elsewhere\n\n{told}\n\n{tabulate(lines, headers, tablefmt='github', disable_numparse=True)}\n"
-    )
-
-
-def _of(rows: Sequence[Record], name: str) -> list[str]:
-    return [str(row[name]) for row in rows]
+    if apart_at_gates:
+        told += (
+            f" Of {len(apart_at_gates)} counts of who gets through a gate {sum(not each for each in apart_at_gates)} "
+            f"are the same again; the furthest is {max(apart_at_gates)} of some four hundred samples away."
+        )
+    table = tabulate(lines, headers, tablefmt="github", disable_numparse=True)
+    return f"## Asked again elsewhere\n\n{told}\n\n{table}\n"
 
 
 def _name(row: Record) -> tuple[object, ...]:
     return row["seed"], row["method"], *key_of(row)
+
+
+def _at_gate(row: Record) -> tuple[object, ...]:
+    return tuple(row[name] for name in ("seed", "victim", "gate", "refuse", "who", "name", "samples"))

@@ -30,7 +30,8 @@ def write(folder: Path) -> Path:
     figure.draw(harms(rows, FOUND), prices(at_gates), folder / "defences.png")
     parts = [markdown(at_gates, rows), *sections(folder)]
     if again := read_records(folder / again_page.FILE):
-        parts.append(again_page.section(again, rows))
+        gates_again = read_records(folder / again_page.AT_GATES)
+        parts.append(again_page.section(again, rows, again_page.at_gates(gates_again, at_gates)))
     return write_bytes(folder / "defences.md", "\n".join(parts).encode())
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.defences.again_page import agreements, section
+from experiments.defences.again_page import agreements, at_gates, section
 
 
 def record(request: str, class_a: float, through: int = 9, **other: object) -> dict:
@@ -21,10 +21,34 @@ def test_by_method_and_in_points():
     assert one.most == pytest.approx(0.03)
     assert (other.method, other.most, other.as_many_through) == ("influence", 0, 1)
     lines = [line for line in section(again, rows).splitlines() if line.startswith("| scrub")]
-    assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == ["scrub", "2 of 2", "1", "2.00", "3.0 (Pushing-I)"]
+    assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == [
+        "scrub",
+        "a machine",
+        "2 of 2",
+        "1",
+        "2.00",
+        "3.0 (Pushing-I)",
+    ]
 
 
 @pytest.mark.parametrize("other", [{"victim": "two"}, {"request": "blending"}])
 def test_what_was_not_asked_before(other: dict):
     with pytest.raises(ValueError, match=r"asked_again.jsonl has .* and harm.jsonl has no such record"):
         agreements([record("normal", 0.7) | other], [record("normal", 0.7)])
+
+
+def at_a_gate(name: str, accepted: int) -> dict:
+    return {
+        "seed": 0, "victim": "one", "gate": "exact", "refuse": None, "who": "honest", "name": name, "samples": 400,
+        "accepted": accepted,
+    }  # fmt: skip
+
+
+def test_counts_at_the_gates():
+    rows = [at_a_gate("png", 400), at_a_gate("webp", 12)]
+    apart = at_gates([at_a_gate("webp", 9), at_a_gate("png", 400)], rows)
+    assert apart == [3, 0]
+    text = section([record("normal", 0.7)], [record("normal", 0.7)], apart)
+    assert "Of 2 counts of who gets through a gate 1 are the same again; the furthest is 3 of" in text
+    with pytest.raises(ValueError, match=r"gates_asked_again.jsonl has .*jpeg.* and gates.jsonl has not"):
+        at_gates([at_a_gate("jpeg", 9)], rows)
