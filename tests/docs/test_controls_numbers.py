@@ -1,0 +1,101 @@
+"""What pages say of the controls of a push, by width and at the paper's own, is what the records say."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments.controls import question
+from experiments.controls.page import interval, number, points
+from experiments.controls.requests import FIVE_TIMES
+from experiments.controls.widths import by_width
+from experiments.controls.widths_figure import Width
+from experiments.run.records import Record, read_records
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "experiments" / "results" / "controls"
+PUSH, WIDE = "pushing_1", 128
+
+
+def page(name: str) -> str:
+    return " ".join((ROOT / "docs" / name).read_text().split())
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Record]:
+    return read_records(FOLDER / "controls.jsonl")
+
+
+@pytest.fixture(scope="module")
+def wide() -> dict[str, Width]:
+    return {each.reading: each for each in by_width(read_records(FOLDER / "width_128" / "controls.jsonl"))}
+
+
+class Of:
+    """One request under one reading of the first-order step."""
+
+    def __init__(self, rows: list[Record], reading: str, request: str = PUSH):
+        self.rows = [row for row in rows if (row["method"], row.get("reading")) == ("first_order", reading)]
+        self.own = [row for row in self.rows if row.get("request") == request]
+
+    def of(self, value) -> str:
+        return points(interval(self.rows, self.own, value))
+
+    @property
+    def times(self) -> str:
+        return number(interval(self.rows, self.own, lambda row, honest: row["times_honest"]))
+
+    @property
+    def times_alone(self) -> str:
+        return self.times.split(" ")[0]
+
+
+def beyond_longer(row: Record, honest: Record) -> float:
+    return row["class_a_of_longer_honest"] - row["class_a"]
+
+
+def test_a_longer_honest_step(rows: list[Record], wide: dict[str, Width]):
+    text, push = page("defences.md"), Of(rows, "corrected")
+    cosine = number(interval(push.rows, push.own, lambda row, honest: row["cosine"])).split(" ")[0]
+    assert f"changes the weights {push.times} times as much as an honest request of the same samples" in text
+    assert f"in nearly the same direction (cosine {cosine})." in text
+    shortened = push.of(lambda row, honest: honest["class_a"] - row["class_a_shortened"])
+    assert f"honest step of that length it costs {push.of(beyond_longer)} points; shortened to" in text
+    assert f"the honest length, {shortened} beyond the honest request." in text
+    own = wide["corrected"]
+    told = f"the step is {number(own.times)} times as long, and of {points(own.harm).split(' ')[0]} points"
+    assert f"{told} {points(own.beyond_longer)} are left beyond an honest step of that length." in text
+
+
+def test_another_direction(rows: list[Record], wide: dict[str, Width]):
+    text = page("defences.md")
+    authors, equation = Of(rows, "authors_code"), Of(rows, "equation")
+    assert f"the step is {authors.times_alone} times as long and still costs {authors.of(beyond_longer)} points" in text
+    assert f"under `equation` {equation.of(beyond_longer)};" in text
+    left = [
+        points(wide[reading].beyond_longer._replace(count=1)).split(" ")[0] for reading in ("authors_code", "equation")
+    ]
+    count = {2: "two", 3: "three", 4: "four", 5: "five"}[wide["authors_code"].harm.count]
+    assert f"at the paper's width {left[0]} and {left[1]} ({count} victims)." in text
+
+
+def test_requests_of_honest_people_differ(rows: list[Record]):
+    text = page("defences.md")
+    five, near, wrong = (
+        Of(rows, "corrected", request).times_alone for request in (FIVE_TIMES, "lowest_margin", "unfiltered")
+    )
+    assert f"five times as many samples make a step {five} times as long, samples near the boundary" in text
+    assert f"the boundary one {near} times as long, samples taken as they come, right or wrong, {wrong}." in text
+
+
+def test_the_paper_s_own_width(wide: dict[str, Width]):
+    text = page("paper.md")
+    authors, corrected = wide["authors_code"], wide["corrected"]
+    assert (
+        f"it is {points(authors.harm).split(' ')[0]} points under the authors' code, where the paper has 52.2" in text
+    )
+    assert f"and {points(corrected.harm)} under `corrected`" in text
+    told = [f"{100 * each.five_times.mean:.0f}" for each in (authors, corrected)]
+    assert f"five times as many samples costs {told[0]} and {told[1]} points there" in text
+    verdicts = {each.verdict for each in question.answers(read_records(FOLDER / "width_128" / "controls.jsonl"))}
+    assert verdicts == {"undecided"}
+    assert "whether width is the whole reason, stays undecided" in text
