@@ -25,6 +25,8 @@ SETTING: dict[str, Any] = {
     "patience": 4,
 }
 
+OWN_CHOICE = ("service", "service_url", "unlearning", "method_settings", "scope", "gates")  # flags of a run
+
 
 def defaults(name: str) -> dict[str, Any]:
     """Of a study's flags, where they differ from those of a run."""
@@ -52,10 +54,22 @@ def define_flags(of: Mapping[str, Any]) -> None:
 
 
 def read_flags(arguments: Sequence[str], of: Mapping[str, Any]) -> Config:
-    """The settings of a run. Raises ValueError for arguments that are no flags, and for wrong settings."""
+    """The settings of a run.
+
+    Raises ValueError for arguments that are no flags, for wrong settings, and for a service, a method or a gate: a
+    study trains its victims, and goes through methods and defences of its own.
+    """
     if len(arguments) > 1:
         raise ValueError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
-    return config_flags.from_flags(flags.FLAGS, dict(of))
+    config = config_flags.from_flags(flags.FLAGS, dict(of))
+    chosen = config.flat()
+    for name in OWN_CHOICE:
+        if chosen[name] != flags.FLAGS[name].default:
+            raise ValueError(
+                f"--{name}={chosen[name]}: this study has methods and defences of its own and would ignore it; "
+                "leave it out"
+            )
+    return config
 
 
 def typed_command(module: str, own: Sequence[str]) -> str:

@@ -39,12 +39,6 @@ def define_flags() -> None:
 def main(arguments: list[str]) -> None:
     """Flags to records, records to a page."""
     config = study.read_flags(arguments, study.with_search(DEFAULTS))
-    if config.service.users or config.service.facts.prepares:
-        raise ValueError("the controls look at steps of weights: leave out --service, --service_url and --unlearning")
-    if config.defences.gates:
-        raise ValueError(
-            f"--gates={config.defences.gates}: the controls look at the steps of methods alone: leave it out"
-        )
     check_devices()
     from experiments.controls.page import write  # after the flags: --help and wrong flags answer at once
     from experiments.controls.victim import measure_victim

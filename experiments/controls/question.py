@@ -11,7 +11,7 @@ from overunlearn_jax.statistics.intervals import Interval, mean_interval
 
 FILE = Path(__file__).parents[1] / "results" / "controls" / "question.toml"
 FEWEST = 3  # victims that an answer needs
-READING = "first_order"
+METHOD = "first_order"
 
 
 class Answer(NamedTuple):
@@ -29,7 +29,7 @@ def answers(rows: Sequence[dict[str, Any]], question: dict[str, Any] | None = No
     Raises ValueError for a file that is no TOML, KeyError for one that leaves something out.
     """
     asked = tomllib.loads(FILE.read_text()) if question is None else question
-    own = [row for row in rows if row["model"] == asked["model"] and row["method"] == READING]
+    own = [row for row in rows if row["model"] == asked["model"] and row["method"] == METHOD]
     found = []
     for reading in dict.fromkeys(row["reading"] for row in own):
         of = {

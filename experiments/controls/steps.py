@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from experiments.controls.cells import Cell
-from experiments.controls.rates import rate_at_cost
+from experiments.controls.rates import CostError, rate_at_cost
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.data import take
 from overunlearn_jax.evaluation import evaluate
@@ -28,11 +28,19 @@ def first_order_steps(
     """After each request, at the rate at which the honest one costs what is asked for, and that rate.
 
     `cost_of` is the fraction of class A's accuracy that a model has lost. A step is linear in its rate: it is made once
-    at rate 1, and any other is a part of it. Raises CostError where no rate costs as much.
+    at rate 1, and any other is a part of it. Raises CostError where no rate costs as much, and where the honest request
+    diverged.
     """
-    units = _steps(MethodChoice(cell.method, {}, (cell.reading,), (1.0,), ""), ingredients, before, requests, key)
+    units = _steps(first_order_choice(cell, 1.0), ingredients, before, requests, key)
+    if HONEST not in units:
+        raise CostError("the honest request diverged: there is nothing to compare with")
     rate = rate_at_cost(lambda rate: cost_of(along_step(before, units[HONEST], rate)), honest_cost)
     return {name: along_step(before, after, rate) for name, after in units.items()}, rate
+
+
+def first_order_choice(cell: Cell, rate: float) -> MethodChoice:
+    """A first-order step of the cell's reading at this rate."""
+    return MethodChoice(cell.method, {}, (cell.reading,), (rate,), "")
 
 
 def class_cost(model: Model, before: Variables, splits: Splits, class_a: int) -> Callable[[Variables], float]:

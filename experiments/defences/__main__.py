@@ -40,8 +40,6 @@ def define_flags() -> None:
 def main(arguments: list[str]) -> None:
     """Flags to records, records to a page."""
     config = study.read_flags(arguments, study.with_search(DEFAULTS))
-    if config.service.users or config.service.facts.prepares:
-        raise ValueError("this compares defences of our methods: leave out --service, --service_url and --unlearning")
     check_devices()
     from experiments.defences.optional.measured import measure_parts  # after: --help and wrong flags answer at once
     from experiments.defences.page import write

@@ -8,8 +8,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.controls.cells import Cell
-from experiments.controls.rates import CostError, rate_at_cost
-from experiments.controls.steps import class_cost
+from experiments.controls.steps import class_cost, first_order_choice, first_order_steps
 from experiments.defences.attackers import PUSHES, Attack, in_parts, static_attacks
 from experiments.defences.cases import (
     Case,
@@ -36,7 +35,7 @@ from overunlearn_jax.services.fingerprint import weights_digest
 from overunlearn_jax.services.recipes import MethodChoice
 from overunlearn_jax.services.service import HasWeights, Service
 from overunlearn_jax.types import Key, Metrics, Split, Variables
-from overunlearn_jax.unlearn import along_step, read_settings
+from overunlearn_jax.unlearn import read_settings
 
 TARGETED = "first_order"  # the method of every gate, of the thresholds' curve and of the slow attackers
 
@@ -174,13 +173,13 @@ def _choice(config: Config, cell: Cell, scene: Scene, honest_cost: float) -> tup
     service, a = ready.victim.service, ready.classes.a
     assert isinstance(service, HasWeights)  # trained here
     model, before = service.model, service.variables
-    unit = MethodChoice(cell.method, {}, (cell.reading,), (1.0,), "")
-    with recipes.serve(unit, ingredients_of(config.victim, splits), before).after(
-        [scene.requests[HONEST]], ready.keys.unlearn
-    ) as left:
-        step = left.variables
-    if step is None:
-        raise CostError("the honest request diverged: there is nothing to compare with")
-    cost_of = class_cost(model, before, splits, a)
-    rate = rate_at_cost(lambda rate: cost_of(along_step(before, step, rate)), honest_cost)
-    return MethodChoice(cell.method, {}, (cell.reading,), (rate,), ""), rate
+    _, rate = first_order_steps(
+        cell,
+        ingredients_of(config.victim, splits),
+        before,
+        {HONEST: scene.requests[HONEST]},
+        ready.keys.unlearn,
+        class_cost(model, before, splits, a),
+        honest_cost,
+    )
+    return first_order_choice(cell, rate), rate

@@ -36,8 +36,10 @@ def define_flags() -> None:
 def main(arguments: list[str]) -> None:
     """Flags to records, records to a page."""
     config = study.read_flags(arguments, DEFAULTS)
-    if config.service.users or config.service.facts.prepares or config.victim.trained:
-        raise ValueError("this trains its own models: leave out --service, --service_url, --unlearning and --trained")
+    if config.victim.trained:
+        raise ValueError(f"--trained={config.victim.trained}: this trains models of its own: leave it out")
+    if len(config.run.seeds) > 1:
+        raise ValueError(f"--seeds={','.join(map(str, config.run.seeds))}: expected one, and a --workdir for each")
     check_devices()
     from experiments.run.locks import alone_in  # after the flags: --help and wrong flags answer at once
     from experiments.run.outputs import make_folders
@@ -49,8 +51,7 @@ def main(arguments: list[str]) -> None:
     make_folders(config)
     folder = Path(config.run.workdir)
     with alone_in(folder):
-        for seed in config.run.seeds:
-            measure_seed(
-                config, seed, plan, given.methods, folder / FILE, study.typed_command("experiments.u_lira", OWN)
-            )
+        [seed] = config.run.seeds
+        command = study.typed_command("experiments.u_lira", OWN)
+        measure_seed(config, seed, plan, given.methods, folder / FILE, command)
         print(write(folder / FILE))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.controls import question
 from overunlearn_jax.reporting import read_rows
 from tests.experiments import tiny
 
@@ -62,6 +63,7 @@ def test_the_wheel_holds_every_file(wheel: Path):
         for path in (tiny.ROOT / package).rglob("*")
         if path.suffix in (".py", ".cfg", ".jinja", ".json", ".typed") and "results" not in path.parts
     }
+    wanted.add(str(question.FILE.relative_to(tiny.ROOT)))
     assert "experiments/flagfiles/quickstart.cfg" in wanted
     assert "overunlearn_jax/py.typed" in wanted
     assert "overunlearn_jax/reporting/report.html.jinja" in wanted

@@ -39,8 +39,8 @@ def define_flags() -> None:
 def main(arguments: list[str]) -> None:
     """Flags to records, records to a page."""
     config = study.read_flags(arguments, study.with_search(DEFAULTS))
-    if config.service.users or config.service.facts.prepares or config.victim.trained:
-        raise ValueError("this trains its own services: leave out --service, --service_url, --unlearning and --trained")
+    if config.victim.trained:
+        raise ValueError(f"--trained={config.victim.trained}: this trains services of its own: leave it out")
     check_devices()
     from experiments.defences.contributors.contributions import Camouflage  # after the flags, as in other suites
     from experiments.defences.contributors.measure import Plan, measure_seed
