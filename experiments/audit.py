@@ -28,8 +28,8 @@ first: answers that change by themselves, a reset that does not work and a forge
 anything is pushed. What needs weights is measured where --model and --unlearning say what they are. A service is named
 by its answers: trained anew behind the same code it is another one, and asks for another --workdir.
 
-The search is the cheapest that does the paper's harm, about 1,400 queries a sample in place of 7,900; --solver=adam
-gives the paper's own, --search=labels one for a service that answers labels only, and --search=auto asks a few hundred
+The search does the paper's harm for about 1,400 queries a sample in place of 7,900, and stays near; --solver=adam gives
+the paper's own, --search=labels one for a service that answers labels only, and --search=auto asks a few hundred
 queries first and takes the search that fits what they reveal. A search that sees nothing gives no verdict.
 
 Bounds are over seeds, of these test images, and never finer than one of them, however well a few seeds agree.
@@ -60,7 +60,7 @@ from experiments.run.devices import check_devices
 PASSED, FAILED = 0, 1  # exit statuses
 # Those of experiments.main are the quickstart's.
 DEFAULTS: dict[str, Any] = {"experiment": "audit", "workdir": "runs/audit"}
-# The cheapest search that does the paper's harm, `overunlearn_jax.auditing.fewest_queries`: results/fewer_queries.md.
+# The paper's harm for fewer queries, `auditing.recommending.fewest_queries`; numbers in results/fewer_queries.md.
 SEARCH: dict[str, Any] = {
     "solver": "sega",
     "space": "box",

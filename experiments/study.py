@@ -34,7 +34,7 @@ def defaults(name: str) -> dict[str, Any]:
 
 
 def with_search(of: Mapping[str, Any]) -> dict[str, Any]:
-    """The same, pushing by the cheapest search that does the paper's harm."""
+    """The same, pushing by the search of an audit: a fifth of the paper's queries, the same harm."""
     from experiments.audit import SEARCH  # after Ctrl-C is one line
 
     return {**of, **SEARCH}

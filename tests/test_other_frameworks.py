@@ -48,7 +48,7 @@ def test_a_scikit_learn_classifier(digits):
 
 
 def test_a_pytorch_network(digits):
-    torch = pytest.importorskip("torch", reason="pip install 'overunlearn_jax[torch]'")
+    torch = pytest.importorskip("torch", reason="pip install -e '.[torch]'")
     torch.manual_seed(0)
     height, width, _ = digits.spec.image_shape
     network = torch.nn.Sequential(

@@ -55,7 +55,7 @@ def _beside_art(subject: Subject, samples: int, repeats: int, paper: ZooSettings
     try:
         pilots = art_attack.pilots(subject)
     except ImportError as error:
-        return f"not measured ({error}): pip install 'overunlearn_jax[benchmarks]'"
+        return f"not measured ({error}): pip install -e '.[benchmarks]'"
     most = max(outcome["crossed"] for outcome in pilots.values())
     fastest = min(
         (setting for setting, outcome in pilots.items() if outcome["crossed"] == most),

@@ -124,9 +124,7 @@ def _connect(address: str) -> Any:
     try:
         from distributed import Client, as_completed
     except ImportError as error:
-        raise ValueError(
-            "--scheduler needs Dask, which is not installed: pip install 'overunlearn_jax[cluster]'"
-        ) from error
+        raise ValueError("--scheduler needs Dask, which is not installed: pip install -e '.[cluster]'") from error
     try:
         return Client(address, timeout=SECONDS_TO_CONNECT), as_completed
     except (OSError, ValueError) as error:

@@ -70,7 +70,7 @@ def recommend(revealed: Revealed, spec: DatasetSpec, *, targeted: bool = False) 
 
 
 def fewest_queries(bounds: Bounds, image_shape: tuple[int, int, int], *, targeted: bool = False) -> ZooSettings:
-    """The cheapest search that does the harm of the paper's: one-sided SEGA with 32 coordinates a step.
+    """A search that does the paper's harm for fewer queries, and stays near: one-sided SEGA, 32 coordinates a step.
 
     On CIFAR-10 it asks 1,382 queries a sample where the paper's asks 7,905, and costs class A 29.0 and 30.2 points
     where the paper's costs 28.7 and 30.7 (experiments/results/fewer_queries.md).

@@ -51,7 +51,7 @@ def prepare(builder: Any, name: str, data_dir: str | os.PathLike[str] | None, do
             name,
             data_dir,
             f"{looked} Preparing it for the first time needs TensorFlow, which is not installed (reading it does not).",
-            'Run: pip install "overunlearn_jax[prepare]" and then the same command again.',
+            'Run: pip install -e ".[prepare]" and then the same command again.',
         )
     import tensorflow_datasets as tfds
 

@@ -46,7 +46,7 @@ ABOUT = {
     "budget": "samples within a span of time, by user, class and in all",
     "copies": "refuses what looks like a sample before it in the request",
     "identify": "forgets the original that an image looks like",
-    "clip": "no longer step than honest requests take",
+    "clip": "shortens a step that is longer than honest requests'",
     "clip_each": "no sample moves the model more than most training samples would",
     "monitor": "rolls back what costs more than honest requests do",
 }

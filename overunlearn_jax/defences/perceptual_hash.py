@@ -22,7 +22,6 @@ from overunlearn_jax.types import Bounds, Images
 _PER_BIT = 4  # pixels a side for each bit a side
 _FRACTION = 6  # decimals of a coefficient that count, so that a flat image is flat; the pixels are whole numbers
 _BATCH = 1024  # images whose coefficients are computed at a time; changes no result
-_WORD = 64
 
 
 def perceptual_hashes(images: Images, bounds: Bounds, *, bits: int = 256) -> np.ndarray:

@@ -5,9 +5,10 @@ victim's own jaxpr and carries that window from layer to layer, whatever network
 it has no rule for, and those whose window is as large as the map, are computed as usual. The numbers are those of the
 whole forward pass, up to rounding. It knows layers, not attacks.
 
+* `answers.py`: from probes to answers, and whether that saves anything
 * `edited.py`: what a locally changed feature map is
-* `layers.py`: one rule for each kind of layer
-* `walk.py`: the way through the jaxpr
+* `layers.py`, `windows.py`: one rule for each kind of layer
+* `_walk.py`: the way through the jaxpr
 """
 
 from overunlearn_jax.pixel_edit.answers import answer_probes, saving

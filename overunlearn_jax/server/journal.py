@@ -1,6 +1,6 @@
 """The journal on disk: SQLite with a write-ahead log that is on disk before a write is answered (synchronous=FULL).
 
-`Journal` is the file and its transactions; deletions.py's table is in queue.py, versions and snapshots in lineage.py.
+`Journal` is the file and its transactions; the deletions' table is in queue.py, versions and snapshots in lineage.py.
 """
 
 import sqlite3

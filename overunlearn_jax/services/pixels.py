@@ -24,7 +24,7 @@ class PixelFormat:
 
     A service with range "8bit" **rounds**, to steps of 1/255 of the bounds' width. The paper's search asks with finite
     differences of h = 1e-4, a fortieth of a step: around an image that came from 8-bit pixels it sees nothing of such a
-    service. A search with h = 1e-2 in the space "box", as `auditing._audit.fewest_queries` has it, does.
+    service. A search with h = 1e-2 in the space "box", as `auditing.recommending.fewest_queries` has it, does.
 
     Attributes:
       layout: "NHWC", shape (n, h, w, c); "NCHW", shape (n, c, h, w); or "flat", shape (n, h * w * c), whose last axis

@@ -150,7 +150,7 @@ def load_weights(backbone: str, file: str | os.PathLike[str] | None = None) -> d
         import lpips as package
         import torch
     except ImportError as error:
-        raise ImportError(f"{error}: pip install 'overunlearn_jax[lpips]', or give a .npz file of weights") from error
+        raise ImportError(f"{error}: pip install -e '.[lpips]', or give a .npz file of weights") from error
     cached = Path(torch.hub.get_dir()) / "checkpoints" / FILES[backbone]
     if not cached.exists():
         raise FileNotFoundError(

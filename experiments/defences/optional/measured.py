@@ -1,4 +1,4 @@
-"""Measures of one victim the optional parts that flags ask for."""
+"""Runs the optional measurements that flags ask for, on one victim."""
 
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 """A deployed service as what is attacked and audited: prediction by a dialect, deletion and undo over HTTP."""
 
-import dataclasses
 import hashlib
-from typing import Any
 
 import numpy as np
 
@@ -169,13 +167,3 @@ def pixels_for(spec: DatasetSpec, described: Description, layout: str = "", pixe
         f"the service takes images of shape {described.image_shape}, and the data has {spec.image_shape}: give the "
         "--dataset and --image_size that it was trained on"
     )
-
-
-def described_as(service: Any) -> dict[str, Any]:
-    """What is worth keeping beside an audit: how the service was asked, and how much was sent. Holds no token."""
-    return {
-        "url": service.client.url,
-        "described": service.description.words,
-        "pixels": dataclasses.asdict(service.pixels),
-        "sent": service.sent._asdict(),
-    }
