@@ -15,6 +15,7 @@ PAGES = {  # of experiments/results, by the name that they have on the site
     "widths": "controls/widths.md",
     "defences": "defences/defences.md",
     "contributors": "defences/contributors.md",
+    "u_lira": "u_lira/u_lira.md",
     "fewer_queries": "fewer_queries.md",
     "revealed": "revealed.md",
     "server": "server.md",

@@ -23,6 +23,7 @@ class Found(NamedTuple):
     models: int
     left_out: int  # models of which nothing was left
     auc: Interval | None
+    less: Interval | None  # than of the same models before they were asked to forget, paired; None: of one's own
     tpr: Interval | None  # where 1 % of the samples never seen are mistaken for forgotten ones
     klom: float  # nats, the mean over samples
     forget_accuracy: Interval | None
@@ -55,7 +56,11 @@ def markdown(rows: Sequence[Record]) -> str:
         f"the model was asked to forget {first['requested']} of them, an attacker whose models forgot, too (U-LiRA), "
         "does so with:",
         "",
-        *(f"* **{each.method}** ({each.name}): {interval_text(each.auc, 1, 3)}." for each in others),
+        *(
+            f"* **{each.method}** ({each.name}): {interval_text(each.auc, 1, 3)}, less than of the same models before "
+            f"by {interval_text(each.less, 1, 3)}."
+            for each in others
+        ),
         "",
         "0.5 is what retraining has: a model retrained without a sample never saw it.",
         "",
@@ -90,14 +95,15 @@ def _name(method: str) -> str:
 
 def table(found: Sequence[Found]) -> str:
     """A line for each method."""
-    headers = ["Method", "Settings", "Models", "U-LiRA AUC", "TPR at 1 % FPR", "KLOM, nats", "Forgotten, accuracy, %",
-               "Class A, %", "Overall, %"]  # fmt: skip
+    headers = ["Method", "Settings", "Models", "U-LiRA AUC", "Less than before", "TPR at 1 % FPR", "KLOM, nats",
+               "Forgotten, accuracy, %", "Class A, %", "Overall, %"]  # fmt: skip
     lines = [
         [
             each.method,
             each.name or "–",
             f"{each.models}" + (f" ({each.left_out} left out)" if each.left_out else ""),
             interval_text(each.auc, 1, 3),
+            interval_text(each.less, 1, 3),
             interval_text(each.tpr, 1, 3),
             f"{each.klom:.2f}",
             *(interval_text(of, 100, 1) for of in (each.forget_accuracy, each.class_a, each.overall)),
@@ -109,7 +115,7 @@ def table(found: Sequence[Found]) -> str:
 
 def by_method(rows: Sequence[Record], seed: int) -> list[Found]:
     """In the order of the records; a model of which nothing is left is not judged, and judges nobody."""
-    found = []
+    found, before = [], dict[int, float]()
     for method in dict.fromkeys(row["method"] for row in rows):
         of_method = [row for row in rows if (row["method"], row["seed"]) == (method, seed)]
         own = [row for row in of_method if row["margins"] is not None]
@@ -118,6 +124,9 @@ def by_method(rows: Sequence[Record], seed: int) -> list[Found]:
         margins, inside = np.array([row["margins"] for row in own]), np.array([row["inside"] for row in own], bool)
         judged = u_lira(margins, inside)
         rates = [each.tpr_at_1_fpr for each in judged if not np.isnan(each.tpr_at_1_fpr)]
+        aucs = {row["model_number"]: each.auc for row, each in zip(own, judged, strict=True)}
+        before = before or aucs
+        less = [before[number] - auc for number, auc in aucs.items() if number in before]
         accuracies = (mean_interval([row[name] for row in own]) for name in ("forget_accuracy", "class_a", "overall"))
         found.append(
             Found(
@@ -125,7 +134,8 @@ def by_method(rows: Sequence[Record], seed: int) -> list[Found]:
                 own[0]["reading"],
                 len(own),
                 len(of_method) - len(own),
-                mean_interval([each.auc for each in judged]),
+                mean_interval([*aucs.values()]),
+                mean_interval(less) if less and method != NOTHING else None,
                 mean_interval(rates) if rates else None,
                 float(klom_of_few(margins, inside).mean()),
                 *accuracies,

@@ -63,7 +63,7 @@ def test_not_prepared_and_not_to_be_downloaded(tmp_path: Path):
 
 def test_not_prepared_and_no_tensorflow_to_prepare_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pretend_tensorflow(monkeypatch, installed=False)
-    message = r'needs TensorFlow, which is not installed .*Run: pip install "overunlearn_jax\[prepare\]"'
+    message = r'needs TensorFlow, which is not installed .*Run: pip install -e "\.\[prepare\]"'
     with pytest.raises(DatasetNotAvailableError, match=message) as info:
         load("mnist", data_dir=tmp_path, seed=0)
     assert "--data_dir" not in str(info.value)

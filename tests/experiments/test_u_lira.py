@@ -114,6 +114,9 @@ def test_the_page_says_who_can_tell(tmp_path: Path):
     plain, scrub = page.by_method(rows, 0)
     assert (plain.models, plain.left_out, scrub.models, scrub.left_out) == (8, 0, 7, 1)
     assert plain.klom > 100
+    assert plain.less is None
+    assert scrub.less.mean == pytest.approx(1 - scrub.auc.mean)  # of the seven models that are left
+    assert scrub.less.count == 7
     assert 0.2 < scrub.auc.mean < 0.8
     assert "| 7 (1 left out) |" in text
     assert "Not judged, fewer than 6 models left: influence." in text
