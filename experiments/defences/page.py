@@ -15,9 +15,9 @@ from experiments.defences.summary import Harm, Price, harms, harms_by_method, ho
 from experiments.run.records import Record, device_of, read_records
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting.wording import interval_text
+from overunlearn_jax.statistics.intervals import Interval, within
 
 _points = partial(interval_text, unit=100.0)
-_number = partial(interval_text, digits=2)
 
 FOUND = "first_order"  # the method that the first sentences speak of
 
@@ -72,8 +72,8 @@ def findings(found: Sequence[Harm], price: Sequence[Price]) -> list[str]:
             f"* **Gates on a sample** ({', '.join(each.defence for each in gates)}): {_points(least.best)} "
             f"({least.defence}) to {_points(most.best)} ({most.defence}). They tell Pushing-I from honest samples "
             f"with an area under the curve of {min(aucs):.2f} to {max(aucs):.2f}; {least.defence} refuses "
-            f"{_points(costs[least.defence, least.refuse].refused)} % of honest samples, {most.defence} "
-            f"{_points(costs[most.defence, most.refuse].refused)} %."
+            f"{_share(costs[least.defence, least.refuse].refused)} % of honest samples, {most.defence} "
+            f"{_share(costs[most.defence, most.refuse].refused)} %."
         )
     for each in shown:
         if each not in gates:
@@ -97,14 +97,14 @@ def gate_table(price: Sequence[Price]) -> str:
         [
             each.gate,
             "–" if each.refuse is None else f"{each.refuse:g}",
-            _points(each.by_way[AS_TRAINED]),
-            _points(each.stored),
-            f"{_points(each.worst)} ({each.worst_way})",
-            _points(each.by_way.get(WRONG)),
-            *(_points(each.passes.get(name)) for name in ("pushing_1", "pushing_2")),
-            *(_number(each.auc.get(name)) for name in ("pushing_1", "pushing_2")),
+            _share(each.by_way[AS_TRAINED]),
+            _share(each.stored),
+            f"{_share(each.worst)} ({each.worst_way})",
+            _share(each.by_way.get(WRONG)),
+            *(_share(each.passes.get(name)) for name in ("pushing_1", "pushing_2")),
+            *(_area(each.auc.get(name)) for name in ("pushing_1", "pushing_2")),
             f"{1000 * each.seconds:.2f}",
-            _points(each.passes.get("retreat_1")),
+            _share(each.passes.get("retreat_1")),
         ]
         for each in price
     ]
@@ -125,7 +125,7 @@ def harm_table(found: Sequence[Harm]) -> str:
             _points(each.static),
             _points(each.best),
             shown_name(each.best_name),
-            _points(each.through),
+            _share(each.through),
         ]
         for each in found
     ]
@@ -168,3 +168,11 @@ def _made(rows: Sequence[Record]) -> str:
         "monitor never see them. Intervals: 95 %, Student-t over victims. Made at commit "
         f"{joined('commit')} on {devices} by `{joined('command')}`."
     )
+
+
+def _share(found: Interval | None) -> str:
+    return _points(None if found is None else within(found, 0.0, 1.0))
+
+
+def _area(found: Interval | None) -> str:
+    return interval_text(None if found is None else within(found, 0.0, 1.0), digits=2)
