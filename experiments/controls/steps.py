@@ -12,8 +12,9 @@ from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.models import Model, predict_fn
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.recipes import Ingredients, MethodChoice
+from overunlearn_jax.setting_text import read_settings
 from overunlearn_jax.types import Key, Request, Splits, Variables
-from overunlearn_jax.unlearn import along_step, read_settings
+from overunlearn_jax.unlearn import along_step
 
 
 def first_order_steps(

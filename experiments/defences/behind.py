@@ -34,8 +34,8 @@ from overunlearn_jax.services import recipes
 from overunlearn_jax.services.fingerprint import weights_digest
 from overunlearn_jax.services.recipes import MethodChoice
 from overunlearn_jax.services.service import HasWeights, Service
+from overunlearn_jax.setting_text import read_settings
 from overunlearn_jax.types import Key, Metrics, Split, Variables
-from overunlearn_jax.unlearn import read_settings
 
 TARGETED = "first_order"  # the method of every gate, of the thresholds' curve and of the slow attackers
 

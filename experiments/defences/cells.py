@@ -2,7 +2,7 @@
 
 from experiments.controls.cells import Cell
 from overunlearn_jax.services.recipes import MethodChoice
-from overunlearn_jax.unlearn import read_settings
+from overunlearn_jax.setting_text import read_settings
 
 CELLS = (
     Cell("first_order", "corrected"),  # at a rate of its own for each victim

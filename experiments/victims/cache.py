@@ -28,9 +28,9 @@ from overunlearn_jax.services.recipes import (
     serve,
 )
 from overunlearn_jax.services.service import HasWeights, Service
+from overunlearn_jax.setting_text import read_settings
 from overunlearn_jax.training import TrainSettings, fit
 from overunlearn_jax.types import DatasetSpec, Key, Splits, Variables
-from overunlearn_jax.unlearn import read_settings
 from overunlearn_jax.user_code import import_named, running, source_digest
 
 RECIPE = 2  # raise it when models or training change what the same settings give

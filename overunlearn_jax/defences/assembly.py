@@ -28,8 +28,8 @@ from overunlearn_jax.defences.identification import Identify, identifier, lookup
 from overunlearn_jax.defences.monitor import Monitor, check_monitor
 from overunlearn_jax.defences.registry import GATES, check_gate, make_gate, read_gate, split_gates
 from overunlearn_jax.services.service import Service
+from overunlearn_jax.setting_text import read_value
 from overunlearn_jax.types import Split
-from overunlearn_jax.unlearn.registry import read_value
 from overunlearn_jax.unlearn.sample_gradients import sample_gradient_norms
 
 # Settings of each, with their defaults: what is no setting of text is found by `assemble`.

@@ -14,9 +14,9 @@ from overunlearn_jax.defences.calibration import calibrated
 from overunlearn_jax.defences.gate import Gate, View
 from overunlearn_jax.defences.holdings import Holdings, require
 from overunlearn_jax.defences.scored_gate import ScoredGate
+from overunlearn_jax.setting_text import read_settings, read_value
 from overunlearn_jax.spelling import did_you_mean
 from overunlearn_jax.types import Request
-from overunlearn_jax.unlearn.registry import read_settings, read_value
 from overunlearn_jax.user_code import import_named
 
 # Settings of every gate that is calibrated: a threshold, or the share of honest samples to refuse (of each class).

@@ -12,8 +12,9 @@ from .dampening import importance, selective_dampening
 from .exact import retrain
 from .fidelity import FIDELITIES, Fidelity
 from .matching import match_samples, without
+from .own_function import user_method
 from .partition import merge_params, parameter_paths, partition_params
-from .registry import METHODS, Method, Resources, build, read_settings, user_method
+from .registry import METHODS, Method, Resources, build, read_settings
 from .replacements import REPLACEMENTS, replacement_images
 from .sample_gradients import sample_gradient_norms
 from .transforms import first_order_transform
