@@ -42,7 +42,9 @@ from experiments.victims.defended import check_gates, defended_victim
 from experiments.victims.sources import sources_of
 from experiments.victims.trained import check_held_out
 from experiments.victims.users_own import UsersService, opened
-from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, Crafter, choose_and_push
+from overunlearn_jax.auditing.choosing import AttackerSamples, choose_and_push
+from overunlearn_jax.auditing.crafting import Crafter
+from overunlearn_jax.auditing.request_settings import Classes
 from overunlearn_jax.auditing.requesting import request_rows
 from overunlearn_jax.auditing.rows import Cell
 from overunlearn_jax.black_box import BlackBox

@@ -6,8 +6,8 @@ from experiments.measures.memo import Memo
 from experiments.measures.perceptual import perceptual
 from experiments.requests.settings import request_settings
 from experiments.victims.cache import Victim, choice_of, describe_model
-from overunlearn_jax.auditing.crafting import Classes
 from overunlearn_jax.auditing.measuring import Meter, baseline
+from overunlearn_jax.auditing.request_settings import Classes
 from overunlearn_jax.auditing.rows import ServiceLabels
 from overunlearn_jax.services import recipes
 from overunlearn_jax.types import Key, Splits

@@ -18,7 +18,7 @@ from overunlearn_jax.attacks import (
     push_by_labels,
     push_in_subspace,
 )
-from overunlearn_jax.auditing.crafting import NEED_PUSHES
+from overunlearn_jax.auditing.choosing import NEED_PUSHES
 from overunlearn_jax.auditing.recommending import in_a_subspace, recommend
 from overunlearn_jax.auditing.revealing import Revealed
 from overunlearn_jax.black_box import BlackBox

@@ -2,7 +2,7 @@
 
 from experiments.config import AttackConfig, Config, DataConfig
 from overunlearn_jax import data
-from overunlearn_jax.auditing.crafting import Classes, RequestSettings
+from overunlearn_jax.auditing.request_settings import Classes, RequestSettings
 from overunlearn_jax.types import DatasetSpec, Splits
 
 

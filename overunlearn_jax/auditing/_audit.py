@@ -16,10 +16,12 @@ from overunlearn_jax.attacks import (
     push_by_labels,
     push_in_subspace,
 )
-from overunlearn_jax.auditing.crafting import Classes, Crafter, RequestSettings, choose_and_push
+from overunlearn_jax.auditing.choosing import choose_and_push
+from overunlearn_jax.auditing.crafting import Crafter
 from overunlearn_jax.auditing.judging import judge
 from overunlearn_jax.auditing.measuring import Meter, baseline
 from overunlearn_jax.auditing.recommending import fewest_queries, recommend
+from overunlearn_jax.auditing.request_settings import Classes, RequestSettings
 from overunlearn_jax.auditing.requesting import cells_of, request_rows
 from overunlearn_jax.auditing.revealing import probe
 from overunlearn_jax.auditing.rows import ServiceLabels

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, Protocol, cast
 import jax
 import numpy as np
 
-from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, RequestSettings
+from overunlearn_jax.auditing.choosing import AttackerSamples
+from overunlearn_jax.auditing.request_settings import Classes, RequestSettings
 from overunlearn_jax.auditing.rows import (
     Cell,
     Perceptual,

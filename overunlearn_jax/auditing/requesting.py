@@ -3,8 +3,10 @@
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, Crafter, RequestSettings
+from overunlearn_jax.auditing.choosing import AttackerSamples
+from overunlearn_jax.auditing.crafting import Crafter
 from overunlearn_jax.auditing.measuring import Meter
+from overunlearn_jax.auditing.request_settings import Classes, RequestSettings
 from overunlearn_jax.auditing.rows import Cell
 from overunlearn_jax.data import request_size
 from overunlearn_jax.reporting import Row

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from overunlearn_jax.attacks import PushResult
-from overunlearn_jax.auditing.crafting import AttackerSamples, Classes, RequestSettings, saw_nothing
+from overunlearn_jax.auditing.choosing import AttackerSamples, saw_nothing
+from overunlearn_jax.auditing.request_settings import Classes, RequestSettings
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.services.service import Variant
 from overunlearn_jax.stealth.pixels import SSIM_WINDOW, from_8_bits, l2_distances, label_agreement, ssim, to_8_bits

@@ -7,7 +7,8 @@ import pytest
 import overunlearn_jax as ou
 from overunlearn_jax.auditing._audit import fewest_queries, most_confused
 from overunlearn_jax.auditing._honest_costs import honest_costs
-from overunlearn_jax.auditing.crafting import RequestSettings, choose_and_push
+from overunlearn_jax.auditing.choosing import choose_and_push
+from overunlearn_jax.auditing.request_settings import RequestSettings
 from overunlearn_jax.batching import apply_predict
 from overunlearn_jax.services.inspection import ServiceError
 from overunlearn_jax.services.local import LocalService
@@ -91,7 +92,7 @@ def test_both_doors_of_a_jax_model_lead_to_the_same_samples_steps_queries_and_ac
         def push(asked, samples):
             return ou.push(asked, samples.images, samples.labels, search, jax.random.key(1), ids=samples.ids), 0.0
 
-        return choose_and_push(settings, box, DATA, ou.auditing.crafting.Classes(0, 1), 0, push).pushed
+        return choose_and_push(settings, box, DATA, ou.auditing.request_settings.Classes(0, 1), 0, push).pushed
 
     inside, outside = walked(local), walked(through)
     assert inside.crossed.any()

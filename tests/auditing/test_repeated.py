@@ -6,7 +6,9 @@ import pytest
 
 import overunlearn_jax as ou
 from overunlearn_jax.attack_names import ATTACKS
-from overunlearn_jax.auditing.crafting import Classes, Crafter, RequestSettings, choose_and_push
+from overunlearn_jax.auditing.choosing import choose_and_push
+from overunlearn_jax.auditing.crafting import Crafter
+from overunlearn_jax.auditing.request_settings import Classes, RequestSettings
 from overunlearn_jax.black_box import QueryBudgetExceededError
 from overunlearn_jax.defences.copies import copies_gate
 from overunlearn_jax.types import Bounds, DatasetSpec, Request, Split, Splits

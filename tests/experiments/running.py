@@ -9,7 +9,8 @@ from experiments.config import Config
 from experiments.measures.forgetting import ForgettingMeter
 from experiments.measures.memo import Memo
 from experiments.victims.cache import Victim, train_or_find
-from overunlearn_jax.auditing.crafting import AttackerSamples, Crafter
+from overunlearn_jax.auditing.choosing import AttackerSamples
+from overunlearn_jax.auditing.crafting import Crafter
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.reporting import read_rows
 from overunlearn_jax.services.service import After, Deletion

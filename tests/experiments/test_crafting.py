@@ -12,7 +12,8 @@ from experiments.requests import searches
 from overunlearn_jax import data
 from overunlearn_jax.attack_names import ATTACKS
 from overunlearn_jax.attacks import Status
-from overunlearn_jax.auditing.crafting import Classes, choose_and_push
+from overunlearn_jax.auditing.choosing import choose_and_push
+from overunlearn_jax.auditing.request_settings import Classes
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.black_box import BlackBox, QueryBudgetExceededError
 from overunlearn_jax.stealth.pixels import from_8_bits, to_8_bits
