@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.defences.again_page import FILE, agreements
+from experiments.defences.again_page import AT_GATES, FILE, agreements, at_gates
 from experiments.defences.attackers import ONE_SAMPLE, SINGLE
 from experiments.defences.cases import MOST_LOST
 from experiments.defences.cells import METHODS
@@ -157,10 +157,17 @@ def test_seconds():
 def test_asked_again(rows: list[dict]):
     text = " ".join((ROOT / "docs" / "defences.md").read_text().split())
     found = {each.method: each for each in agreements(read_records(FOLDER / FILE), rows)}
+    step = found.pop(METHOD)
+    assert (
+        f"In front of a first-order step {step.requests} of them left class A within {100 * step.most:.1f} points"
+        in text
+    )
+    gates = at_gates(read_records(FOLDER / AT_GATES), read_records(FOLDER / "gates.jsonl"))
+    assert f"of {len(gates)} counts at gates {gates.count(0)} were the same." in text
     whole = found.pop("neg_grad_plus")
     assert whole.requests == sum(row["method"] == "neg_grad_plus" for row in rows)
     assert whole.requests == whole.as_many_through
-    assert f"All {whole.requests} requests under NegGrad+ were made and asked again" in text
+    assert f"All {whole.requests} under NegGrad+, on a GPU: every defence let as many samples through" in text
     assert f"{100 * whole.mean:.1f} points apart on the mean, {100 * whole.most:.1f} at most." in text
     assert all(each.requests == each.as_many_through for each in found.values())
     worst = max(found.values(), key=lambda each: each.most)
