@@ -8,7 +8,7 @@ from tabulate import tabulate
 from experiments.controls import question
 from experiments.controls.cells import LEFT_OUT
 from experiments.controls.requests import NAMES
-from experiments.run.records import Record, device_of, read_records
+from experiments.run.records import Record, joined, made, read_records, seeds_of
 from overunlearn_jax.attack_names import HONEST, attack_name
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting.wording import interval_text
@@ -45,15 +45,9 @@ def markdown(rows: Sequence[Record]) -> str:
 
 
 def _made(rows: Sequence[Record]) -> str:
-    models, commits, commands = (
-        ", ".join(dict.fromkeys(str(row[name]) for row in rows)) for name in ("model", "commit", "command")
-    )
-    devices = ", ".join(dict.fromkeys(map(device_of, rows)))
-    seeds = ", ".join(map(str, sorted({row["seed"] for row in rows})))
     return (
-        f"Victims: {models}, seeds {seeds}. Accuracies are of test images; rates of first-order steps are chosen on "
-        f"validation images. Intervals: 95 %, Student-t over victims. Made at commit {commits} on {devices} by "
-        f"`{commands}`."
+        f"Victims: {joined(rows, 'model')}, seeds {seeds_of(rows)}. Accuracies are of test images; rates of "
+        f"first-order steps are chosen on validation images. Intervals: 95 %, Student-t over victims. {made(rows)}"
     )
 
 

@@ -17,7 +17,7 @@ from experiments.controls.cells import LEFT_OUT
 from experiments.controls.page import interval, number, points, share
 from experiments.controls.requests import FIVE_TIMES
 from experiments.controls.widths_figure import PAPER_HARM, Width, draw
-from experiments.run.records import Record, device_of, read_records
+from experiments.run.records import Record, joined, read_records
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.statistics.intervals import Interval, mean_interval
@@ -95,13 +95,10 @@ def markdown(rows: Sequence[Record], found: Sequence[Width]) -> str:
             *(question.sentence(each, points(_several(each.harm))) for each in answers),
             "",
         ]
-    devices, commits = (
-        ", ".join(dict.fromkeys(each)) for each in (map(device_of, rows), (str(row["commit"]) for row in rows))
-    )
     parts += [
         "VGG-3 on CIFAR-10, 10 % of airplane, at rates at which the honest request costs class A 6.1 points of "
         "validation images. Means over victims, in brackets 95 % Student-t intervals of three victims or more. Made at "
-        f"commits {commits} on {devices}.",
+        f"commits {joined(rows, 'commit')} on {joined(rows, 'device')}.",
         "",
     ]
     parts += [

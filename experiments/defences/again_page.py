@@ -7,7 +7,7 @@ from tabulate import tabulate
 
 from experiments.defences.attackers import shown_name
 from experiments.defences.behind import key_of
-from experiments.run.records import Record, device_of
+from experiments.run.records import Record, device_of, joined
 
 FILE = "asked_again.jsonl"
 AT_GATES = "gates_asked_again.jsonl"
@@ -71,10 +71,9 @@ def section(again: Sequence[Record], rows: Sequence[Record], apart_at_gates: Seq
         for each in agreements(again, rows)
     ]
     headers = ["Method", "Device", "Requests", "As many samples through", "Class A apart, mean, points", "Most, points"]
-    commits = ", ".join(dict.fromkeys(str(row["commit"]) for row in again))
     told = (
-        f"The same victims, and requests made anew, at commit {commits}, in their order as far as each run went: how "
-        "far class A's accuracy then is from what the tables above are made of."
+        f"The same victims, and requests made anew, at commit {joined(again, 'commit')}, in their order as far as each "
+        "run went: how far class A's accuracy then is from what the tables above are made of."
     )
     if apart_at_gates:
         told += (

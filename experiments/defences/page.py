@@ -12,7 +12,7 @@ from experiments.defences.method_bounds import INSIDE
 from experiments.defences.optional.sections import sections
 from experiments.defences.people import AS_TRAINED, WRONG
 from experiments.defences.summary import Harm, Price, harms, harms_by_method, honest_cost, not_met, prices
-from experiments.run.records import Record, device_of, read_records
+from experiments.run.records import Record, joined, made, read_records, seeds_of
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting.wording import interval_text
 from overunlearn_jax.statistics.intervals import Interval, within
@@ -158,15 +158,9 @@ def _settings(rows: Sequence[Record]) -> str:
 
 
 def _made(rows: Sequence[Record]) -> str:
-    def joined(name: str) -> str:
-        return ", ".join(dict.fromkeys(str(row[name]) for row in rows))
-
-    seeds = ", ".join(map(str, sorted({row["seed"] for row in rows})))
-    devices = ", ".join(dict.fromkeys(map(device_of, rows)))
     return (
-        f"Victims: {joined('model')}, seeds {seeds}. Accuracies are of test images; rates, thresholds, bounds and the "
-        "monitor never see them. Intervals: 95 %, Student-t over victims. Made at commit "
-        f"{joined('commit')} on {devices} by `{joined('command')}`."
+        f"Victims: {joined(rows, 'model')}, seeds {seeds_of(rows)}. Accuracies are of test images; rates, thresholds, "
+        f"bounds and the monitor never see them. Intervals: 95 %, Student-t over victims. {made(rows)}"
     )
 
 

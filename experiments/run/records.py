@@ -80,6 +80,26 @@ def device_of(record: Record) -> str:
     return str(record["device"] if "device" in record else record["cpu"])
 
 
+def joined(rows: Sequence[Record], name: str) -> str:
+    """The values of one field, each once, in their order.
+
+    >>> joined([{"seed": 2}, {"seed": 0}, {"seed": 2}], "seed")
+    '2, 0'
+    """
+    values = map(device_of, rows) if name == "device" else (str(row[name]) for row in rows)
+    return ", ".join(dict.fromkeys(values))
+
+
+def seeds_of(rows: Sequence[Record]) -> str:
+    """The seeds, rising."""
+    return ", ".join(map(str, sorted({row["seed"] for row in rows})))
+
+
+def made(rows: Sequence[Record]) -> str:
+    """How records were made, as a sentence of a page."""
+    return f"Made at commit {joined(rows, 'commit')} on {joined(rows, 'device')} by `{joined(rows, 'command')}`."
+
+
 def changed_settings(config: Config) -> dict[str, Any]:
     """All that is not a default and decides what is measured: records of one file share it.
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from tabulate import tabulate
 
-from experiments.run.records import Record, device_of, read_records
+from experiments.run.records import Record, joined, made, read_records, seeds_of
 from experiments.u_lira.measure import NOTHING
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.forgetting import LEAST_MODELS, klom_of_few, u_lira
@@ -45,9 +45,6 @@ def markdown(rows: Sequence[Record]) -> str:
     plain, others = found[0], found[1:]
     first, samples = rows[0], len(rows[0]["inside"])
 
-    def joined(name: str) -> str:
-        return ", ".join(dict.fromkeys(str(row[name]) for row in rows))
-
     lines = [
         "# Can anyone tell what a model forgot?",
         "",
@@ -64,11 +61,10 @@ def markdown(rows: Sequence[Record]) -> str:
         "",
         "0.5 is what retraining has: a model retrained without a sample never saw it.",
         "",
-        f"{plain.models} models ({joined('model')}), each trained on {first['train_samples']:,} images to its lowest "
-        f"training loss; all but the {samples} audited samples are the same for all, and each has another half of "
-        "these. Every model is judged by the others; intervals: 95 %, Student-t over the models, which share their "
-        f"judges. Seeds {joined('seed')}, commit {joined('commit')}, {', '.join(dict.fromkeys(map(device_of, rows)))}, "
-        f"`{joined('command')}`.",
+        f"{plain.models} models ({joined(rows, 'model')}), each trained on {first['train_samples']:,} images to its "
+        f"lowest training loss; all but the {samples} audited samples are the same for all, and each has another half "
+        "of these. Every model is judged by the others; intervals: 95 %, Student-t over the models, which share their "
+        f"judges. Seeds {seeds_of(rows)}. {made(rows)}",
         "",
         table(found),
         "",

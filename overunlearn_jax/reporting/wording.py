@@ -33,13 +33,15 @@ def interval_text(interval: Interval | None, unit: float = 1.0, digits: int = 1)
     Examples:
       >>> interval_text(Interval(0.205, 0.068, 0.342, 3), unit=100)
       '20.5 [6.8, 34.2]'
+      >>> interval_text(Interval(0.205, 0.068, 0.342, 3)._replace(count=1))  # two victims, say, whose spread is no news
+      '0.2'
       >>> interval_text(None)
       '–'
     """
     if interval is None:
         return NOTHING
     mean, low, high = (f"{unit * value:.{digits}f}" for value in (interval.mean, interval.low, interval.high))
-    return mean if math.isnan(interval.low) else f"{mean} [{low}, {high}]"
+    return mean if interval.count < 2 or math.isnan(interval.low) else f"{mean} [{low}, {high}]"
 
 
 def percent_left(interval: Interval | None, row: SummaryRow) -> str:

@@ -16,7 +16,7 @@ from experiments.defences.contributors.desk import (
     ORDINARY,
     STEP,
 )
-from experiments.run.records import Record, device_of, read_records
+from experiments.run.records import Record, joined, made, read_records, seeds_of
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting.wording import interval_text
 from overunlearn_jax.statistics.intervals import Interval, mean_interval, within
@@ -197,13 +197,8 @@ def _accepted(rows: Sequence[Record]) -> str:
 
 
 def _made(rows: Sequence[Record]) -> str:
-    def joined(name: str) -> str:
-        return ", ".join(dict.fromkeys(str(row[name]) for row in rows))
-
-    seeds = ", ".join(map(str, sorted({row["seed"] for row in rows})))
-    devices = ", ".join(dict.fromkeys(map(device_of, rows)))
     return (
-        f"Services: {joined('model')} trained on {joined('train_samples')} images, seeds {seeds}. Accuracies are of "
-        f"test images; intervals: 95 %, Student-t over seeds. Yes: the interval lies above {100 * ALLOWED:g} points. "
-        f"Made at commit {joined('commit')} on {devices} by `{joined('command')}`."
+        f"Services: {joined(rows, 'model')} trained on {joined(rows, 'train_samples')} images, seeds {seeds_of(rows)}. "
+        "Accuracies are of test images; intervals: 95 %, Student-t over seeds. Yes: the interval lies above "
+        f"{100 * ALLOWED:g} points. {made(rows)}"
     )

@@ -7,7 +7,7 @@ from statistics import fmean
 from tabulate import tabulate
 
 from experiments.defences.optional.added_seconds import LATER, UNDEFENDED
-from experiments.run.records import Record, device_of
+from experiments.run.records import Record, joined, seeds_of
 
 
 def section(rows: Sequence[Record]) -> str:
@@ -31,17 +31,14 @@ def section(rows: Sequence[Record]) -> str:
     for method in methods:
         plain = of(method, UNDEFENDED, "seconds_later")
         lines.append([method, f"{plain:.2f}", *(cell(method, name, plain) for name in added)])
-    samples = ", ".join(dict.fromkeys(str(row["samples"]) for row in rows))
-    devices = ", ".join(dict.fromkeys(map(device_of, rows)))
-    commits = ", ".join(dict.fromkeys(row["commit"] for row in rows))
-    seeds = ", ".join(map(str, sorted({row["seed"] for row in rows})))
     told = (
-        f"Seconds of an undefended deletion of {samples} honest samples; then what each defence takes once, before "
-        "anything is asked, and what it adds to the first deletion of a size / to later ones of that size, which are "
-        "compared with the same honest deletions. A method has no number in the column of a bound that it cannot have. "
-        "A cap on a monitor is one comparison more. The time of a sample at a gate is above. Wall times with nothing "
-        f"running beside, defences in turns, of later deletions the fastest of {LATER}; what is below zero is the "
-        f"machine's own unrest. Victims of seeds {seeds}, at commit {commits} on {devices}."
+        f"Seconds of an undefended deletion of {joined(rows, 'samples')} honest samples; then what each defence takes "
+        "once, before anything is asked, and what it adds to the first deletion of a size / to later ones of that "
+        "size, which are compared with the same honest deletions. A method has no number in the column of a bound that "
+        "it cannot have. A cap on a monitor is one comparison more. The time of a sample at a gate is above. Wall "
+        f"times with nothing running beside, defences in turns, of later deletions the fastest of {LATER}; what is "
+        f"below zero is the machine's own unrest. Victims of seeds {seeds_of(rows)}, at commit "
+        f"{joined(rows, 'commit')} on {joined(rows, 'device')}."
     )
     table = tabulate(lines, ["Method", "Undefended", *added], tablefmt="github", disable_numparse=True)
     return f"## How long a defence makes a deletion\n\n{told}\n\n{table}\n"
