@@ -1,14 +1,16 @@
 """The requests that are compared: of the attacker's samples, and honest ones of other samples of the same class."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
+from experiments.config import Config
 from experiments.controls.other_task import OTHER_TASK
+from experiments.pipeline import SeedRun, crafter_of
 from overunlearn_jax.attack_names import ATTACKS, HONEST
-from overunlearn_jax.auditing.crafting import Crafter
-from overunlearn_jax.data import candidates, take
-from overunlearn_jax.types import Request, Split
+from overunlearn_jax.batching import predict_in_batches
+from overunlearn_jax.data import candidates, request_size, take
+from overunlearn_jax.types import Request
 
 FIVE_TIMES = "five_times"
 NAMES = {
@@ -22,25 +24,26 @@ NAMES = {
 SHARE = 0.5  # of the class that one user holds at most: the paper's bound
 
 
-def every_request(
-    crafter: Crafter,
-    train: Split,
-    class_a: int,
-    seed: int,
-    count: int,
-    probabilities: Callable[[np.ndarray], np.ndarray],
-) -> dict[str, Request]:
-    """All of `count` samples, but for those named by their number; with class A's label, where the paper changes none.
+def crafted_requests(config: Config, seed: int, ready: SeedRun, attacks: Sequence[str] = ATTACKS) -> dict[str, Request]:
+    """A seed's requests by the attack that made them, at the largest of the fractions."""
+    crafter = crafter_of(config, seed, ready)
+    count = request_size(ready.splits.train, ready.classes.a, max(config.attack.fractions))
+    made = {attack: crafter.craft(attack, count) for attack in attacks}
+    return {attack: Request(each.images, each.labels) for attack, each in made.items()}
+
+
+def every_request(config: Config, seed: int, ready: SeedRun) -> dict[str, Request]:
+    """The crafted ones, and as large ones of class A itself, with its label, but for those named by their number.
 
     "unfiltered" are the first candidates, those that the victim gets wrong included. "lowest_margin" are those of the
     class's first half, rightly predicted, whose probability leads the next class's by the least. "half", "twice" and
     "five_times" are honest requests of fewer and of more rightly predicted samples, for the same rate; what the class
-    has too few samples for is left out. `probabilities` answers images (n, h, w, c).
+    has too few samples for is left out.
     """
-    crafted = {attack: crafter.craft(attack, count) for attack in ATTACKS}
-    size = len(crafted[HONEST].labels)
+    crafted = crafted_requests(config, seed, ready)
+    train, class_a, size = ready.splits.train, ready.classes.a, len(crafted[HONEST].labels)
     own = take(train, candidates(train, class_a, seed))
-    answers = probabilities(own.images)
+    answers = predict_in_batches(ready.victim.service.predict, own.images)
     held = max(size, int(SHARE * len(own.labels)))
     right = np.flatnonzero(answers.argmax(-1) == class_a)
     numbers = {"half": size // 2, "twice": 2 * size, FIVE_TIMES: 5 * size}
@@ -50,7 +53,7 @@ def every_request(
         **{name: right[:number] for name, number in numbers.items() if number <= len(right)},
     }
     return {
-        **{attack: Request(each.images, each.labels) for attack, each in crafted.items()},
+        **crafted,
         **{name: Request(own.images[rows], own.labels[rows]) for name, rows in chosen.items()},
     }
 

@@ -13,12 +13,11 @@ from experiments.controls.other_task import with_other_task
 from experiments.controls.rates import CostError
 from experiments.controls.requests import every_request
 from experiments.controls.steps import class_cost, first_order_steps, other_steps
-from experiments.pipeline import SeedRun, crafter_of, push_seed
+from experiments.pipeline import SeedRun, push_seed
 from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.victims.cache import describe_model, ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.batching import predict_in_batches
-from overunlearn_jax.data import request_size
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.files import settings_hash
 from overunlearn_jax.services.service import HasWeights
@@ -59,21 +58,11 @@ def measure_victim(
 
 
 def _requests(config: Config, seed: int, ready: SeedRun) -> dict[str, Request]:
-    splits, predict = ready.splits, ready.victim.service.predict
-    count = request_size(splits.train, ready.classes.a, max(config.attack.fractions))
-
     def probabilities(images: np.ndarray) -> np.ndarray:
-        return predict_in_batches(predict, images)
+        return predict_in_batches(ready.victim.service.predict, images)
 
-    requests = every_request(
-        crafter_of(config, seed, ready),
-        splits.train,
-        ready.classes.a,
-        seed,
-        count,
-        probabilities,
-    )
-    return with_other_task(requests, splits.spec, config.attack.blending_ratio, probabilities)
+    requests = every_request(config, seed, ready)
+    return with_other_task(requests, ready.splits.spec, config.attack.blending_ratio, probabilities)
 
 
 def _records(

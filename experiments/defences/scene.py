@@ -12,10 +12,9 @@ from experiments.defences.attackers import Attack, retreating, static_attacks
 from experiments.defences.gates import GATES, GateAt, accepts, at_thresholds, scored
 from experiments.defences.people import AS_TRAINED, People, honest_people
 from experiments.defences.rows import gate_records, seconds_a_sample
-from experiments.pipeline import SeedRun, crafter_of
+from experiments.pipeline import SeedRun
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.batching import predict_in_batches
-from overunlearn_jax.data import request_size
 from overunlearn_jax.defences.gate import View
 from overunlearn_jax.defences.holdings import Holdings
 from overunlearn_jax.services.service import HasWeights
@@ -39,12 +38,8 @@ def set_up(
     """The requests, the gates of these names at their thresholds, and a record of who gets through each."""
     splits, service = ready.splits, ready.victim.service
     assert isinstance(service, HasWeights)  # trained here
-    crafter = crafter_of(config, seed, ready)
-    count = request_size(splits.train, ready.classes.a, max(config.attack.fractions))
     answers = predict_in_batches(service.predict, splits.train.images)
-    requests = every_request(
-        crafter, splits.train, ready.classes.a, seed, count, lambda images: predict_in_batches(service.predict, images)
-    )
+    requests = every_request(config, seed, ready)
     people = honest_people(
         splits.train,
         splits.spec,

@@ -14,9 +14,9 @@ from typing import Any
 
 from experiments.config import Config
 from experiments.controls.cells import Cell
+from experiments.controls.requests import crafted_requests
 from experiments.defences.cases import BITS, BITS_APART, HONEST_RUNS, QUANTILE
 from experiments.defences.cells import CELLS, for_timing
-from experiments.defences.crafted import largest_requests
 from experiments.defences.method_bounds import INSIDE, bounds_of_a_method
 from experiments.defences.remembered import RememberedService
 from experiments.pipeline import SeedRun, push_seed
@@ -50,7 +50,7 @@ def measure_seconds(config: Config, seed: int, folder: Path, command: str) -> No
     if not left:
         return
     ready = push_seed(config, seed)
-    [honest] = largest_requests(config, seed, ready, (HONEST,)).values()
+    [honest] = crafted_requests(config, seed, ready, (HONEST,)).values()
     _compile(config, ready, honest)
     shared = {"settings": digest, "seed": seed, "model": describe_model(config.victim), **provenance(command)}
     for cell in left:

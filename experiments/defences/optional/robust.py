@@ -14,10 +14,10 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.controls.rates import CostError
+from experiments.controls.requests import crafted_requests
 from experiments.controls.steps import class_cost, first_order_steps
 from experiments.defences.cases import HONEST_RUNS, QUANTILE
 from experiments.defences.cells import CELLS
-from experiments.defences.crafted import largest_requests
 from experiments.pipeline import SeedRun, push_seed
 from experiments.run.progress import TrainingBar
 from experiments.run.records import append_records, changed_settings, provenance, records_of
@@ -77,7 +77,7 @@ def measure_robustness(config: Config, seed: int, honest_cost: float, folder: Pa
         "model": describe_model(config.victim),
         **provenance(command),
     }
-    requests = largest_requests(config, seed, ready, (HONEST, PUSH))
+    requests = crafted_requests(config, seed, ready, (HONEST, PUSH))
     try:
         states, rate = _states(config, ready, requests, honest_cost)
     except CostError as error:

@@ -12,8 +12,8 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.controls.cells import Cell
+from experiments.controls.requests import crafted_requests
 from experiments.defences.cells import CELLS, for_timing
-from experiments.defences.crafted import largest_requests
 from experiments.defences.optional.sisa_costs import sisa_records
 from experiments.pipeline import SeedRun, push_seed
 from experiments.run.records import append_records, changed_settings, provenance, records_of
@@ -89,7 +89,7 @@ def method_costs(
 
 
 def _requests(config: Config, seed: int, ready: SeedRun) -> dict[str, Request]:
-    requests = largest_requests(config, seed, ready, CRAFTED)
+    requests = crafted_requests(config, seed, ready, CRAFTED)
     honest = requests[HONEST]
     first = np.zeros(len(honest.labels), int)
     return requests | {COPIES: Request(np.asarray(honest.images)[first], np.asarray(honest.labels)[first])}
