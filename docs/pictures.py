@@ -90,7 +90,7 @@ def second_kind(axes: Axes) -> None:
 
 def times_as_long(axes: Axes) -> None:
     """What Pushing-I costs beyond an honest request, and beyond an honest step of the same length."""
-    rows = _read("controls/controls.jsonl")
+    rows = [row for row in _read("controls/controls.jsonl") if "left_out" not in row]
     names: dict[tuple[str, str], None] = dict.fromkeys((row["method"], row["reading"] or "") for row in rows)
     for position, (method, reading) in enumerate(names):
         own = [row for row in rows if (row["method"], row["reading"] or "") == (method, reading)]

@@ -87,6 +87,19 @@ def test_requests_of_honest_people_differ(rows: list[Record]):
     assert f"the boundary one {near} times as long, samples taken as they come, right or wrong, {wrong}." in text
 
 
+def test_sharp_edges(rows: list[Record], wide: dict[str, Width]):
+    text = page("sharp_edges.md")
+    unfiltered = Of(rows, "corrected", "unfiltered").of(lambda row, honest: honest["class_a"] - row["class_a"])
+    assert f"one that takes samples right or wrong costs {unfiltered} points more under `corrected`." in text
+    shorter = Of(rows, "authors_code", "twice").times_alone
+    assert f"twice as many honest samples made a *shorter* step ({shorter} times)." in text
+    narrow = {each.reading: each.harm.mean for each in by_width(rows)}
+    times = [wide[reading].harm.mean / narrow[reading] for reading in narrow]
+    words = "two and a half to three times"
+    assert f"at equal honest cost {words} as much at 128 as at 16" in text
+    assert 2.25 < min(times) < max(times) < 3.25
+
+
 def test_the_paper_s_own_width(wide: dict[str, Width]):
     text = page("paper.md")
     authors, corrected = wide["authors_code"], wide["corrected"]
