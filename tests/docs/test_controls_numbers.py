@@ -56,11 +56,16 @@ def beyond_longer(row: Record, honest: Record) -> float:
 def test_a_longer_honest_step(rows: list[Record], wide: dict[str, Width]):
     text, push = page("defences.md"), Of(rows, "corrected")
     cosine = number(interval(push.rows, push.own, lambda row, honest: row["cosine"])).split(" ")[0]
-    assert f"changes the weights {push.times} times as much as an honest request of the same samples" in text
+    assert len(push.own) == 10
+    assert f"over ten victims, Pushing-I changes the weights {push.times} times as much as an honest request" in text
     assert f"in nearly the same direction (cosine {cosine})." in text
     shortened = push.of(lambda row, honest: honest["class_a"] - row["class_a_shortened"])
-    assert f"honest step of that length it costs {push.of(beyond_longer)} points; shortened to" in text
-    assert f"the honest length, {shortened} beyond the honest request." in text
+    harm = push.of(lambda row, honest: honest["class_a"] - row["class_a"])
+    told = f"Of the {harm} points that it costs beyond the honest request it costs {push.of(beyond_longer)} beyond"
+    assert f"{told} an honest step of that length; shortened to the honest length, {shortened}." in text
+    told = f"it is an honest step made {push.times} times as long: shortened to the honest length it costs {shortened}"
+    assert f"{told} points beyond the honest request" in page("paper.md")
+    assert max(float(Of(rows, reading).times_alone) for reading in ("authors_code", "equation")) < 1.1
     own = wide["corrected"]
     told = f"the step is {number(own.times)} times as long, and of {points(own.harm).split(' ')[0]} points"
     assert f"{told} {points(own.beyond_longer)} are left beyond an honest step of that length." in text
@@ -95,9 +100,8 @@ def test_sharp_edges(rows: list[Record], wide: dict[str, Width]):
     assert f"twice as many honest samples made a *shorter* step ({shorter} times)." in text
     narrow = {each.reading: each.harm.mean for each in by_width(rows)}
     times = [wide[reading].harm.mean / narrow[reading] for reading in narrow]
-    words = "two and a half to three times"
-    assert f"at equal honest cost {words} as much at 128 as at 16" in text
-    assert 2.25 < min(times) < max(times) < 3.25
+    assert "at equal honest cost about three times as much at 128 as at 16" in text
+    assert 2.5 < min(times) < max(times) < 3.75
 
 
 def test_the_paper_s_own_width(wide: dict[str, Width]):
