@@ -123,7 +123,7 @@ def test_bad_input_is_named(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError):
         load_weights("alex", tmp_path / "nothing.npz")
     monkeypatch.setitem(sys.modules, "lpips", None)
-    with pytest.raises(ImportError, match=r"overunlearn_jax\[lpips\]"):
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[lpips\]'"):
         load_weights("alex")
 
 
