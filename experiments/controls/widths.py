@@ -72,6 +72,7 @@ def _of(reading: str, width: int, rows: Sequence[Record]) -> Width:
         reading,
         width,
         mean_interval([row["overall_before"] for row in of(HONEST)]),
+        mean_interval([row["overall"] for row in of(HONEST)]),
         mean_interval([row["class_a_before"] for row in of(HONEST)]),
         needed(interval(rows, of(PUSH), lambda row, honest: honest["class_a"] - row["class_a"])),
         needed(interval(rows, of(PUSH), lambda row, honest: row["times_honest"])),
@@ -106,6 +107,13 @@ def markdown(rows: Sequence[Record], found: Sequence[Width]) -> str:
         for row in rows
         if LEFT_OUT in row and row["method"] == METHOD
     ]
+    parts += [
+        f"* Seed {row['seed']} of {row['model']} under {row['reading']}: the class loses so much to an honest request "
+        f"only where the whole model is lost, {100 * row['overall']:.1f} % of all test images right at rate "
+        f"{row['rate']:.2g}."
+        for row in rows
+        if LEFT_OUT not in row and row["request"] == HONEST and row["overall"] < row["overall_before"] / 2
+    ]
     for reading in dict.fromkeys(each.reading for each in found):
         parts += ["", f"## {reading}", "", table([each for each in found if each.reading == reading])]
     return "\n".join(parts) + "\n"
@@ -123,6 +131,7 @@ def table(widths: Sequence[Width]) -> str:
             each.width,
             each.harm.count,
             share(_several(each.overall)),
+            share(_several(each.overall_left)),
             share(_several(each.before)),
             points(_several(each.harm)),
             number(_several(each.times)),
@@ -132,9 +141,16 @@ def table(widths: Sequence[Width]) -> str:
         for each in widths
     ]
     headers = [
-        "Width", "Victims", "Overall before, %", "Class A before, %", "A push beyond honest, points",
-        "Its step, in honest steps", "Beyond an honest step as long", "Honest, five times as many, costs",
-    ]  # fmt: skip
+        "Width",
+        "Victims",
+        "Overall before, %",
+        "Overall after honest, %",
+        "Class A before, %",
+        "A push beyond honest, points",
+        "Its step, in honest steps",
+        "Beyond an honest step as long",
+        "Honest, five times as many, costs",
+    ]
     return tabulate(lines, headers, tablefmt="github", disable_numparse=True)
 
 

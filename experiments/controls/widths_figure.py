@@ -19,6 +19,7 @@ class Width(NamedTuple):
     reading: str
     width: int
     overall: Interval  # before any request
+    overall_left: Interval  # after the honest request: what is left of the model beside class A
     before: Interval  # class A before any request
     harm: Interval  # of a push beyond the honest request
     times: Interval  # as long as the honest step

@@ -10,6 +10,7 @@ from experiments.controls.requests import FIVE_TIMES
 from experiments.controls.widths import by_width
 from experiments.controls.widths_figure import Width
 from experiments.run.records import Record, read_records
+from overunlearn_jax.attack_names import HONEST
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "experiments" / "results" / "controls"
@@ -20,6 +21,10 @@ def page(name: str) -> str:
     return " ".join((ROOT / "docs" / name).read_text().split())
 
 
+def wide_rows() -> list[Record]:
+    return [row for path in sorted(FOLDER.glob("width_128*/controls.jsonl")) for row in read_records(path)]
+
+
 @pytest.fixture(scope="module")
 def rows() -> list[Record]:
     return read_records(FOLDER / "controls.jsonl")
@@ -27,7 +32,7 @@ def rows() -> list[Record]:
 
 @pytest.fixture(scope="module")
 def wide() -> dict[str, Width]:
-    return {each.reading: each for each in by_width(read_records(FOLDER / "width_128" / "controls.jsonl"))}
+    return {each.reading: each for each in by_width(wide_rows())}
 
 
 class Of:
@@ -76,11 +81,9 @@ def test_another_direction(rows: list[Record], wide: dict[str, Width]):
     authors, equation = Of(rows, "authors_code"), Of(rows, "equation")
     assert f"the step is {authors.times_alone} times as long and still costs {authors.of(beyond_longer)} points" in text
     assert f"under `equation` {equation.of(beyond_longer)};" in text
-    left = [
-        points(wide[reading].beyond_longer._replace(count=1)).split(" ")[0] for reading in ("authors_code", "equation")
-    ]
-    count = {2: "two", 3: "three", 4: "four", 5: "five"}[wide["authors_code"].harm.count]
-    assert f"at the paper's width {left[0]} and {left[1]} ({count} victims)." in text
+    left = [points(wide[reading].beyond_longer) for reading in ("authors_code", "equation")]
+    assert f"at the paper's width {left[0]} and {left[1]}, of three victims that differ widely." in text
+    assert {wide[reading].harm.count for reading in wide} == {3}
 
 
 def test_requests_of_honest_people_differ(rows: list[Record]):
@@ -100,19 +103,22 @@ def test_sharp_edges(rows: list[Record], wide: dict[str, Width]):
     assert f"twice as many honest samples made a *shorter* step ({shorter} times)." in text
     narrow = {each.reading: each.harm.mean for each in by_width(rows)}
     times = [wide[reading].harm.mean / narrow[reading] for reading in narrow]
-    assert "at equal honest cost about three times as much at 128 as at 16" in text
-    assert 2.5 < min(times) < max(times) < 3.75
+    assert "at equal honest cost two to four times as much at 128 as at 16, on the mean of three" in text
+    assert 2 < min(times) < max(times) < 4.5
 
 
 def test_the_paper_s_own_width(wide: dict[str, Width]):
     text = page("paper.md")
     authors, corrected = wide["authors_code"], wide["corrected"]
-    assert (
-        f"it is {points(authors.harm).split(' ')[0]} points under the authors' code, where the paper has 52.2" in text
-    )
-    assert f"and {points(corrected.harm)} under `corrected`" in text
+    assert f"{points(corrected.harm)} points under `corrected`, {points(authors.harm)} under the authors' code" in text
+    found = {row["seed"]: row for row in wide_rows() if (row["reading"], row["request"]) == ("authors_code", PUSH)}
+    honest = {row["seed"]: row for row in wide_rows() if (row["reading"], row["request"]) == ("authors_code", HONEST)}
+    harms = [f"{100 * (honest[seed]['class_a'] - found[seed]['class_a']):.1f}" for seed in (0, 1, 3)]
+    assert f"the single victims lose {harms[0]}, {harms[1]} and {harms[2]}, and the paper's 52.2;" in text
+    assert f"at which the whole model is lost ({100 * honest[3]['overall']:.1f} % of the test images right)" in text
+    assert 100 * honest[3]["overall"] < 11 < 70 < 100 * min(honest[seed]["overall"] for seed in (0, 1))
     told = [f"{100 * each.five_times.mean:.0f}" for each in (authors, corrected)]
     assert f"five times as many samples costs {told[0]} and {told[1]} points there" in text
-    verdicts = {each.verdict for each in question.answers(read_records(FOLDER / "width_128" / "controls.jsonl"))}
+    verdicts = {each.verdict for each in question.answers(wide_rows())}
     assert verdicts == {"undecided"}
     assert "whether width is the whole reason, stays undecided" in text

@@ -7,7 +7,6 @@ from absl import app
 
 from experiments.controls import widths
 from experiments.controls.cells import LEFT_OUT
-from experiments.controls.page import number, points
 from experiments.run.records import append_records, read_records
 
 
@@ -16,8 +15,15 @@ def _rows(width: int, seed: int, harm: float, **more) -> list[dict[str, object]]
         "method": "first_order", "reading": "corrected", "model": f"VGG-3 width {width}", "seed": seed,
         "commit": "abc", "device": "a GPU", "overall_before": 0.8, "class_a_before": 0.9,
     }  # fmt: skip
-    own = {"times_honest": 1.0, "cosine": 1.0, "class_a": 0.84, "class_a_of_longer_honest": 0.84}
-    pushed = {"class_a": 0.84 - harm, "class_a_of_longer_honest": 0.86 - harm, "times_honest": 3.0}
+    own = {
+        "times_honest": 1.0,
+        "cosine": 1.0,
+        "class_a": 0.84,
+        "class_a_of_longer_honest": 0.84,
+        "overall": 0.75,
+        "rate": 1e-3,
+    }
+    pushed = {"overall": 0.7, "class_a": 0.84 - harm, "class_a_of_longer_honest": 0.86 - harm, "times_honest": 3.0}
     return [
         {**shared, **own, **more, "request": "normal"},
         {**shared, **own, **pushed, **more, "request": "pushing_1"},
@@ -55,25 +61,21 @@ def test_the_page_says_first_what_was_found(tmp_path: Path):
     assert said in text
     assert "* Seed 3 of VGG-3 width 128 is left out of corrected: no rate" in text
     assert "on a GPU." in text
+    assert "the whole model is lost" not in text
     assert (tmp_path / "widths.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(app.UsageError, match=r"no controls\.jsonl there or below"):
         widths.write(tmp_path / "elsewhere")
 
 
-def test_the_site_says_what_the_rows_say():
-    folder = Path(__file__).parents[2]
-    files = sorted((folder / "experiments" / "results" / "controls").rglob("controls.jsonl"))
-    rows = [row for file in files for row in read_records(file)]
-    of = {(each.reading, each.width): each for each in widths.by_width(rows)}
-    code, corrected, equation = (of[reading, 128] for reading in ("authors_code", "corrected", "equation"))
-    paper, defences = (" ".join((folder / "docs" / f"{name}.md").read_text().split()) for name in ("paper", "defences"))
-    assert f"{points(code.harm._replace(count=1))} points under the authors' code" in paper
-    assert f"{points(corrected.harm)} under `corrected`" in paper
-    assert f"costs {100 * code.five_times.mean:.0f} and {100 * corrected.five_times.mean:.0f} points there" in paper
-    assert f"the step is {number(corrected.times)} times as long" in defences
-    left = f"of {100 * corrected.harm.mean:.1f} points {points(corrected.beyond_longer)} are left"
-    assert left in defences
-    both = f"{100 * code.beyond_longer.mean:.1f} and {100 * equation.beyond_longer.mean:.1f} (two victims)"
-    assert both in defences
-    text = (folder / "experiments" / "results" / "controls" / "widths.md").read_text()
-    assert text == widths.markdown(rows, widths.by_width(rows))
+def test_the_page_is_that_of_its_rows():
+    folder = Path(__file__).parents[2] / "experiments" / "results" / "controls"
+    rows = [row for file in sorted(folder.rglob("controls.jsonl")) for row in read_records(file)]
+    assert (folder / "widths.md").read_text() == widths.markdown(rows, widths.by_width(rows))
+
+
+def test_a_model_that_the_honest_request_destroys_is_named():
+    rows = _rows(128, 0, 0.1)
+    rows[0]["overall"] = 0.108
+    text = widths.markdown(rows, widths.by_width(rows))
+    assert "* Seed 0 of VGG-3 width 128 under corrected: the class loses so much to an honest request only" in text
+    assert "10.8 % of all test images right at rate 0.001." in text
