@@ -115,7 +115,8 @@ def test_the_paper_s_own_width(wide: dict[str, Width]):
     honest = {row["seed"]: row for row in wide_rows() if (row["reading"], row["request"]) == ("authors_code", HONEST)}
     harms = [f"{100 * (honest[seed]['class_a'] - found[seed]['class_a']):.1f}" for seed in (0, 1, 3)]
     assert f"the single victims lose {harms[0]}, {harms[1]} and {harms[2]}, and the paper's 52.2;" in text
-    assert f"at which the whole model is lost ({100 * honest[3]['overall']:.1f} % of the test images right)" in text
+    assert f"at which the whole model is lost ({100 * honest[3]['overall']:.1f} % of the test images right," in text
+    assert f"images right, but {100 * honest[3]['class_a']:.0f} % of the airplanes)" in text
     assert 100 * honest[3]["overall"] < 11 < 70 < 100 * min(honest[seed]["overall"] for seed in (0, 1))
     told = [f"{100 * each.five_times.mean:.0f}" for each in (authors, corrected)]
     assert f"five times as many samples costs {told[0]} and {told[1]} points there" in text
