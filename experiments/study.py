@@ -1,4 +1,4 @@
-"""What the studies share: one class of CIFAR-10, the cheapest search, what an honest request may cost, the command.
+"""What the studies share: one class of CIFAR-10, the search of an audit, what an honest request may cost, the command.
 
 A study is a program of its own that writes records and a page: controls, defences, contributors, U-LiRA.
 """
@@ -29,7 +29,7 @@ OWN_CHOICE = ("service", "service_url", "unlearning", "method_settings", "scope"
 
 
 def defaults(name: str) -> dict[str, Any]:
-    """Of a study's flags, where they differ from those of a run."""
+    """The defaults of a study's flags that differ from those of a run, by the flag."""
     return {"experiment": name, "workdir": f"runs/{name}", **SETTING}
 
 
@@ -41,7 +41,7 @@ def with_search(of: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def define_flags(of: Mapping[str, Any]) -> None:
-    """Those of a run, with these defaults, and what an honest request may cost."""
+    """Defines the flags of a run, with these defaults, and --honest_cost: what an honest request may cost."""
     config_flags.define_flags(dict(of))
     flags.DEFINE_float(
         "honest_cost",

@@ -26,7 +26,7 @@ class Agreement(NamedTuple):
 
 
 def agreements(again: Sequence[Record], rows: Sequence[Record]) -> list[Agreement]:
-    """One for each method. Raises ValueError for a request that `rows` do not have."""
+    """One for each method and device. Raises ValueError for a request that `rows` do not have of the same victim."""
     first = {_name(row): row for row in rows}
     for row in again:
         if _name(row) not in first or first[_name(row)]["victim"] != row["victim"]:

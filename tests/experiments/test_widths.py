@@ -76,6 +76,8 @@ def test_the_page_is_that_of_its_rows():
 def test_a_model_that_the_honest_request_destroys_is_named():
     rows = _rows(128, 0, 0.1)
     rows[0]["overall"] = 0.108
-    text = widths.markdown(rows, widths.by_width(rows))
+    others = _rows(128, 0, 0.1, method="gradient_ascent", overall=0.1, rate=None)  # no rate is chosen for it
+    text = widths.markdown([*rows, *others], widths.by_width(rows))
+    assert text.count("the whole model is lost") == 1
     assert "* Seed 0 of VGG-3 width 128 under corrected: the class loses so much to an honest request only" in text
     assert "10.8 % of all test images right at rate 0.001." in text

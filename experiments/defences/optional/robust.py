@@ -15,7 +15,7 @@ import numpy as np
 from experiments.config import Config
 from experiments.controls.rates import CostError
 from experiments.controls.requests import crafted_requests
-from experiments.controls.steps import class_cost, first_order_steps
+from experiments.controls.steps import class_cost, first_order_choice, first_order_steps
 from experiments.defences.cases import HONEST_RUNS, QUANTILE
 from experiments.defences.cells import CELLS
 from experiments.pipeline import SeedRun, push_seed
@@ -146,7 +146,7 @@ def _states(
         honest_cost,
     )
     bound = StepBound(splits.train, jax.random.fold_in(ready.keys.unlearn, 2), **BOUND)
-    choice = MethodChoice(cell.method, {}, (cell.reading,), (rate,), "")
+    choice = first_order_choice(cell, rate)
     [longest] = BoundedService(recipes.serve(choice, ingredients, before), bound).longest([requests[PUSH]]).values()
     return {BEFORE: before, **after, BOUNDED: shortened(before, after[PUSH], longest)}, rate
 
