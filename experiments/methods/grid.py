@@ -33,7 +33,6 @@ LADDERS = {
     "retrain": Ladder(),
     "sisa": Ladder("", (), "shards=3,slices=3,epochs=8"),
 }
-SHADOWS = {"cpu": 8, "paper": 16}
 
 
 class Run(NamedTuple):
@@ -90,7 +89,6 @@ def run_config(run: Run, scale: str, places: dict[str, Any], overrides: dict[str
         "max_steps": size.max_steps,
         "taus": TAUS,
         "blending_ratio": 0.5,
-        "shadows": SHADOWS[scale],
     }
     named = {"experiment": f"{run.folder} at scale {scale}", "workdir": f"{places['workdir']}/{run.folder}"}
     return Config.of(**{**defaults, **fixed, **places, **overrides, **named})

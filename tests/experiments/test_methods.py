@@ -64,12 +64,13 @@ def test_every_method_is_in_the_grid_and_every_run_has_its_own_folder():
 
 
 def test_the_plan_shares_victims_and_refuses_what_the_grid_sets():
-    plan = suite.plan("cpu", Config.of(experiment="methods"), {"seeds": (7,), "shadows": 0})
+    plan = suite.plan("cpu", Config.of(experiment="methods"), {"seeds": (7,)})
     assert list(plan) == [run.folder for run in grid.all_runs()]
     assert {config.run.seeds for config in plan.values()} == {(7,)}
     assert len({(config.victim.width, config.victim.epochs, config.run.cache_dir) for config in plan.values()}) == 1
     assert plan["retrain"].run.workdir == "runs/methods_cpu/retrain"
     assert all(config.measures.forgetting for config in plan.values())
+    assert not any(config.measures.shadows for config in plan.values())  # these victims know too little for LiRA
     with pytest.raises(ValueError, match="--unlearning=scrub: the grid of methods sets that itself"):
         suite.plan("cpu", Config.of(experiment="methods"), {"unlearning": "scrub"})
 
