@@ -32,12 +32,12 @@ HARM = (
 )
 BESIDE = (
     "*Beyond retrained* is the difference from the retrained model, paired over seeds: 0 is what forgetting aims at. "
-    "LiRA's shadow models are single networks, each trained on a random half of the data and of the test airplanes. "
     "The retrained model is a single network, too, also beside SISA's ensemble; so for SISA *beyond retrained* and JS "
     "hold the difference between an ensemble and one network as well. JS of `retrain`, a second retraining by other "
     "random numbers, is what chance makes of it. Seconds are those of unlearning without compiling; retraining and "
     "SISA, where one request does the work, compile in theirs."
 )
+SHADOWS = "LiRA's shadow models are single networks, each of a random half of the data and of the test airplanes."
 ROUNDING = 1e-3  # of an AUC, between devices
 STRENGTHS = "From weak to strong; in bold the one of the tables above. Points of class A."
 
@@ -66,6 +66,7 @@ def write(folder: Path, page: Path, title: str, command: str) -> Path:
         "## Forgetting: after an honest request",
         FORGETTING,
         BESIDE,
+        *([SHADOWS] if "lira_auc" in tables.attackers_of(chosen.values()).values() else []),
         tables.forgetting(chosen),
         *findings.get("forgetting", ()),
         "## Every strength that was tried",

@@ -1,6 +1,6 @@
 """The grid as tables: what each method's requests harm, whether honest ones are forgotten, and every strength."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tabulate import tabulate
 
@@ -34,11 +34,13 @@ def harm(chosen: dict[str, Chosen]) -> str:
 
 def forgetting(chosen: dict[str, Chosen]) -> str:
     """Whether an honest request is forgotten: the numbers of the retrained models and of the victims come last."""
+    attackers = attackers_of(chosen.values())
+    measures = [each for each in MEASURES if _measured(chosen.values(), each.key)]
     columns: list[Column] = [
         ("victims", _victims(chosen)),
         ("needs", lambda each: _needs(each.run.method)),
-        *((f"{title} beyond retrained", _beyond(name)) for title, name in ATTACKERS.items()),
-        *((_title(each), _plain(each.key, each.scale, each.places)) for each in MEASURES),
+        *((f"{title} beyond retrained", _beyond(name)) for title, name in attackers.items()),
+        *((_title(each), _plain(each.key, each.scale, each.places)) for each in measures),
         ("gradient evaluations", lambda each: _show(each.work(), 1, 0)),
         ("seconds", lambda each: _show(each.seconds(), 1)),
     ]
@@ -49,15 +51,16 @@ def forgetting(chosen: dict[str, Chosen]) -> str:
                 NOTHING
                 if f"{each.key}{suffix}" == TO_ITSELF
                 else _show(some.values("normal", f"{each.key}{suffix}"), each.scale, each.places)
-                for each in MEASURES
+                for each in measures
             ]
-            beyond = [_show(some.beyond_retrained("normal", name, suffix), 1, 3) for name in ATTACKERS.values()]
+            beyond = [_show(some.beyond_retrained("normal", name, suffix), 1, 3) for name in attackers.values()]
             lines.append([f"({title})", str(number), "", *beyond, *known, NOTHING, NOTHING])
     return _table(columns, lines)
 
 
 def strengths(results: Results) -> str:
     """What each method does at every strength that was tried; the chosen ones are in bold."""
+    attackers = attackers_of(each for method in LADDERS for each in tried(results, method))
     lines = []
     for method in LADDERS:
         chosen = choose(results, method)
@@ -70,7 +73,7 @@ def strengths(results: Results) -> str:
                     _or_diverged(each, "normal", each.honest_cost()),
                     *(_or_diverged(each, attack, each.harm(attack, "class_a")) for attack in ATTACKS[1:]),
                     _plain("forget_accuracy", 100, 1)(each),
-                    *(_beyond(name)(each) for name in ATTACKERS.values()),
+                    *(_beyond(name)(each) for name in attackers.values()),
                 ]
             )
     headers = [
@@ -79,9 +82,19 @@ def strengths(results: Results) -> str:
         "honest request costs A",
         *(f"{attack_name(attack)} beyond it" for attack in ATTACKS[1:]),
         "forget accuracy %",
-        *(f"{title} beyond retrained" for title in ATTACKERS),
+        *(f"{title} beyond retrained" for title in attackers),
     ]
     return str(tabulate(lines, headers, "github", disable_numparse=True))
+
+
+def attackers_of(runs: Iterable[Chosen]) -> dict[str, str]:
+    """Those of `ATTACKERS` that judged some of these runs; LiRA is asked only with --shadows."""
+    known = list(runs)
+    return {title: name for title, name in ATTACKERS.items() if _measured(known, name)}
+
+
+def _measured(runs: Iterable[Chosen], name: str) -> bool:
+    return any(each.values("normal", name) is not None for each in runs)
 
 
 def _or_diverged(each: Chosen, attack: str, value: Interval | None) -> str:

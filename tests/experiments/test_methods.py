@@ -215,7 +215,12 @@ def test_tables_and_figure():
     of_salun, of_retrain, _, retrained, victim, _, sharded = cells(forgetting)
     assert [line["victims"] for line in cells(forgetting)] == ["1", "1", "2", "1", "1", "2", "2"]
     assert of_salun["confidence AUC beyond retrained"] == "0.100 [0.100, 0.100]"
-    assert of_salun["LiRA AUC beyond retrained"] == "–"
+    assert not any("LiRA" in header for header in of_salun)  # without shadow models there is no such column
+    judged = [row | {"lira_auc": 0.58, "lira_auc_retrained": 0.5, "lira_auc_before": 0.6} for row in rows(0.85, 0.5)]
+    some = {"salun": chosen["salun"], "retrain": choose({runs_of("retrain")[0].folder: judged}, "retrain")}
+    without, with_shadows, *_ = cells(tables.forgetting(some))
+    assert (without["LiRA AUC beyond retrained"], without["LiRA AUC"]) == ("–", "–")
+    assert with_shadows["LiRA AUC beyond retrained"] == "0.080 [0.080, 0.080]"
     assert of_retrain["JS to retrained"] == "0.100 [0.100, 0.100]"
     assert retrained["confidence AUC"] == "0.500 [0.500, 0.500]"
     assert retrained["class A accuracy %"] == "77.0 [77.0, 77.0]"
@@ -322,7 +327,7 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
     monkeypatch.setattr(grid, "SCALES", {"cpu": _TinyScale()})
     base = config().replace(experiment="methods")
     given = {name: tiny.SETTINGS[name] for name in ("batch_norm_momentum", "batch_size", "coordinates", "step_size")}
-    given |= {"shadows": 0, "blocks": 1, "learning_rate": 3e-3}
+    given |= {"blocks": 1, "learning_rate": 3e-3}
     measured: list[str] = []
     baseline = meter.baseline
     monkeypatch.setattr(
@@ -333,6 +338,8 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
     text = pages.text.read_text()
     assert "the command" in text
     assert "- gradient_ascent_learning_rate_0.1_steps_2: 1 x cpu" in text
+    assert "confidence AUC" in text
+    assert "LiRA AUC" not in text  # nothing is known of it without shadow models
     of_ascent, of_retrain = cells(text[text.index("| method") : text.index("![Harm")].strip())
     assert of_ascent["setting"].startswith("learning_rate=")
     assert of_retrain["originals found %, blending / I / II"].endswith("100.0 / 100.0")
