@@ -9,11 +9,11 @@ from experiments.controls.rates import CostError, rate_at_cost
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.data import take
 from overunlearn_jax.evaluation import evaluate
-from overunlearn_jax.models import Model, predict_fn
+from overunlearn_jax.models import predict_fn
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.recipes import Ingredients, MethodChoice
 from overunlearn_jax.setting_text import read_settings
-from overunlearn_jax.types import Key, Request, Splits, Variables
+from overunlearn_jax.types import Key, Request, Variables
 from overunlearn_jax.unlearn import along_step
 
 
@@ -23,18 +23,19 @@ def first_order_steps(
     before: Variables,
     requests: Mapping[str, Request],
     key: Key,
-    cost_of: Callable[[Variables], float],
+    class_a: int,
     honest_cost: float,
 ) -> tuple[dict[str, Variables], float]:
     """After each request, at the rate at which the honest one costs what is asked for, and that rate.
 
-    `cost_of` is the fraction of class A's accuracy that a model has lost. A step is linear in its rate: it is made once
-    at rate 1, and any other is a part of it. Raises CostError where no rate costs as much, and where the honest request
-    diverged.
+    `honest_cost` is a fraction of class A's accuracy, of the validation images. A step is linear in its rate: it is
+    made once at rate 1, and any other is a part of it. Raises CostError where no rate costs as much, and where the
+    honest request diverged.
     """
     units = _steps(first_order_choice(cell, 1.0), ingredients, before, requests, key)
     if HONEST not in units:
         raise CostError("the honest request diverged: there is nothing to compare with")
+    cost_of = _class_cost(ingredients, before, class_a)
     rate = rate_at_cost(lambda rate: cost_of(along_step(before, units[HONEST], rate)), honest_cost)
     return {name: along_step(before, after, rate) for name, after in units.items()}, rate
 
@@ -44,8 +45,9 @@ def first_order_choice(cell: Cell, rate: float) -> MethodChoice:
     return MethodChoice(cell.method, {}, (cell.reading,), (rate,), "")
 
 
-def class_cost(model: Model, before: Variables, splits: Splits, class_a: int) -> Callable[[Variables], float]:
+def _class_cost(ingredients: Ingredients, before: Variables, class_a: int) -> Callable[[Variables], float]:
     """What a model has lost of class A since `before`: a fraction of the validation images of that class."""
+    model, splits = ingredients.architecture, ingredients.splits
     validation = take(splits.validation, np.flatnonzero(splits.validation.labels == class_a))
 
     def accuracy(variables: Variables) -> float:

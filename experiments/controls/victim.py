@@ -12,7 +12,7 @@ from experiments.controls.measure import as_record, measured_steps
 from experiments.controls.other_task import with_other_task
 from experiments.controls.rates import CostError
 from experiments.controls.requests import every_request
-from experiments.controls.steps import class_cost, first_order_steps, other_steps
+from experiments.controls.steps import first_order_steps, other_steps
 from experiments.pipeline import SeedRun, push_seed
 from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.victims.cache import describe_model, ingredients_of
@@ -74,15 +74,7 @@ def _records(
     model, before, classes = service.model, service.variables, splits.spec.num_classes
     rate, ingredients = None, ingredients_of(config.victim, splits)
     if cell.reading:
-        after, rate = first_order_steps(
-            cell,
-            ingredients,
-            before,
-            requests,
-            ready.keys.unlearn,
-            class_cost(model, before, splits, a),
-            honest_cost,
-        )
+        after, rate = first_order_steps(cell, ingredients, before, requests, ready.keys.unlearn, a, honest_cost)
     else:
         after = other_steps(cell, ingredients, before, requests, ready.keys.unlearn)
     if HONEST not in after:

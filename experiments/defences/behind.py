@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.controls.cells import Cell
-from experiments.controls.steps import class_cost, first_order_choice, first_order_steps
+from experiments.controls.steps import first_order_choice, first_order_steps
 from experiments.defences.attackers import PUSHES, Attack, in_parts, static_attacks
 from experiments.defences.cases import (
     Case,
@@ -170,16 +170,8 @@ def _choice(config: Config, cell: Cell, scene: Scene, honest_cost: float) -> tup
     if not cell.reading:
         return MethodChoice(cell.method, read_settings(cell.settings), (), (), ""), None
     ready, splits = scene.ready, scene.ready.splits
-    service, a = ready.victim.service, ready.classes.a
+    service, ingredients = ready.victim.service, ingredients_of(config.victim, splits)
     assert isinstance(service, HasWeights)  # trained here
-    model, before = service.model, service.variables
-    _, rate = first_order_steps(
-        cell,
-        ingredients_of(config.victim, splits),
-        before,
-        {HONEST: scene.requests[HONEST]},
-        ready.keys.unlearn,
-        class_cost(model, before, splits, a),
-        honest_cost,
-    )
+    honest, key = {HONEST: scene.requests[HONEST]}, ready.keys.unlearn
+    _, rate = first_order_steps(cell, ingredients, service.variables, honest, key, ready.classes.a, honest_cost)
     return first_order_choice(cell, rate), rate

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.config import Config
 from experiments.controls.cells import Cell
 from experiments.controls.rates import CostError
-from experiments.controls.steps import class_cost, first_order_steps, other_steps
+from experiments.controls.steps import first_order_steps, other_steps
 from experiments.defences.cells import CELLS
 from experiments.requests.settings import classes_of, load_splits
 from experiments.run.keys import seed_keys
@@ -86,9 +86,8 @@ def _forgotten(
     key = jax.random.fold_in(seed_keys(seed).unlearn, number)
     if not cell.reading:
         return other_steps(cell, ingredients, before, requests, key).get(HONEST), None
-    cost_of = class_cost(ingredients.architecture, before, splits, a)
     try:
-        after, rate = first_order_steps(cell, ingredients, before, requests, key, cost_of, honest_cost)
+        after, rate = first_order_steps(cell, ingredients, before, requests, key, a, honest_cost)
     except CostError as error:
         print(f"seed {seed}, model {number + 1}, {cell.method}: {error}", flush=True)
         return None, None

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.controls.rates import CostError
-from experiments.controls.steps import class_cost, first_order_steps
+from experiments.controls.steps import first_order_steps
 from experiments.defences.contributors.contributions import (
     Camouflage,
     Contribution,
@@ -162,23 +162,15 @@ def _steps(
         return
     service, splits, a = trained.victim.service, trained.splits, ready.classes.a
     assert isinstance(service, HasWeights)  # trained here
-    model, ingredients = service.model, ingredients_of(config.victim, splits)
+    ingredients, key = ingredients_of(config.victim, splits), ready.keys.unlearn
     try:
-        after, rate = first_order_steps(
-            STEP,
-            ingredients,
-            service.variables,
-            requests,
-            ready.keys.unlearn,
-            class_cost(model, service.variables, splits, a),
-            plan.honest_cost,
-        )
+        after, rate = first_order_steps(STEP, ingredients, service.variables, requests, key, a, plan.honest_cost)
     except CostError as error:
         print(f"seed {desk.seed}, {STEP.method}, {trained.name}: {error}", file=sys.stderr, flush=True)
         return
     for name, case in cases.items():
         if not desk.has(case):
-            desk.write(case, predict_fn(model, after[name]), splits, requests[name], rate=rate)
+            desk.write(case, predict_fn(service.model, after[name]), splits, requests[name], rate=rate)
 
 
 def _exactly(config: Config, seed: int, trained: Trained, gone: Split, name: str, desk: Desk) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from experiments.config import Config
 from experiments.controls.rates import CostError
 from experiments.controls.requests import crafted_requests
-from experiments.controls.steps import class_cost, first_order_choice, first_order_steps
+from experiments.controls.steps import first_order_choice, first_order_steps
 from experiments.defences.cases import HONEST_RUNS, QUANTILE
 from experiments.defences.cells import CELLS
 from experiments.pipeline import SeedRun, push_seed
@@ -134,17 +134,9 @@ def _states(
     """The models by what was done to them. Raises CostError where no rate costs what is asked for."""
     splits, service, a = ready.splits, ready.victim.service, ready.classes.a
     assert isinstance(service, HasWeights)  # trained here
-    before, model, cell = service.variables, service.model, CELLS[0]
+    before, cell = service.variables, CELLS[0]
     ingredients = ingredients_of(config.victim, splits)
-    after, rate = first_order_steps(
-        cell,
-        ingredients,
-        before,
-        requests,
-        ready.keys.unlearn,
-        class_cost(model, before, splits, a),
-        honest_cost,
-    )
+    after, rate = first_order_steps(cell, ingredients, before, requests, ready.keys.unlearn, a, honest_cost)
     bound = StepBound(splits.train, jax.random.fold_in(ready.keys.unlearn, 2), **BOUND)
     choice = first_order_choice(cell, rate)
     [longest] = BoundedService(recipes.serve(choice, ingredients, before), bound).longest([requests[PUSH]]).values()
