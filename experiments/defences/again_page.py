@@ -1,5 +1,6 @@
 """The section on what was asked again elsewhere: how far apart class A is left, and whom gates then let pass."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from tabulate import tabulate
 from experiments.defences.attackers import shown_name
 from experiments.defences.behind import key_of
 from experiments.run.records import Record, device_of, joined
+from overunlearn_jax.reporting.wording import NOTHING
 
 FILE = "asked_again.jsonl"
 AT_GATES = "gates_asked_again.jsonl"
@@ -20,9 +22,10 @@ class Agreement(NamedTuple):
     device: str  # of the second
     requests: int
     as_many_through: int  # requests of which defences let through as many samples in both
-    mean: float  # how far apart class A's accuracy is, a fraction
+    one_destroyed: int  # requests that left a model in one of both alone
+    mean: float  # how far apart class A's accuracy is where both left one, a fraction; NaN where none did
     most: float
-    furthest: str  # the request of which `most` is
+    furthest: str  # the request of which `most` is; empty where both left no model
 
 
 def agreements(again: Sequence[Record], rows: Sequence[Record]) -> list[Agreement]:
@@ -38,11 +41,25 @@ def agreements(again: Sequence[Record], rows: Sequence[Record]) -> list[Agreemen
     for method, device in dict.fromkeys((row["method"], device_of(row)) for row in again):
         own = [row for row in again if (row["method"], device_of(row)) == (method, device)]
         pairs = [(row, first[_name(row)]) for row in own]
-        apart = [abs(one["class_a"] - other["class_a"]) for one, other in pairs]
-        alike = sum(one["through"] == other["through"] for one, other in pairs)
-        most = max(range(len(pairs)), key=lambda place: apart[place])
-        mean, furthest = sum(apart) / len(apart), own[most]["request"]
-        found.append(Agreement(method, device, len(pairs), alike, mean, apart[most], furthest))
+        left = [tuple(each["class_a"] is not None for each in pair) for pair in pairs]
+        apart = [
+            (abs(one["class_a"] - other["class_a"]), one["request"])
+            for (one, other), both in zip(pairs, left, strict=True)
+            if all(both)
+        ]
+        most, furthest = max(apart, key=lambda each: each[0], default=(math.nan, ""))
+        found.append(
+            Agreement(
+                method,
+                device,
+                len(pairs),
+                sum(one["through"] == other["through"] for one, other in pairs),
+                sum(one != other for one, other in left),
+                sum(each for each, _ in apart) / len(apart) if apart else math.nan,
+                most,
+                furthest,
+            )
+        )
     return found
 
 
@@ -65,12 +82,21 @@ def section(again: Sequence[Record], rows: Sequence[Record], apart_at_gates: Seq
             each.device,
             f"{each.requests} of {sum(row['method'] == each.method for row in rows)}",
             each.as_many_through,
-            f"{100 * each.mean:.2f}",
-            f"{100 * each.most:.1f} ({shown_name(each.furthest)})",
+            each.one_destroyed,
+            f"{100 * each.mean:.2f}" if each.furthest else NOTHING,
+            f"{100 * each.most:.1f} ({shown_name(each.furthest)})" if each.furthest else NOTHING,
         ]
         for each in agreements(again, rows)
     ]
-    headers = ["Method", "Device", "Requests", "As many samples through", "Class A apart, mean, points", "Most, points"]
+    headers = [
+        "Method",
+        "Device",
+        "Requests",
+        "As many samples through",
+        "Left no model in one alone",
+        "Class A apart, mean, points",
+        "Most, points",
+    ]
     told = (
         f"The same victims, and requests made anew, at commit {joined(again, 'commit')}, in their order as far as each "
         "run went: how far class A's accuracy then is from what the tables above are made of."

@@ -5,7 +5,7 @@ import pytest
 from experiments.defences.again_page import agreements, at_gates, section
 
 
-def record(request: str, class_a: float, through: int = 9, **other: object) -> dict:
+def record(request: str, class_a: float | None, through: int = 9, **other: object) -> dict:
     return {
         "seed": 0, "victim": "one", "method": "scrub", "defence": "none", "refuse": None, "request": request,
         "through": through, "class_a": class_a, "device": "a machine", "commit": "0123",
@@ -26,9 +26,22 @@ def test_by_method_and_in_points():
         "a machine",
         "2 of 2",
         "1",
+        "0",
         "2.00",
         "3.0 (Pushing-I)",
     ]
+
+
+def test_requests_that_left_no_model():
+    rows = [record("normal", 0.7), record("pushing_1", None), record("pushing_2", None)]
+    again = [record("normal", 0.69), record("pushing_1", None), record("pushing_2", 0.1)]
+    [found] = agreements(again, rows)
+    assert (found.requests, found.one_destroyed, found.furthest) == (3, 1, "normal")
+    assert found.mean == found.most == pytest.approx(0.01)
+    assert "| 3 of 3     | 3                         | 1   " in section(again, rows)
+    [nothing_left] = agreements(again[1:2], rows)
+    assert (nothing_left.one_destroyed, nothing_left.furthest) == (0, "")
+    assert "| –" in section(again[1:2], rows)
 
 
 @pytest.mark.parametrize("other", [{"victim": "two"}, {"request": "blending"}])

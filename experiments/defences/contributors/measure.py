@@ -11,15 +11,7 @@ import numpy as np
 from experiments.config import Config
 from experiments.controls.rates import CostError
 from experiments.controls.steps import first_order_steps
-from experiments.defences.contributors.contributions import (
-    Camouflage,
-    Contribution,
-    camouflaged,
-    ordinary,
-    pushed_in_place,
-    subset,
-)
-from experiments.defences.contributors.desk import (
+from experiments.defences.contributors.case_records import (
     CLEAN,
     CONTRIBUTED,
     CRAFTED,
@@ -28,7 +20,15 @@ from experiments.defences.contributors.desk import (
     NOTHING,
     ORDINARY,
     STEP,
-    Desk,
+    CaseRecords,
+)
+from experiments.defences.contributors.contributions import (
+    Camouflage,
+    Contribution,
+    camouflaged,
+    ordinary,
+    pushed_in_place,
+    subset,
 )
 from experiments.pipeline import SeedRun, push_seed
 from experiments.requests.settings import classes_of, load_splits
@@ -82,18 +82,18 @@ def measure_seed(config: Config, seed: int, plan: Plan, path: Path, command: str
         **provenance(command),
     }
     none = dict.fromkeys(Camouflage._fields)
-    _pushed(config, seed, plan, splits, Desk(path, shared | {"attack": "pushed"} | none, classes.a, classes.b))
+    _pushed(config, seed, plan, splits, CaseRecords(path, shared | {"attack": "pushed"} | none, classes.a, classes.b))
     for how in plan.camouflages:
         own = {"attack": "camouflaged", **how._asdict()}
-        _camouflaged(config, seed, how, splits, Desk(path, shared | own, classes.a, classes.b))
+        _camouflaged(config, seed, how, splits, CaseRecords(path, shared | own, classes.a, classes.b))
 
 
-def _pushed(config: Config, seed: int, plan: Plan, splits: Splits, desk: Desk) -> None:
+def _pushed(config: Config, seed: int, plan: Plan, splits: Splits, records: CaseRecords) -> None:
     """Pushed samples, crafted against a service that had the originals, and handed in in their place."""
     cases = [(trained, NO_METHOD, NOTHING) for trained in (CLEAN, CONTRIBUTED)]
     cases += [(trained, STEP.method, gone) for trained in (CLEAN, CONTRIBUTED) for gone in (ORDINARY, CRAFTED)]
     cases += [(CONTRIBUTED, EXACT, gone) for gone in (ORDINARY, CRAFTED)]
-    if all(map(desk.has, cases)):
+    if all(map(records.has, cases)):
         return
     ready = push_seed(config, seed, splits=splits)
     assert ready.chosen.pushed is not None  # the default attacks push
@@ -105,33 +105,33 @@ def _pushed(config: Config, seed: int, plan: Plan, splits: Splits, desk: Desk) -
     others = ordinary(splits.train, ready.classes.a, ids, len(splits.train.labels), seed)
     clean = Trained(CLEAN, splits, ready.victim)
     for trained in (clean, _trained(config, seed, splits, handed_in)):
-        _deployed(desk, trained)
+        _deployed(records, trained)
         predict = trained.victim.service.predict
         right = predict_in_batches(predict, others.images).argmax(-1) == others.labels
         honest = take(others, np.flatnonzero(right)[: len(ids)])
-        _steps(config, ready, plan, trained, {HONEST: _request(honest), CRAFTED: handed_in.request}, desk)
+        _steps(config, ready, plan, trained, {HONEST: _request(honest), CRAFTED: handed_in.request}, records)
         if trained is not clean:
-            _exactly(config, seed, trained, honest, ORDINARY, desk)
-            _exactly(config, seed, trained, handed_in.deleted, CRAFTED, desk)
+            _exactly(config, seed, trained, honest, ORDINARY, records)
+            _exactly(config, seed, trained, handed_in.deleted, CRAFTED, records)
 
 
-def _camouflaged(config: Config, seed: int, how: Camouflage, splits: Splits, desk: Desk) -> None:
+def _camouflaged(config: Config, seed: int, how: Camouflage, splits: Splits, records: CaseRecords) -> None:
     """Poison that camouflage hides, until it is deleted; and the same person's images, handed in honestly."""
     classes = classes_of(config.data, config.attack, splits.spec)
     contribution, mine = camouflaged(splits.train, classes.a, classes.b, how, splits.spec.bounds, seed)
     count = len(contribution.deleted.labels)
     clean = Trained(CLEAN, splits, _train(config, seed, splits))
-    _deployed(desk, clean)
+    _deployed(records, clean)
     honest = mine
     if count > len(mine.labels):  # several copies: the rest are other people's
         more = ordinary(splits.train, classes.a, mine.ids, count - len(mine.labels), seed)
         honest = Split(*(np.concatenate(both) for both in zip(mine, more, strict=True)))
-    _exactly(config, seed, clean, honest, ORDINARY, desk)
+    _exactly(config, seed, clean, honest, ORDINARY, records)
     poisoned = _trained(config, seed, splits, contribution)
-    _deployed(desk, poisoned)
-    _exactly(config, seed, poisoned, contribution.deleted, CRAFTED, desk)
+    _deployed(records, poisoned)
+    _exactly(config, seed, poisoned, contribution.deleted, CRAFTED, records)
     others = ordinary(poisoned.splits.train, classes.a, contribution.deleted.ids, count, seed)
-    _exactly(config, seed, poisoned, others, ORDINARY, desk)
+    _exactly(config, seed, poisoned, others, ORDINARY, records)
 
 
 def _train(config: Config, seed: int, splits: Splits) -> Victim:
@@ -147,18 +147,18 @@ def _request(split: Split) -> Request:
     return Request(split.images, split.labels)
 
 
-def _deployed(desk: Desk, trained: Trained) -> None:
+def _deployed(records: CaseRecords, trained: Trained) -> None:
     case = (trained.name, NO_METHOD, NOTHING)
-    if not desk.has(case):
-        desk.write(case, trained.victim.service.predict, trained.splits, None)
+    if not records.has(case):
+        records.write(case, trained.victim.service.predict, trained.splits, None)
 
 
 def _steps(
-    config: Config, ready: SeedRun, plan: Plan, trained: Trained, requests: Mapping[str, Request], desk: Desk
+    config: Config, ready: SeedRun, plan: Plan, trained: Trained, requests: Mapping[str, Request], records: CaseRecords
 ) -> None:
     """First-order steps, at the rate at which the honest request costs class A what is asked for."""
     cases = {HONEST: (trained.name, STEP.method, ORDINARY), CRAFTED: (trained.name, STEP.method, CRAFTED)}
-    if all(map(desk.has, cases.values())):
+    if all(map(records.has, cases.values())):
         return
     service, splits, a = trained.victim.service, trained.splits, ready.classes.a
     assert isinstance(service, HasWeights)  # trained here
@@ -166,17 +166,17 @@ def _steps(
     try:
         after, rate = first_order_steps(STEP, ingredients, service.variables, requests, key, a, plan.honest_cost)
     except CostError as error:
-        print(f"seed {desk.seed}, {STEP.method}, {trained.name}: {error}", file=sys.stderr, flush=True)
+        print(f"seed {records.seed}, {STEP.method}, {trained.name}: {error}", file=sys.stderr, flush=True)
         return
     for name, case in cases.items():
-        if not desk.has(case):
-            desk.write(case, predict_fn(service.model, after[name]), splits, requests[name], rate=rate)
+        if not records.has(case):
+            records.write(case, predict_fn(service.model, after[name]), splits, requests[name], rate=rate)
 
 
-def _exactly(config: Config, seed: int, trained: Trained, gone: Split, name: str, desk: Desk) -> None:
+def _exactly(config: Config, seed: int, trained: Trained, gone: Split, name: str, records: CaseRecords) -> None:
     """Retrained without these samples; the service itself finds out which they are."""
     case = (trained.name, EXACT, name)
-    if desk.has(case):
+    if records.has(case):
         return
     service, bar = trained.victim.service, TrainingBar(f"without {name} samples, seed {seed}")
     assert isinstance(service, HasWeights)  # trained here
@@ -188,4 +188,4 @@ def _exactly(config: Config, seed: int, trained: Trained, gone: Split, name: str
             raise ValueError(f"retraining without {name} samples diverged: {left.deletion.diverged}")
         if not np.array_equal(np.sort(left.deletion.matched_ids), np.sort(gone.ids)):  # type: ignore[arg-type]
             raise ValueError("the service deleted other samples than the request's: some images are alike")
-        desk.write(case, left.predict, trained.splits, _request(gone))
+        records.write(case, left.predict, trained.splits, _request(gone))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from experiments.defences.contributors.desk import (
+from experiments.defences.contributors.case_records import (
     CLEAN,
     CONTRIBUTED,
     CRAFTED,

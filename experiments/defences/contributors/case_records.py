@@ -18,7 +18,7 @@ STEP, EXACT, NO_METHOD = CELLS[0], "retrain", "none"
 Case = tuple[str, str, str]  # trained on, method, deleted
 
 
-class Desk:
+class CaseRecords:
     """Where the records of one seed and attacker are written, each as soon as it is known, and once."""
 
     def __init__(self, path: Path, shared: Mapping[str, Any], class_a: int, class_b: int):
