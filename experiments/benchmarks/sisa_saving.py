@@ -23,7 +23,7 @@ from absl import flags
 from tabulate import tabulate
 
 from experiments.config import Config
-from experiments.victims.cache import build_model
+from experiments.victims.architectures import build_model
 from overunlearn_jax import data
 from overunlearn_jax.models import Model
 from overunlearn_jax.types import Split

@@ -8,7 +8,8 @@ import numpy as np
 
 from experiments.config import Config
 from experiments.run.keys import seed_keys
-from experiments.victims.cache import build_model, describe_model, train_or_find
+from experiments.victims.architectures import build_model, describe_model
+from experiments.victims.cache import train_or_find
 from overunlearn_jax import data
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.models import predict_fn

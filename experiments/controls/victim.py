@@ -15,7 +15,8 @@ from experiments.controls.requests import every_request
 from experiments.controls.steps import first_order_steps, other_steps
 from experiments.pipeline import SeedRun, push_seed
 from experiments.run.records import append_records, changed_settings, provenance, records_of
-from experiments.victims.cache import describe_model, ingredients_of
+from experiments.victims.architectures import describe_model
+from experiments.victims.cache import ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.evaluation import evaluate

@@ -18,7 +18,7 @@ from experiments.defences.gates import GATES
 from experiments.defences.scene import Scene, set_up
 from experiments.pipeline import push_seed
 from experiments.run.records import Record, append_records, changed_settings, provenance, records_of
-from experiments.victims.cache import describe_model
+from experiments.victims.architectures import describe_model
 from overunlearn_jax.files import settings_hash
 
 HARM = "harm.jsonl"

@@ -5,7 +5,8 @@ from experiments.measures.forgetting import ForgettingMeter
 from experiments.measures.memo import Memo
 from experiments.measures.perceptual import perceptual
 from experiments.requests.settings import request_settings
-from experiments.victims.cache import Victim, choice_of, describe_model
+from experiments.victims.architectures import describe_model
+from experiments.victims.cache import Victim, choice_of
 from overunlearn_jax.auditing.measuring import Meter, baseline
 from overunlearn_jax.auditing.request_settings import Classes
 from overunlearn_jax.auditing.rows import ServiceLabels

@@ -16,7 +16,8 @@ from experiments.requests.settings import classes_of, load_splits
 from experiments.run.keys import seed_keys
 from experiments.run.records import append_records, changed_settings, provenance, records_of
 from experiments.u_lira.audited import Audited, audited, train_or_find, trained_first
-from experiments.victims.cache import describe_model, ingredients_of
+from experiments.victims.architectures import describe_model
+from experiments.victims.cache import ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.evaluation import evaluate

@@ -1,6 +1,5 @@
 """Victims in the cache: trained once per settings and data, found again by their hash, and the service around each."""
 
-import functools
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -12,11 +11,12 @@ from experiments.config import RunConfig, ServiceConfig, VictimConfig
 from experiments.run.locks import one_at_a_time
 from experiments.run.progress import SlicesBar, TrainingBar
 from experiments.victims import kept
+from experiments.victims.architectures import build_model
 from experiments.victims.trained import check_trained, load_trained
 from overunlearn_jax import checkpoint
 from overunlearn_jax.data import digest
 from overunlearn_jax.files import settings_hash, write_json
-from overunlearn_jax.models import Model, resnet, vgg
+from overunlearn_jax.models import Model
 from overunlearn_jax.services.fingerprint import weights_digest
 from overunlearn_jax.services.recipes import (
     Ingredients,
@@ -30,43 +30,10 @@ from overunlearn_jax.services.recipes import (
 from overunlearn_jax.services.service import HasWeights, Service
 from overunlearn_jax.setting_text import read_settings
 from overunlearn_jax.training import TrainSettings, fit
-from overunlearn_jax.types import DatasetSpec, Key, Splits, Variables
-from overunlearn_jax.user_code import import_named, running, source_digest
+from overunlearn_jax.types import Key, Splits, Variables
+from overunlearn_jax.user_code import source_digest
 
 RECIPE = 2  # raise it when models or training change what the same settings give
-
-
-def build_model(config: VictimConfig, spec: DatasetSpec) -> Model:
-    """The architecture that `--model` names, for this data set's images and classes."""
-    return _build(
-        config.model, config.blocks, config.width, config.batch_norm_momentum, spec.num_classes, spec.image_shape
-    )
-
-
-@functools.cache  # the same functions for every seed and run, so that JAX compiles once for all victims of a kind
-def _build(
-    name: str, blocks: int, width: int, momentum: float, num_classes: int, image_shape: tuple[int, int, int]
-) -> Model:
-    if name == "vgg":
-        return vgg(num_classes, image_shape, blocks=blocks, width=width, batch_norm_momentum=momentum)
-    if name == "resnet":
-        return resnet(num_classes, image_shape, width=width, batch_norm_momentum=momentum)
-    if not name.partition(":")[2]:
-        raise ValueError(f"--model={name}: expected vgg, resnet or my_module:my_function")
-    make = import_named(name, "--model=")
-    with running(f"--model={name}", "make(num_classes, image_shape)"):
-        made = make(num_classes, image_shape)
-    if not isinstance(made, Model):
-        raise ValueError(f"--model={name} returned a {type(made).__name__}; expected a Model(init, apply)")
-    return made
-
-
-def describe_model(config: VictimConfig) -> str:
-    """The model in a few words, for tables."""
-    elsewhere = f" with the weights of {config.trained}" if config.trained else ""
-    if config.model == "vgg":
-        return f"VGG-{config.blocks} width {config.width}{elsewhere}"
-    return (f"ResNet width {config.width}" if config.model == "resnet" else config.model) + elsewhere
 
 
 def train_settings(config: VictimConfig) -> TrainSettings:

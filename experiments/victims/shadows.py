@@ -10,7 +10,8 @@ import numpy as np
 from experiments.config import VictimConfig
 from experiments.run.locks import one_at_a_time
 from experiments.run.progress import TrainingBar
-from experiments.victims.cache import build_model, source_of_model, train_settings
+from experiments.victims.architectures import build_model
+from experiments.victims.cache import source_of_model, train_settings
 from overunlearn_jax.data import digest
 from overunlearn_jax.files import read_npz, settings_hash, write_npz
 from overunlearn_jax.forgetting import shadow_logits, shadow_subsets

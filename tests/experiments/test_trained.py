@@ -9,7 +9,7 @@ import pytest
 
 from experiments import pipeline
 from experiments.config import Config
-from experiments.victims.cache import build_model
+from experiments.victims.architectures import build_model
 from experiments.victims.trained import load_trained
 from overunlearn_jax import data
 from overunlearn_jax.evaluation import evaluate

@@ -35,7 +35,8 @@ from experiments.requests.settings import classes_of, load_splits
 from experiments.run.keys import seed_keys
 from experiments.run.progress import TrainingBar
 from experiments.run.records import changed_settings, provenance, read_records
-from experiments.victims.cache import Victim, describe_model, ingredients_of, train_or_find
+from experiments.victims.architectures import describe_model
+from experiments.victims.cache import Victim, ingredients_of, train_or_find
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.data import take

@@ -21,7 +21,8 @@ from experiments.defences.method_bounds import INSIDE, bounds_of_a_method
 from experiments.defences.remembered import RememberedService
 from experiments.pipeline import SeedRun, push_seed
 from experiments.run.records import append_records, changed_settings, provenance, records_of
-from experiments.victims.cache import describe_model, ingredients_of
+from experiments.victims.architectures import describe_model
+from experiments.victims.cache import ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.defences.copies import copies_gate
 from overunlearn_jax.defences.defended import defended

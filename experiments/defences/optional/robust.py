@@ -21,7 +21,8 @@ from experiments.defences.cells import CELLS
 from experiments.pipeline import SeedRun, push_seed
 from experiments.run.progress import TrainingBar
 from experiments.run.records import append_records, changed_settings, provenance, records_of
-from experiments.victims.cache import describe_model, ingredients_of
+from experiments.victims.architectures import describe_model
+from experiments.victims.cache import ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.data import take

@@ -17,7 +17,8 @@ from experiments.defences.cells import CELLS, for_timing
 from experiments.defences.optional.sisa_costs import sisa_records
 from experiments.pipeline import SeedRun, push_seed
 from experiments.run.records import append_records, changed_settings, provenance, records_of
-from experiments.victims.cache import describe_model, ingredients_of
+from experiments.victims.architectures import describe_model
+from experiments.victims.cache import ingredients_of
 from overunlearn_jax.attack_names import HONEST
 from overunlearn_jax.data import candidates
 from overunlearn_jax.files import settings_hash
