@@ -14,7 +14,8 @@ import numpy as np
 from experiments.defences.remembered import RememberedService
 from overunlearn_jax.defences.assembly import ClipsSamples, assemble
 from overunlearn_jax.defences.holdings import Holdings
-from overunlearn_jax.defences.honest_steps import StepBound, after_honest, composition
+from overunlearn_jax.defences.honest_requests import after_honest, composition
+from overunlearn_jax.defences.honest_steps import StepBound
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.recipes import Ingredients, MethodChoice
 from overunlearn_jax.services.service import After, Service, Variant

@@ -9,7 +9,7 @@ import numpy as np
 from overunlearn_jax.defences.bounded_service import BoundedService
 from overunlearn_jax.defences.bounds import shortened
 from overunlearn_jax.defences.honest_steps import StepBound
-from overunlearn_jax.defences.monitor import Monitor, Watcher
+from overunlearn_jax.defences.monitor import Monitor, Watcher, within_limits
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.models import Model, predict_fn
 from overunlearn_jax.services.service import Service
@@ -54,7 +54,7 @@ def ask_slowly(
             after = shortened(variables, after, longest)
         if watcher is not None and monitor is not None:
             [limits] = watcher.limits([request]).values()
-            if (_lost(model, variables, after, monitor) > limits.most + 1e-12).any():
+            if not within_limits(_lost(model, variables, after, monitor), limits.most):
                 continue
         variables, released[number] = after, True
     return Left(variables, released)

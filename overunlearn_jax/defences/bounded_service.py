@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from overunlearn_jax.defences.bounds import shortened
+from overunlearn_jax.defences.honest_requests import Composition, composition
 from overunlearn_jax.defences.honest_steps import (
-    Composition,
     StepBound,
     bounds_by_variant,
     check_bound,
-    composition,
     honest_lengths,
     longest_honest,
 )

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from overunlearn_jax.defences.honest_steps import (
+from overunlearn_jax.defences.honest_requests import (
     CalibrationError,
     Composition,
     after_honest,
@@ -31,6 +31,7 @@ from overunlearn_jax.statistics.intervals import prediction_interval
 from overunlearn_jax.types import Key, PredictFn, Request, Split
 
 CANARIES = "canaries"
+ROUNDING = 1e-12  # of a difference of two fractions
 
 
 class Monitor(NamedTuple):
@@ -63,6 +64,21 @@ class Limits(NamedTuple):
 
     mean: np.ndarray
     most: np.ndarray
+
+
+def within_limits(lost: np.ndarray, most: np.ndarray) -> bool:
+    """Whether no class lost more than it may; one without test images, of which both are NaN, is not judged.
+
+    Args:
+      lost: shape=(measures,), fractions of accuracy.
+      most: shape=(measures,), see `Limits`.
+
+    >>> within_limits(np.array([0.01, np.nan]), np.array([0.02, np.nan]))
+    True
+    >>> within_limits(np.array([0.01, 0.03]), np.array([0.02, 0.02]))
+    False
+    """
+    return not (lost > most + ROUNDING).any()
 
 
 def check_monitor(monitor: Monitor) -> None:
@@ -167,7 +183,7 @@ class Watcher:
             return Verdict(False, np.inf, 0.0, left.deletion.diverged or "the model's answers are not finite")
         excess = np.where(self._images > 0, lost - limits.most, -np.inf)
         worst = int(np.argmax(excess)) if np.isfinite(limits.most).any() else int(np.nanargmax(lost))
-        released = bool(lost[worst] <= limits.most[worst] + 1e-12)
+        released = within_limits(lost, limits.most)
         cap = f"; capped at {100 * self._monitor.most_lost:g} points" if self._monitor.most_lost < 1 else ""
         why = (
             f"{self._names[worst]} lost {100 * lost[worst]:.1f} points; honest requests of as many samples lose "

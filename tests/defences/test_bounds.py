@@ -9,14 +9,8 @@ import pytest
 from overunlearn_jax import unlearn
 from overunlearn_jax.defences.bounded_service import BoundedService
 from overunlearn_jax.defences.bounds import bounded, shortened, step_bound
-from overunlearn_jax.defences.honest_steps import (
-    CalibrationError,
-    StepBound,
-    composition,
-    honest_lengths,
-    honest_requests,
-    longest_honest,
-)
+from overunlearn_jax.defences.honest_requests import CalibrationError, composition, honest_requests
+from overunlearn_jax.defences.honest_steps import StepBound, honest_lengths, longest_honest
 from overunlearn_jax.services.local import LocalService
 from overunlearn_jax.services.service import ONLY, Variant
 from overunlearn_jax.services.sweep import SweepService

@@ -10,7 +10,8 @@ from overunlearn_jax.defences.budgets import Budget, BudgetLimits
 from overunlearn_jax.defences.defended import DefendedService
 from overunlearn_jax.defences.gate import Decision, GateError
 from overunlearn_jax.defences.hash_store import HashStore
-from overunlearn_jax.defences.honest_steps import CalibrationError, StepBound
+from overunlearn_jax.defences.honest_requests import CalibrationError
+from overunlearn_jax.defences.honest_steps import StepBound
 from overunlearn_jax.defences.identification import Identified, identifier, lookup_by_hash
 from overunlearn_jax.defences.monitor import Monitor
 from overunlearn_jax.defences.records import as_json

@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["bounds", "honest_steps", "budgets"])
+@pytest.mark.parametrize("name", ["bounds", "honest_steps", "honest_requests", "budgets", "monitor"])
 def test_examples(name):
     found = doctest.testmod(importlib.import_module(f"overunlearn_jax.defences.{name}"))
     assert found.attempted > 0

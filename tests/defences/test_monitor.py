@@ -9,7 +9,7 @@ import scipy.stats
 
 from overunlearn_jax.defences.canaries import nearest_to_boundary
 from overunlearn_jax.defences.defended import defended
-from overunlearn_jax.defences.honest_steps import CalibrationError
+from overunlearn_jax.defences.honest_requests import CalibrationError
 from overunlearn_jax.defences.monitor import Monitor, Watcher
 from overunlearn_jax.services.callables import CallableService
 from overunlearn_jax.services.service import ONLY, After, Deletion
