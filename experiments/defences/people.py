@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from overunlearn_jax.data import take
-from overunlearn_jax.defences.honest import RE_ENCODINGS, re_encoded
+from overunlearn_jax.defences.re_encoding import RE_ENCODINGS, re_encoded
 from overunlearn_jax.types import DatasetSpec, Request, Split
 
 CALIBRATION = 200  # samples of each way to store an image

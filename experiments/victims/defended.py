@@ -8,7 +8,7 @@ from experiments.victims.cache import Victim, choice_of
 from overunlearn_jax.data import take
 from overunlearn_jax.defences.assembly import Defences, assemble, check_defences, defend
 from overunlearn_jax.defences.holdings import Holdings
-from overunlearn_jax.defences.honest import re_encoded
+from overunlearn_jax.defences.re_encoding import re_encoded
 from overunlearn_jax.files import settings_hash
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.service import HasWeights

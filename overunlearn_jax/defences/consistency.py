@@ -7,7 +7,7 @@ import numpy as np
 
 from overunlearn_jax.batching import predict_in_batches
 from overunlearn_jax.defences.gate import View
-from overunlearn_jax.defences.honest import jpeg_encoded
+from overunlearn_jax.defences.re_encoding import jpeg_encoded
 from overunlearn_jax.defences.scored_gate import ScoredGate
 from overunlearn_jax.types import DatasetSpec, Key, Request
 

@@ -14,7 +14,7 @@ from overunlearn_jax.defences import (
     noise_gate,
 )
 from overunlearn_jax.defences.gate import View
-from overunlearn_jax.defences.honest import jpeg_encoded
+from overunlearn_jax.defences.re_encoding import jpeg_encoded
 from overunlearn_jax.forgetting import lira_scores, shadow_subsets, true_label_confidence
 from overunlearn_jax.types import Bounds, DatasetSpec, Request
 from tests.defences.small import KEY, digits, on_the_boundary, probabilities, request, view

@@ -15,8 +15,8 @@ from overunlearn_jax.data import take
 from overunlearn_jax.defences.disclosure import digest_distances, disclosure, hash_distances, learnt_hash
 from overunlearn_jax.defences.exact_digest import exact_digests
 from overunlearn_jax.defences.hash_store import HashStore
-from overunlearn_jax.defences.honest import RE_ENCODINGS, re_encoded
 from overunlearn_jax.defences.perceptual_hash import as_bits
+from overunlearn_jax.defences.re_encoding import RE_ENCODINGS, re_encoded
 from overunlearn_jax.files import settings_hash
 from overunlearn_jax.types import Bounds, Images, Splits
 
