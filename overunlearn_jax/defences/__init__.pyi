@@ -14,10 +14,10 @@ from .features import last_layer_features, log_probability_features, pixel_featu
 from .gate import Decision, Gate, GateError, View, accepted_by_all, decide
 from .hash_store import HashStore, perceptual_hash_gate
 from .holdings import Holdings
-from .honest import RE_ENCODINGS, re_encoded
 from .identification import Identified, identifier, lookup_by_digest, lookup_by_hash
 from .membership import confidence_gate, inside_by_nearest, lira_gate
 from .perceptual_hash import keyed_hashes, perceptual_hashes
+from .re_encoding import RE_ENCODINGS, re_encoded
 from .registry import GATES, make_gate, read_gate, split_gates
 from .scored_gate import ScoredGate
 
