@@ -19,7 +19,7 @@ WITH_EXAMPLES = [
     "calibration",
     "exact_digest",
     "hash_store",
-    "honest",
+    "re_encoding",
     "perceptual_hash",
     "registry",
     "scored_gate",
