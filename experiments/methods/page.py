@@ -51,7 +51,10 @@ def write(folder: Path, page: Path, title: str, command: str) -> Path:
     results = {name: read_rows(path) for name, path in paths.items() if path.exists()}
     _check_measured_alike(results)
     chosen = {method: found for method in LADDERS if (found := choose(results, method))}
-    picture = save_figure(figure.draw(chosen), folder / "methods.png")
+    pictures = {
+        name: save_figure(draw(chosen), folder / f"{name}.png").relative_to(page.parent).as_posix()
+        for name, draw in (("harm", figure.harm), ("forgetting", figure.forgetting))
+    }
     findings = read_findings(folder)  # by "about", "harm", "forgetting" and "strengths"
     blocks = [
         f"# {title}",
@@ -62,13 +65,14 @@ def write(folder: Path, page: Path, title: str, command: str) -> Path:
         HARM,
         tables.harm(chosen),
         *findings.get("harm", ()),
-        f"![Harm and forgetting, a line for each method]({picture.relative_to(page.parent).as_posix()})",
+        f"![What a push takes beyond an honest request, a line for each method]({pictures['harm']})",
         "## Forgetting: after an honest request",
         FORGETTING,
         BESIDE,
         *([SHADOWS] if "lira_auc" in tables.attackers_of(chosen.values()).values() else []),
         tables.forgetting(chosen),
         *findings.get("forgetting", ()),
+        f"![What an attacker can still tell, a line for each method]({pictures['forgetting']})",
         "## Every strength that was tried",
         STRENGTHS,
         tables.strengths(results),

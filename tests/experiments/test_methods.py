@@ -228,7 +228,7 @@ def test_tables_and_figure():
     assert victim["confidence AUC"] == "0.700 [0.700, 0.700]"
     assert victim["JS to retrained"] == "0.200 [0.200, 0.200]"
     assert sharded["confidence AUC"] == "0.800 [0.800, 0.800]"
-    harm, forgetting = figure.draw(chosen).axes
+    [harm], [forgetting] = figure.harm(chosen).axes, figure.forgetting(chosen).axes
     named = [label.get_text() for label in harm.get_yticklabels()]
     assert sorted(named) == ["retrain", "salun", "sisa"]
     points = [bars.lines[0] for bars in harm.containers]
@@ -255,7 +255,7 @@ def test_seeds_in_which_an_attack_left_no_model_are_told_beside_the_harm_of_the_
     assert of_salun["B, Pushing-II"] == "0.0 [0.0, 0.0], diverged (2)"
     assert of_salun["A, Pushing-I"] == "35.0 [35.0, 35.0]"
     assert of_scrub["A, Pushing-II"] == "diverged (0, 1, 2)"
-    labels = [label.get_text() for label in figure.draw(chosen).axes[0].get_yticklabels()]
+    labels = [label.get_text() for label in figure.harm(chosen).axes[0].get_yticklabels()]
     assert labels == ["scrub, diverged (0, 1, 2)", "salun, diverged (2)"]  # the one that is harmed most on top
 
 
@@ -340,7 +340,7 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
     assert "- gradient_ascent_learning_rate_0.1_steps_2: 1 x cpu" in text
     assert "confidence AUC" in text
     assert "LiRA AUC" not in text  # nothing is known of it without shadow models
-    of_ascent, of_retrain = cells(text[text.index("| method") : text.index("![Harm")].strip())
+    of_ascent, of_retrain = cells(text[text.index("| method") : text.index("![What a push")].strip())
     assert of_ascent["setting"].startswith("learning_rate=")
     assert of_retrain["originals found %, blending / I / II"].endswith("100.0 / 100.0")
     assert of_retrain["A, Pushing-I"] == of_retrain["A, Pushing-II"] == "0.0"  # of one seed
@@ -349,7 +349,8 @@ def test_the_grid_from_start_to_end_and_from_its_rows(
     page.collect(pages.text.parent, rows_folder)
     page.write(rows_folder, rows_folder.with_suffix(".md"), "title", "another")
     again = rows_folder.with_suffix(".md").read_text()
-    assert "(rows/methods.png)" in again
+    assert "(rows/harm.png)" in again
+    assert "(rows/forgetting.png)" in again
     assert [line for line in text.splitlines() if line.startswith("|")] == [
         line for line in again.splitlines() if line.startswith("|")
     ]
@@ -367,7 +368,7 @@ def test_the_page_is_made_from_collected_rows_and_what_was_found(tmp_path: Path,
     text = (tmp_path / "kept.md").read_text()
     assert text.index("Of the machine.") < text.index("35.0 [35.0, 35.0]") < text.index("Nothing is lost.")
     assert "- retrain: 1 x cpu, a CPU, seeds 0, 1, 2" in text
-    assert (kept / "methods.png").stat().st_size > 5000
+    assert min((kept / name).stat().st_size for name in ("harm.png", "forgetting.png")) > 5000
     monkeypatch.setattr(flags, "FLAGS", SimpleNamespace(rows=tmp_path / "runs" / "retrain", collect=""))
     with pytest.raises(app.UsageError, match="holds no rows of the grid"):
         from_rows.main(["from_rows"])
