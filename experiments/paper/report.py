@@ -2,7 +2,6 @@
 
 import base64
 import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ from experiments.paper.standing import standing_of
 from experiments.paper.studies import STUDIES
 from experiments.run.outputs import read_manifest
 from experiments.run.pictures import save_figure
-from experiments.suites.places import Pages, read_findings
+from experiments.suites.places import Pages, command_elsewhere, read_findings
 from overunlearn_jax.files import write_bytes
 from overunlearn_jax.reporting import read_rows
 
@@ -121,14 +120,9 @@ def _runs(folder: Path, results: Results) -> list[str]:
         made = read_manifest(folder / study)
         lines.append(
             f"{study}: {len(rows)} cells, seeds {', '.join(map(str, made['seeds']))}; {made['device']}, {made['cpu']}, "
-            f"cores: {made['cpu_cores']}; {_minutes(made)}; {_command(made)}"
+            f"cores: {made['cpu_cores']}; {_minutes(made)}; {command_elsewhere(made['command'])}"
         )
     return lines
-
-
-def _command(made: Mapping[str, Any]) -> str:
-    """As it was typed, but for where the data lay."""
-    return re.sub(r"--data_dir=\S+", "--data_dir=FOLDER", made["command"])
 
 
 def _minutes(made: Mapping[str, Any]) -> str:

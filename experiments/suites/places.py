@@ -1,5 +1,6 @@
 """What the suites of runs share, the paper's and the methods': flags, places, collected rows, findings."""
 
+import re
 import shutil
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.config import DEFAULTS, Config
+from overunlearn_jax.digests import sealed_text
+from overunlearn_jax.files import write_bytes
 
 PLACES = ("workdir", "cache_dir", "data_dir", "force", "save_requests", "experiment")
 
@@ -37,12 +40,25 @@ def places_and_overrides(base: Config, given: dict[str, Any], workdir: str) -> t
 
 
 def copy_rows(runs: Path, rows: Path, names: Iterable[str]) -> None:
-    """Copies rows and manifests of those runs in a folder that have any."""
+    """Copies rows and manifests of those runs in a folder that have any; commands without this machine's folders."""
+    from experiments.run.outputs import read_manifest  # imports jax, which --help does without
+
     for name in names:
         if (runs / name / "results.jsonl").exists():
             (rows / name).mkdir(parents=True, exist_ok=True)
-            for file in ("results.jsonl", "manifest.json"):
-                shutil.copyfile(runs / name / file, rows / name / file)
+            shutil.copyfile(runs / name / "results.jsonl", rows / name / "results.jsonl")
+            made = read_manifest(runs / name)
+            made["command"] = command_elsewhere(made["command"])
+            write_bytes(rows / name / "manifest.json", sealed_text(made).encode())
+
+
+def command_elsewhere(command: str) -> str:
+    """A command as it was typed, but for where the data lay.
+
+    >>> command_elsewhere("python -m experiments.main --data_dir=/home/me/tfds --scale=cpu")
+    'python -m experiments.main --data_dir=FOLDER --scale=cpu'
+    """
+    return re.sub(r"--data_dir=\S+", "--data_dir=FOLDER", command)
 
 
 def read_findings(folder: Path) -> Mapping[str, Sequence[str]]:

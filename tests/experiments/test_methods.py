@@ -302,7 +302,9 @@ def test_the_page_tells_which_seeds_are_finished(tmp_path: Path):
     made = rows(0.85, 0.5)
     kept_run(tmp_path, "retrain", made[:-1])
     text = page.write(tmp_path, tmp_path / "methods.md", "title", "command").read_text()
-    assert "- retrain: 1 x cpu, a CPU, seeds 0, 1 finished, of 0, 1, 2, 0.0 minutes" in text
+    assert (
+        "- retrain: 1 x cpu, a CPU, seeds 0, 1 finished, of 0, 1, 2, 0.0 minutes, commit 0123456 (with changes)" in text
+    )
     kept_run(tmp_path, "retrain", made)
     text = page.write(tmp_path, tmp_path / "methods.md", "title", "command").read_text()
     assert "- retrain: 1 x cpu, a CPU, seeds 0, 1, 2, 0.0 minutes" in text
@@ -312,7 +314,10 @@ def kept_run(folder: Path, name: str, made: list[dict]) -> None:
     """The files of a run."""
     (folder / name).mkdir(exist_ok=True, parents=True)
     (folder / name / "results.jsonl").write_text("".join(json.dumps(example_row() | row) + "\n" for row in made))
-    (folder / name / "manifest.json").write_text(json.dumps({"seeds": [2, 0, 1], "device": "1 x cpu", "cpu": "a CPU"}))
+    described = {"seeds": [2, 0, 1], "device": "1 x cpu", "cpu": "a CPU", "command": "the command"}
+    (folder / name / "manifest.json").write_text(
+        json.dumps(described | {"git_commit": "0123456789", "git_dirty": True})
+    )
 
 
 @pytest.mark.usefixtures("no_figures")
