@@ -89,10 +89,8 @@ def _made(folder: Path, name: str, rows: Sequence[Row]) -> str:
     seeds = ", ".join(map(str, finished)) or "none"
     missing = "" if finished == planned else f" finished, of {', '.join(map(str, planned))}"
     commit = (made.get("git_commit") or "unknown")[:7] + (" (with changes)" if made.get("git_dirty") else "")
-    return (
-        f"- {name}: {made['device']}, {made['cpu']}, seeds {seeds}{missing}, {made.get('seconds', 0) / 60:,.1f} minutes, "
-        f"commit {commit}"
-    )
+    minutes = f"{made.get('seconds', 0) / 60:,.1f} minutes"
+    return f"- {name}: {made['device']}, {made['cpu']}, seeds {seeds}{missing}, {minutes}, commit {commit}"
 
 
 def _finished(rows: Sequence[Row]) -> list[int]:
