@@ -14,7 +14,7 @@ from overunlearn_jax.defences.gate import View
 from overunlearn_jax.defences.scored_gate import ScoredGate
 from overunlearn_jax.forgetting import lira_scores, shadow_deviation, true_label_confidence
 from overunlearn_jax.types import PredictFn, Request, Split
-from overunlearn_jax.unlearn.matching import match_samples
+from overunlearn_jax.unlearn.matching import match_samples, searchable
 
 InsideFn = Callable[[np.ndarray], np.ndarray]  # images (n, h, w, c) to shape=(s, n), dtype=bool
 
@@ -101,4 +101,5 @@ def inside_by_nearest(train: Split, subsets: np.ndarray) -> InsideFn:
             f"subsets are {subsets.dtype} of shape {subsets.shape}; expected bool (shadows, {len(train.labels)}), a "
             "column for each training sample"
         )
-    return lambda images: subsets[:, match_samples(images, train).rows]
+    held = searchable(train)
+    return lambda images: subsets[:, match_samples(images, held).rows]

@@ -16,7 +16,7 @@ from overunlearn_jax.services.service import After, Deletion
 from overunlearn_jax.training import TrainSettings
 from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Request, Split, Variables
 from overunlearn_jax.unlearn.call import check_request
-from overunlearn_jax.unlearn.matching import match_samples, without
+from overunlearn_jax.unlearn.matching import Searchable, match_samples, searchable, without
 from overunlearn_jax.unlearn.sisa import (
     AGGREGATIONS,
     Sisa,
@@ -72,6 +72,11 @@ class SisaService:
         self._sisa, self._settings, self._train, self._key = sisa, sharding.settings, train, key
         self._directory, self._progress = directory, progress
 
+    @functools.cached_property
+    def _searchable(self) -> Searchable:
+        """The training data, as most requests find their samples in it."""
+        return searchable(self._train)
+
     @property
     def variables(self) -> Variables:
         """Of the ensemble."""
@@ -94,7 +99,7 @@ class SisaService:
         left, held, seconds, gradients, matched = self._sisa, self._train, 0.0, 0, []
         for request in requests:
             check_request(self.model, self.variables, request.images, request.labels)
-            nearest = match_samples(request.images, held).rows
+            nearest = match_samples(request.images, self._searchable if held is self._train else held).rows
             matched.append(held.ids[nearest])
             began = time.perf_counter()
             with counting() as work:

@@ -11,7 +11,7 @@ from .call import UnlearnFn
 from .dampening import importance, selective_dampening
 from .exact import retrain
 from .fidelity import FIDELITIES, Fidelity
-from .matching import match_samples, without
+from .matching import Searchable, match_samples, searchable, without
 from .own_function import user_method
 from .partition import merge_params, parameter_paths, partition_params
 from .registry import METHODS, Method, Resources, build, read_settings
@@ -27,6 +27,7 @@ __all__ = [
     "Fidelity",
     "Method",
     "Resources",
+    "Searchable",
     "UnlearnFn",
     "along_step",
     "build",
@@ -52,6 +53,7 @@ __all__ = [
     "salun",
     "sample_gradient_norms",
     "scrub",
+    "searchable",
     "selective_dampening",
     "step_cosine",
     "step_length",

@@ -57,6 +57,43 @@ def test_rounding_in_float32_does_not_choose(offset):
         assert (plain.argmin(1) != _brute_force(images, train)[0]).any()  # what the plain formula would answer
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (4, 4, 3), (9, 7, 2), (30, 1, 1)])
+def test_images_of_any_size(shape):
+    draws = np.random.default_rng(4)
+    train = _split(draws.normal(size=(70, *shape)))
+    images = draws.normal(size=(12, *shape)).astype(np.float32)
+    _assert_like_brute_force(images, train)
+    _assert_like_brute_force(train.images[40:52] + np.float32(0.01) * images, train)
+
+
+def test_what_averages_cannot_tell_apart_is_measured():
+    # chequered squares of any strength have the same averages, and only pixels say which is nearest
+    chequers = np.where(np.indices((8, 8)).sum(0) % 2, 1.0, -1.0)[..., None]
+    strengths = np.linspace(-1, 1, 90)
+    train = _split(strengths[:, None, None, None] * chequers)
+    images = (np.linspace(-0.9, 0.9, 7)[:, None, None, None] * chequers).astype(np.float32)
+    assert np.ptp(matching.searchable(train).averages) < 1e-6
+    _assert_like_brute_force(images, train)
+
+
+def test_averages_are_no_further_apart_than_images():
+    first, second = (np.random.default_rng(seed).normal(size=(50, 9, 10, 3)).astype(np.float32) for seed in (0, 1))
+    one, other = (matching.searchable(_split(each)) for each in (first, second))
+    apart = np.linalg.norm(one.averages - other.averages, axis=1)
+    assert (apart <= np.linalg.norm((first - second).reshape(50, -1), axis=1)).all()
+    flat = matching.searchable(_split(np.ones((1, 9, 10, 3))))  # nothing is lost of an even image
+    assert float(np.square(flat.averages).sum()) == pytest.approx(9 * 10 * 3)
+
+
+def test_a_search_made_ready_once_answers_the_same():
+    train, ready = _split(_images(2, 200)), matching.searchable(_split(_images(2, 200)))
+    for seed in (1, 3):
+        for one, other in zip(
+            match_samples(_images(seed, 9), train), match_samples(_images(seed, 9), ready), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_perturbed_copies_are_found_in_any_order():
     train = _split(_images(2, 200))
     order = np.random.default_rng(0).permutation(200)[:40]
@@ -113,8 +150,8 @@ def test_the_arguments_are_not_changed():
 @pytest.mark.parametrize(
     ("images", "train", "most_l2", "message"),
     [
-        (_images(1, 2), _split(_images(2, 0)), 1.0, "at least one training image"),
-        (_images(1, 2)[:, :3], _split(_images(2, 4)), 1.0, r"shape \(2, 3, 3, 2\).*\(4, 4, 3, 2\)"),
+        (_images(1, 2), _split(_images(2, 0)), 1.0, r"shape \(0, 4, 3, 2\).*at least one of them"),
+        (_images(1, 2)[:, :3], _split(_images(2, 4)), 1.0, r"shape \(2, 3, 3, 2\).*\(m, 4, 3, 2\)"),
         (_images(1, 2)[0], _split(_images(2, 4)), 1.0, r"expected \(n, h, w, c\)"),
         (_images(1, 2), _split(_images(2, 4)), -1.0, "most_l2 is -1.0"),
         (_images(1, 2), _split(_images(2, 4)), float("nan"), "most_l2 is nan"),
