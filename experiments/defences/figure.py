@@ -40,7 +40,7 @@ def draw(harms: Sequence[Harm], prices: Sequence[Price], path: Path) -> Path:
             markersize=6,
         )
     axes.axhline(0, color=INK, linewidth=0.8)
-    axes.set_xlabel("honest samples refused, % (stored anew in seven ways, and predicted wrongly)", fontsize=11)
+    axes.set_xlabel("honest samples refused, % (as trained on and stored anew in seven ways)", fontsize=11)
     axes.set_ylabel("class A lost beyond an honest request, points", fontsize=11)
     axes.set_title("filled: the best attacker who knows the defence; open: the best who does not", fontsize=11)
     axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)

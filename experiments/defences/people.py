@@ -18,7 +18,7 @@ class People(NamedTuple):
     """Whom gates are calibrated on, and whom they are judged by: no sample is in both, and none is the attacker's."""
 
     calibration: Split  # of all classes, stored in every way
-    judged: Mapping[str, Request]  # of class A, by how they arrive
+    judged: Mapping[str, Request]  # of class A, by how they arrive; WRONG are a group beside them, not a way to arrive
 
 
 def honest_people(
@@ -46,7 +46,7 @@ def honest_people(
         )
     rest = draws.permutation(np.setdiff1d(free, judged_rows))[:CALIBRATION]
     judged, held = take(train, judged_rows), take(train, rest)
-    misses = of_a[wrong[of_a]][:JUDGED]
+    misses = of_a[wrong[of_a] & ~np.isin(of_a, rest)][:JUDGED]
     ways = {AS_TRAINED: judged.images} | {how: re_encoded(judged.images, spec.bounds, how) for how in RE_ENCODINGS}
     stored = [held.images, *(re_encoded(held.images, spec.bounds, how) for how in RE_ENCODINGS)]
     calibration = Split(np.concatenate(stored), np.tile(held.labels, len(stored)), np.tile(held.ids, len(stored)))

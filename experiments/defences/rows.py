@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from experiments.defences.attackers import Attack
 from experiments.defences.gates import GateAt
-from experiments.defences.people import AS_TRAINED, People
+from experiments.defences.people import AS_TRAINED, WRONG, People
 from overunlearn_jax.defences.defended import DefendedService
 from overunlearn_jax.defences.gate import Gate, View
 from overunlearn_jax.evaluation import evaluate
@@ -22,15 +22,16 @@ def gate_records(
 ) -> Iterator[dict[str, Any]]:
     """A record for each way in which honest people's samples arrive, and for each attacker.
 
-    The area under the ROC curve tells an attacker's samples from honest ones, stored in every way. `seconds` are those
-    of `seconds_a_sample`.
+    The area under the ROC curve tells an attacker's samples from the same honest ones, stored in every way; those that
+    were picked because the model predicts them wrongly are not among them. `seconds` are those of `seconds_a_sample`.
     """
-    honest = np.concatenate([gate.gate(each, view).scores for each in people.judged.values()])
+    ways = {name: each for name, each in people.judged.items() if name != WRONG}
+    honest = np.concatenate([gate.gate(each, view).scores for each in ways.values()])
     groups: list[tuple[str, str, Request]] = [("honest", name, each) for name, each in people.judged.items()]
     groups += [("adaptive" if each.adaptive else "static", each.name, each.requests[0]) for each in attacks]
     for who, name, request in groups:
         found = gate.gate(request, view)
-        scores = np.nan_to_num(np.concatenate([honest, found.scores]), nan=np.finfo(np.float64).max)
+        scores = np.nan_to_num(np.concatenate([honest, found.scores]).astype(np.float64), nan=np.finfo(np.float64).max)
         is_attack = np.repeat([0, 1], [len(honest), len(found.scores)])
         yield {
             "gate": gate.name,

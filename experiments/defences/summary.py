@@ -38,7 +38,7 @@ class Price(NamedTuple):
     stored: Interval  # the mean over the ways to store an image anew
     worst: Interval  # the way that is refused most
     worst_way: str
-    refused: Interval  # the mean over all ways, those predicted wrongly included
+    refused: Interval  # the mean over the ways in which samples arrive, as they were trained on among them
     passes: Mapping[str, Interval]  # by attacker
     auc: Mapping[str, Interval]
     seconds: float  # a sample, the mean over victims
@@ -129,7 +129,7 @@ def prices(at_gates: Sequence[Record]) -> list[Price]:
                 _mean_over(refused, ways),
                 by_way[worst],
                 worst,
-                _mean_over(refused, list(refused)),
+                _mean_over(refused, [AS_TRAINED, *ways]),
                 {name: mean_interval(each) for name, each in passes.items()},
                 {name: mean_interval(each) for name, each in auc.items()},
                 sum(row["seconds_a_sample"] for row in own) / len(own),

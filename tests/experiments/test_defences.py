@@ -12,9 +12,11 @@ from experiments.controls import rates
 from experiments.defences import attackers, false_alarms, gates, page, scene
 from experiments.defences.attackers import Attack, against_a_monitor, in_parts, repeated, retreating
 from experiments.defences.false_alarms import BESIDE, alarm_record, alarms, in_company
+from experiments.defences.gates import GateAt
 from experiments.defences.method_bounds import CAP, CLIP, share_changed
-from experiments.defences.people import AS_TRAINED, WRONG, honest_people
+from experiments.defences.people import AS_TRAINED, WRONG, People, honest_people
 from experiments.defences.remembered import RememberedService, remembered
+from experiments.defences.rows import gate_records
 from experiments.defences.slowly import ask_slowly
 from experiments.defences.summary import harms
 from experiments.defences.victim import PART, measure_victim
@@ -48,11 +50,28 @@ def test_nobody_is_calibrated_on_and_judged_by_and_the_attacker_is_neither():
     assert not of_judged & set(attackers_ids)
     assert not of_judged & set(people.calibration.ids)
     assert not set(people.calibration.ids) & set(attackers_ids)
-    misses = people.judged[WRONG]
-    assert {ids[np.asarray(image).tobytes()] for image in misses.images} == set(TRAIN.ids[wrong]) - set(attackers_ids)
+    misses = {ids[np.asarray(image).tobytes()] for image in people.judged[WRONG].images}
+    assert misses == set(TRAIN.ids[wrong & (TRAIN.labels == 0)]) - set(attackers_ids) - set(people.calibration.ids)
+    assert misses
     assert len(people.judged) == 9
     with pytest.raises(ValueError, match="nobody to compare with"):
         honest_people(TRAIN, SPEC, 0, TRAIN.ids, wrong, seed=3)
+
+
+def test_an_area_under_the_curve_is_against_honest_samples_as_they_arrive():
+    def brightness(request, view):
+        scores = np.asarray(request.images).mean((1, 2, 3))
+        return Decision("bright", scores <= 0.5, scores, 0.5, "")
+
+    def grey(*levels):
+        return Request(np.float32(levels).reshape(-1, 1, 1, 1), np.zeros(len(levels), np.int32))
+
+    people = People(TRAIN, {AS_TRAINED: grey(0.1, 0.2), "png": grey(0.1, 0.4), WRONG: grey(0.9, 0.9)})
+    push = Attack("pushing_1", [grey(0.3, 0.8)], adaptive=False)
+    gate, view = GateAt("bright", None, brightness), View(SPEC, lambda images: images)
+    *honest, pushed = gate_records(gate, view, people, [push], 0.0)
+    assert [(row["name"], row["accepted"]) for row in honest] == [(AS_TRAINED, 2), ("png", 2), (WRONG, 0)]
+    assert pushed["auc"] == pytest.approx(7 / 8)  # of eight pairs the attacker's is the brighter one in seven
 
 
 REQUESTS = {
