@@ -14,7 +14,7 @@ TEXTS = [path for path in sorted(RESULTS.rglob("*")) if path.suffix in {".json",
 
 def test_commands_name_no_folder_of_a_machine():
     assert len(TEXTS) > 100
-    named = {found for path in TEXTS for found in re.findall(r"--data_dir=([^\s\"'`)]+)", path.read_text())}
+    named = {found for path in TEXTS for found in re.findall(r"--data_dir=([^\s\"'`)<]+)", path.read_text())}
     assert named <= {"FOLDER", "TFDS_FOLDER"}
     assert doctest.testmod(places).attempted
 
