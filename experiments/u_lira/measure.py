@@ -48,14 +48,15 @@ def measure_seed(config: Config, seed: int, plan: Plan, methods: Sequence[str], 
     of models.
     """
     digest = settings_hash(changed_settings(config) | plan._asdict())
-    done = {(each["method"], each["model_number"]) for each in records_of(path, digest) if each["seed"] == seed}
+    known = (each for each in records_of(path, digest) if each["seed"] == seed)
+    done = {(each["method"], each["reading"], each["model_number"]) for each in known}
     cells = [Cell(NOTHING), *(cell for cell in CELLS if cell.method in methods)]
     splits = load_splits(config, seed)
     a = classes_of(config.data, config.attack, splits.spec).a
     key = jax.random.fold_in(seed_keys(seed).noise, DRAWS)
     audit = audited(splits, a, plan.models, plan.requested, plan.train_samples, key)
     for number in trained_first(config, seed, audit):
-        left = [cell for cell in cells if (cell.method, number) not in done]
+        left = [cell for cell in cells if (cell.method, cell.name, number) not in done]
         if not left:
             continue
         before = train_or_find(config, seed, audit, number)

@@ -9,14 +9,15 @@ from tabulate import tabulate
 
 from experiments.run.records import Record, joined, made, read_records, seeds_of
 from experiments.u_lira.measure import NOTHING
+from experiments.u_lira.resampling import interval, resampled_aucs
 from overunlearn_jax.files import write_bytes
-from overunlearn_jax.forgetting import LEAST_MODELS, klom_of_few, u_lira
+from overunlearn_jax.forgetting import LEAST_MODELS, klom_of_few, membership, u_lira_scores
 from overunlearn_jax.reporting.wording import interval_text
 from overunlearn_jax.statistics.intervals import Interval, mean_interval
 
 
 class Found(NamedTuple):
-    """One method, over all models. Intervals are over the models that are judged, which share their judges."""
+    """One method, over all models. Intervals of AUCs: see `resampling`; those of accuracies are over the models."""
 
     method: str
     name: str  # its settings
@@ -24,7 +25,7 @@ class Found(NamedTuple):
     left_out: int  # models of which nothing was left
     auc: Interval | None
     less: Interval | None  # than of the same models before they were asked to forget, paired; None: of one's own
-    tpr: Interval | None  # where 1 % of the samples never seen are mistaken for forgotten ones
+    tpr: float  # where 1 % of the samples never seen are mistaken for forgotten ones, mean over models; NaN: too few
     klom: float  # nats, the mean over samples
     forget_accuracy: Interval | None
     class_a: Interval | None
@@ -63,8 +64,9 @@ def markdown(rows: Sequence[Record]) -> str:
         "",
         f"{plain.models} models ({joined(rows, 'model')}), each trained on {first['train_samples']:,} images to its "
         f"lowest training loss; all but the {samples} audited samples are the same for all, and each has another half "
-        "of these. Every model is judged by the others; intervals: 95 %, Student-t over the models, which share their "
-        f"judges. Seeds {seeds_of(rows)}. {made(rows)}",
+        "of these. Every model is judged by the others, but for the one that was trained on just what it was not. "
+        "Intervals of AUCs: 95 % or more, of models and audited samples drawn anew, since all models share both; of "
+        f"accuracies 95 %, Student-t over models. Seeds {seeds_of(rows)}. {made(rows)}",
         "",
         table(found),
         "",
@@ -100,7 +102,7 @@ def table(found: Sequence[Found]) -> str:
             f"{each.models}" + (f" ({each.left_out} left out)" if each.left_out else ""),
             interval_text(each.auc, 1, 3),
             interval_text(each.less, 1, 3),
-            interval_text(each.tpr, 1, 3),
+            "–" if np.isnan(each.tpr) else f"{each.tpr:.3f}",
             f"{each.klom:.2f}",
             *(interval_text(of, 100, 1) for of in (each.forget_accuracy, each.class_a, each.overall)),
         ]
@@ -109,30 +111,47 @@ def table(found: Sequence[Found]) -> str:
     return tabulate(lines, headers, tablefmt="github", disable_numparse=True)
 
 
+class _Judged(NamedTuple):
+    numbers: list[int]  # of the models
+    scores: np.ndarray  # shape=(s, n)
+    inside: np.ndarray  # shape=(s, n), dtype=bool
+
+    def of(self, numbers: Sequence[int]) -> np.ndarray:
+        """Mean AUCs of some of the models, see `resampled_aucs`."""
+        rows = [self.numbers.index(number) for number in numbers]
+        return resampled_aucs(self.scores[rows], self.inside[rows])
+
+
+def _less(before: _Judged, after: _Judged) -> Interval | None:
+    """How much lower the AUC of the same models is."""
+    shared = [number for number in after.numbers if number in before.numbers]
+    return interval(before.of(shared) - after.of(shared), len(shared)) if shared else None
+
+
 def by_method(rows: Sequence[Record], seed: int) -> list[Found]:
     """In the order of the records; a model of which nothing is left is not judged, and judges nobody."""
-    found, before = [], dict[int, float]()
-    for method in dict.fromkeys(row["method"] for row in rows):
-        of_method = [row for row in rows if (row["method"], row["seed"]) == (method, seed)]
+    found: list[Found] = []
+    before: _Judged | None = None
+    for method, reading in dict.fromkeys((row["method"], row["reading"]) for row in rows):
+        of_method = [row for row in rows if (row["method"], row["reading"], row["seed"]) == (method, reading, seed)]
         own = [row for row in of_method if row["margins"] is not None]
         if len(own) < LEAST_MODELS:
             continue
         margins, inside = np.array([row["margins"] for row in own]), np.array([row["inside"] for row in own], bool)
-        judged = u_lira(margins, inside)
-        rates = [each.tpr_at_1_fpr for each in judged if not np.isnan(each.tpr_at_1_fpr)]
-        aucs = {row["model_number"]: each.auc for row, each in zip(own, judged, strict=True)}
-        before = before or aucs
-        less = [before[number] - auc for number, auc in aucs.items() if number in before]
+        scores = u_lira_scores(margins, inside)
+        judged = _Judged([row["model_number"] for row in own], scores, inside)
+        rates = [membership(each[kind], each[~kind]).tpr_at_1_fpr for each, kind in zip(scores, inside, strict=True)]
+        before = before or judged
         accuracies = (mean_interval([row[name] for row in own]) for name in ("forget_accuracy", "class_a", "overall"))
         found.append(
             Found(
                 _name(method),
-                own[0]["reading"],
+                reading,
                 len(own),
                 len(of_method) - len(own),
-                mean_interval([*aucs.values()]),
-                mean_interval(less) if less and method != NOTHING else None,
-                mean_interval(rates) if rates else None,
+                interval(resampled_aucs(scores, inside), len(own)),
+                _less(before, judged) if method != NOTHING else None,
+                float(np.mean(rates)),
                 float(klom_of_few(margins, inside).mean()),
                 *accuracies,
             )

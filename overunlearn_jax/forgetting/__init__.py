@@ -12,7 +12,7 @@ from overunlearn_jax.forgetting.loss import mean_loss
 from overunlearn_jax.forgetting.margins import klom, klom_of_few
 from overunlearn_jax.forgetting.relearn import relearn_steps
 from overunlearn_jax.forgetting.shadows import shadow_logits, shadow_subsets
-from overunlearn_jax.forgetting.unlearned_shadows import LEAST_MODELS, u_lira
+from overunlearn_jax.forgetting.unlearned_shadows import LEAST_MODELS, u_lira, u_lira_scores
 
 __all__ = [
     "LEAST_MODELS",
@@ -29,4 +29,5 @@ __all__ = [
     "shadow_subsets",
     "true_label_confidence",
     "u_lira",
+    "u_lira_scores",
 ]

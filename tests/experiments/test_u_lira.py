@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from experiments.controls import rates
+from experiments.controls.cells import Cell
 from experiments.run.records import append_records, read_records
-from experiments.u_lira import page
+from experiments.u_lira import measure, page
 from experiments.u_lira.audited import audited, train_or_find, trained_first
 from experiments.u_lira.measure import FILE, NOTHING, Plan, measure_seed
+from experiments.u_lira.resampling import interval, resampled_aucs
 from overunlearn_jax.data import load
+from overunlearn_jax.forgetting import shadow_subsets, u_lira, u_lira_scores
 from tests.experiments.running import MakeConfig
 
 PLAN = Plan(models=6, requested=4, train_samples=40, honest_cost=0.05)
@@ -79,6 +82,12 @@ def test_records_are_made_once(config: MakeConfig, tmp_path: Path, monkeypatch: 
     steps = [by["first_order", number] for number in range(6)]
     assert all((row["rate"] is None) == (row["margins"] is None) for row in steps)
     assert any(row["margins"] for row in steps)
+    monkeypatch.setattr(measure, "CELLS", [Cell(METHODS[0], "", "learning_rate=1e-6,steps=2")])
+    measure_seed(settings, 0, PLAN, METHODS, path, "x")  # another strength is no record that is there
+    assert {each["reading"] for each in read_records(path) if each["method"] == METHODS[0]} == {
+        by[METHODS[0], 0]["reading"],
+        "learning_rate=1e-6,steps=2",
+    }
     with pytest.raises(ValueError, match="holds records of other settings"):
         measure_seed(settings, 0, PLAN._replace(requested=3), METHODS, path, "x")
     text = page.write(path).read_text()
@@ -86,6 +95,19 @@ def test_records_are_made_once(config: MakeConfig, tmp_path: Path, monkeypatch: 
         "nothing was forgotten",
         METHODS[0],
     ]
+
+
+def test_intervals_of_models_that_share_judges_and_samples_hold_the_truth():
+    found = []
+    for seed in range(30):
+        rng, inside = np.random.default_rng(seed), shadow_subsets(jax.random.key(seed), 100, 8)
+        logits = rng.normal(0, 5, 100) + rng.normal(size=inside.shape)  # nothing is left of what was forgotten
+        scores = u_lira_scores(logits, inside)
+        found.append(interval(resampled_aucs(scores, inside), 8))
+        assert found[-1].mean == pytest.approx(np.mean([each.auc for each in u_lira(logits, inside)]))
+    assert sum(each.low <= 0.5 <= each.high for each in found) >= 28
+    wide = np.mean([each.high - each.low for each in found]) / (2 * 1.96)
+    assert np.std([each.mean for each in found], ddof=1) < wide < 0.05
 
 
 def row(method: str, number: int, inside: list[int], margins: list[float] | None) -> dict:
@@ -111,6 +133,13 @@ def test_the_page_says_who_can_tell(tmp_path: Path):
     text = page.write(tmp_path / FILE).read_text()
     assert text == page.markdown(rows)
     assert "with an area under the curve of 1.000 [1.000, 1.000]." in text.split("|")[0]
+    other = [
+        each | {"reading": "x=2"} for each in rows if each["method"] == "scrub"
+    ]  # another strength is another line
+    assert [(each.method, each.name) for each in page.by_method([*rows, *other], 0)][1:] == [
+        ("scrub", "x=1"),
+        ("scrub", "x=2"),
+    ]
     plain, scrub = page.by_method(rows, 0)
     assert (plain.models, plain.left_out, scrub.models, scrub.left_out) == (8, 0, 7, 1)
     assert plain.klom > 100
