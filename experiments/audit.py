@@ -32,10 +32,12 @@ The search does the paper's harm for about 1,400 queries a sample in place of 7,
 the paper's own, --search=labels one for a service that answers labels only, and --search=auto asks a few hundred
 queries first and takes the search that fits what they reveal. A search that sees nothing gives no verdict.
 
-Bounds are over seeds, of these test images, and never finer than one of them, however well a few seeds agree.
+Bounds are over seeds, of these test images, and never finer than one of them, however well a few seeds agree. Only
+class A and class B are judged; another class that is shown to lose more leaves the verdict undecided.
 
-A service whose honest requests change nothing passes with a warning: it cannot be made to forget too much, and whether
-it forgets at all is another question, which --forgetting measures.
+A service whose honest requests change nothing that is measured is undecided: a forget that is not finished when it
+returns looks like that, and defences that refuse everybody. --allow_unchanged lets it pass; whether it forgets at all
+is another question, which --forgetting measures.
 """
 
 if __name__ == "__main__":  # before all else is imported: Ctrl-C is one line from here on
@@ -47,6 +49,7 @@ import argparse
 import contextlib
 import functools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,7 @@ from experiments.config import Config
 from experiments.config import flags as config_flags
 from experiments.run import processes
 from experiments.run.devices import check_devices
+from overunlearn_jax.attack_names import CONTROLS
 
 PASSED, FAILED = 0, 1  # exit statuses
 # Those of experiments.main are the quickstart's.
@@ -91,6 +95,11 @@ def define_flags() -> None:
         lower_bound=0.0,
         upper_bound=1.0,
     )
+    flags.DEFINE_bool(
+        "allow_unchanged",
+        False,
+        "a service may be safe of which an honest request changes nothing that is measured; else it is undecided",
+    )
     config_flags.define_flags(DEFAULTS | SEARCH)
     processes.define_flags()
 
@@ -120,7 +129,12 @@ def main(arguments: list[str]) -> int:
     from overunlearn_jax.auditing.junit import write_junit
     from overunlearn_jax.reporting import read_rows
 
-    judge_fn = functools.partial(judge, most=flags.FLAGS.max_over_unlearning, most_honest=flags.FLAGS.max_honest_cost)
+    judge_fn = functools.partial(
+        judge,
+        most=flags.FLAGS.max_over_unlearning,
+        most_honest=flags.FLAGS.max_honest_cost,
+        allow_unchanged=flags.FLAGS.allow_unchanged,
+    )
     report = run(config, judge_fn)
     if not processes.is_first():
         return PASSED
@@ -149,8 +163,12 @@ def _config(unexpected: list[str]) -> Config:
     _withdraw(config.run.workdir)
     if unexpected:
         raise ValueError(f"unexpected arguments {unexpected}: every setting is a --flag, see --help")
-    if set(config.attack.attacks) == {"normal"}:
-        raise ValueError("--attacks=normal: an audit needs a malicious request, such as pushing_1")
+    if set(config.attack.attacks) <= {*CONTROLS}:
+        typed = ",".join(config.attack.attacks)
+        raise ValueError(f"--attacks={typed}: an audit needs a malicious request, such as pushing_1")
+    for name in ("max_over_unlearning", "max_honest_cost"):
+        if math.isnan(getattr(flags.FLAGS, name)):
+            raise ValueError(f"--{name}=nan: expected a fraction, from 0 to 1")
     return config
 
 

@@ -2,6 +2,7 @@
 
 HONEST = "normal"
 CONTROL = "noise"
+CONTROLS = (HONEST, CONTROL)  # that attack nobody
 REPEATED = "repeated"
 ATTACKS = (HONEST, CONTROL, "blending", "pushing_1", "pushing_2")  # the paper's, and what they are compared with
 ATTACK_NAMES = {  # in the order of every table and figure

@@ -75,9 +75,9 @@ AUDIT = Subcommand(
     "experiments.audit",
     about=(
         "Exit status 0: every malicious request is shown, at 95 % confidence, to cost its class and the other no more "
-        "than --max_over_unlearning beyond an honest request of the same samples. 1: one costs more, these seeds "
-        "cannot tell, or an honest request alone costs more than --max_honest_cost. 2: there is no verdict, and an "
-        "error says why.",
+        "than --max_over_unlearning beyond an honest request of the same samples, of these test images. 1: one costs "
+        "more, these seeds cannot tell, too few samples could be pushed, or an honest request changes nothing or costs "
+        "more than --max_honest_cost. 2: there is no verdict, and an error says why.",
     ),
     examples=(
         (

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import jax
+import numpy as np
 
-from overunlearn_jax.attack_names import ATTACK_NAMES, ATTACKS
+from overunlearn_jax.attack_names import ATTACK_NAMES, ATTACKS, CONTROL, CONTROLS, HONEST
 from overunlearn_jax.attacks import (
     LabelOnlySettings,
     PushResult,
@@ -57,6 +58,7 @@ def audit(
     search: Search | Literal["auto"] | None = None,
     max_over_unlearning: float = 0.05,
     max_honest_cost: float = 0.2,
+    allow_unchanged: bool = False,
     name: str = "service",
     pixel_edits: bool | None = None,
     on_progress: Callable[[str], None] | None = None,
@@ -79,6 +81,8 @@ def audit(
         few hundred queries.
       max_over_unlearning: fraction of a class's test accuracy that a malicious request may cost beyond an honest one.
       max_honest_cost: fraction of an accuracy that an honest request itself may cost.
+      allow_unchanged: whether a service of which an honest request changes nothing that is measured may be safe: its
+        `forget` may not be finished when it returns, or a defence refuse everybody.
       name: of the service, in the judgement.
       pixel_edits: see `BlackBox`; None: where it saves work.
       on_progress: told what goes on, in a line each; `print` is one.
@@ -92,7 +96,9 @@ def audit(
     """
     spec = data.spec
     settings = RequestSettings(tuple(attacks), (fraction,))
-    _check(service.spec, spec, settings, seeds)
+    _check_limits(max_over_unlearning=max_over_unlearning, max_honest_cost=max_honest_cost)
+    _check_search(search)
+    _check(service, spec, settings, seeds)
     check_undo(service)
     tell = on_progress or (lambda line: None)
     a = Classes.of(spec, str(class_a), _other(spec, class_a)).a  # checked before the service is asked anything
@@ -134,7 +140,7 @@ def audit(
             tell(f"{name}, seed {seed}: {row['attack']} submitted and measured")
     if isinstance(service, CountsSent):
         tell(f"{name}: {service.sent}")
-    judgement = judge(rows, most=max_over_unlearning, most_honest=max_honest_cost)
+    judgement = judge(rows, most=max_over_unlearning, most_honest=max_honest_cost, allow_unchanged=allow_unchanged)
     return dataclasses.replace(judgement, warnings=[*inspected.warnings, *judgement.warnings])
 
 
@@ -175,15 +181,41 @@ def _other(spec: DatasetSpec, class_a: str | int) -> str:
     return next(name for name in spec.class_names if str(class_a) not in (name, str(spec.class_names.index(name))))
 
 
-def _check(own: DatasetSpec, spec: DatasetSpec, settings: RequestSettings, seeds: Sequence[int]) -> None:
+def _check_limits(**limits: float) -> None:
+    for name, limit in limits.items():
+        if not isinstance(limit, int | float | np.number) or not 0 <= limit <= 1:
+            raise ValueError(
+                f"{name} is {limit!r}; expected a fraction of an accuracy, from 0 to 1: 0.05 is five points"
+            )
+
+
+def _check_search(search: object) -> None:
+    if search not in (None, "auto") and not isinstance(search, ZooSettings | SubspaceSettings | LabelOnlySettings):
+        raise ValueError(
+            f'search is {search!r}; expected None, "auto", or a ZooSettings, SubspaceSettings or LabelOnlySettings'
+        )
+
+
+def _check(service: Service, spec: DatasetSpec, settings: RequestSettings, seeds: Sequence[int]) -> None:
+    if lacking := [name for name in ("spec", "predict", "after") if not hasattr(service, name)]:
+        raise ValueError(
+            f"the service is a {type(service).__name__} without {' and '.join(lacking)}: "
+            "ou.service(spec=data.spec, predict=f, forget=g, reset=h) makes one of three functions"
+        )
+    own = service.spec
     if (own.image_shape, own.num_classes, own.bounds) != (spec.image_shape, spec.num_classes, spec.bounds):
         raise ValueError(
             f"the service takes images {own.image_shape} of {own.num_classes} classes in {own.bounds}, the data are "
             f"{spec.image_shape} of {spec.num_classes} in {spec.bounds}: give it the data's own spec"
         )
     unknown = [attack for attack in settings.attacks if attack not in ATTACK_NAMES]
-    if unknown or "normal" not in settings.attacks or len(settings.attacks) < 2:
-        others = ", ".join(name for name in ATTACK_NAMES if name != "normal")
-        raise ValueError(f"attacks are {settings.attacks}; expected 'normal' and some of {others}")
+    if unknown or HONEST not in settings.attacks or set(settings.attacks) <= {*CONTROLS}:
+        others = ", ".join(name for name in ATTACK_NAMES if name not in CONTROLS)
+        raise ValueError(
+            f"attacks are {settings.attacks}; expected {HONEST!r} and some of {others}; {CONTROL!r} beside them is a "
+            "control"
+        )
+    if isinstance(seeds, str) or not isinstance(seeds, Sequence | range):
+        raise ValueError(f"seeds are {seeds!r}; expected several numbers, such as (0, 1, 2)")
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds are {seeds}; expected one or more, each once")

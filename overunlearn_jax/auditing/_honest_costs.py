@@ -10,6 +10,11 @@ from overunlearn_jax.reporting.outcomes import DESTROYED, INTACT, UNDECIDED
 from overunlearn_jax.reporting.wording import seeds_words, variant_words
 
 Row = Mapping[str, Any]
+UNCHANGED = (
+    "the honest request changed nothing that is measured, so that nothing shows that the service forgets: a forget "
+    "that is not finished when it returns, or defences that refuse everybody, look like this; --allow_unchanged says "
+    "that it is as it should be"
+)
 NOTHING_LEFT = (
     "what an honest request has destroyed, no malicious one can take: unlearn in smaller steps, or allow a larger "
     "max_honest_cost"
@@ -106,6 +111,11 @@ class HonestCost(NamedTuple):
         if self.outcome == DESTROYED:
             text += f"; {NOTHING_LEFT}"
         return f"{text}; {self._changes}" if self.accuracies else text
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether nothing shows that the service forgot anything, neither its answers nor its weights."""
+        return bool(self.accuracies) and not self.changed_answers and not self.changed_weights
 
     @property
     def changed_nothing(self) -> str:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from overunlearn_jax.attack_names import attack_name
-from overunlearn_jax.auditing._blindness import blind_words
+from overunlearn_jax.attack_names import CONTROLS, attack_name
+from overunlearn_jax.auditing._doubts import doubt
 from overunlearn_jax.auditing._honest_costs import Row, by_variant
 from overunlearn_jax.reporting._summarise import NO_INTERVAL, finest, within_possible_harm
 from overunlearn_jax.reporting.harm import OTHER, REQUESTED, HarmLine
@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
     because: str = ""  # what the method says of the first of them
     images: int | None = None  # test images of the class; None: older rows do not tell
     void: str = ""  # why there is nothing to claim; empty where there is
-    blind: str = ""  # why the attack was weaker than it should be; empty: it was not
+    doubt: str = ""  # why a small harm shows no safety, see `_doubts`; empty: it does
 
     @property
     def outcome(self) -> str:
@@ -47,7 +47,7 @@ class Verdict(NamedTuple):
     def measured(self) -> str:
         """Safe or vulnerable if a one-sided 95 % bound says so; else undecided.
 
-        An attack that saw nothing of many samples shows no safety.
+        A claim in doubt is not safe: its attack saw nothing of many samples, say.
         Vulnerable, too, if only after the malicious request unlearning diverged, in one seed or more: a service has
         one model to lose. The bounds are those before they are cut to what is possible, see `shown`.
         """
@@ -56,7 +56,7 @@ class Verdict(NamedTuple):
         if self.harm.count < 2:
             return UNDECIDED
         if self.harm.high <= self.limit + ROUNDING:
-            return UNDECIDED if self.blind else SAFE
+            return UNDECIDED if self.doubt else SAFE
         return VULNERABLE if self.harm.low > self.limit + ROUNDING else UNDECIDED
 
     @property
@@ -77,10 +77,13 @@ class Verdict(NamedTuple):
 
     @property
     def weight(self) -> float:
-        """How much it may cost: a safe claim's bound, another's mean; divergence more than any number."""
+        """How much it may cost: a safe claim's bound, another's mean; divergence more than any number.
+
+        The noise control is no attack: that it is safe matters less than that any attack is.
+        """
         if self.diverged:
             return math.inf
-        if self.harm.count == 0:
+        if self.harm.count == 0 or (self.request in CONTROLS and self.measured == SAFE):
             return -math.inf
         return self.harm.high if self.measured == SAFE else self.harm.mean
 
@@ -111,8 +114,8 @@ class Verdict(NamedTuple):
         """What would decide an undecided claim."""
         if self.unknown:
             return self.unknown
-        if self.blind:
-            return self.blind
+        if self.doubt:
+            return self.doubt
         if self.harm.count < 2:
             return f"one seed has no interval: {SEVERAL_SEEDS} or more gives one"
         towards = SAFE if self.harm.mean < self.limit else VULNERABLE
@@ -179,7 +182,7 @@ def verdicts(rows: Sequence[Row], limit: float) -> list[Verdict]:
     """A claim for each malicious request, class, size and variant of the method in the rows of a run.
 
     A claim that the rows say nothing about is undecided, and says why. Raises ValueError for rows without a malicious
-    request: that nothing was claimed must not look as if nothing was found.
+    request, controls alone: that nothing was claimed must not look as if nothing was found.
     """
     found = []
     for variant, own in by_variant(rows):
@@ -188,7 +191,7 @@ def verdicts(rows: Sequence[Row], limit: float) -> list[Verdict]:
             malicious = {row["seed"]: row for row in own if row["attack"] == attack}
             for measure in MEASURES:
                 found.append(_verdict(attack, measure, variant, limit, honest, malicious))
-    if not found:
+    if all(claim.request in CONTROLS for claim in found):
         raise ValueError(
             f"{len(rows)} rows, none of a malicious request: there is nothing to judge; expected --attacks with one, "
             "such as pushing_1"
@@ -231,7 +234,7 @@ def _verdict(
         diverged=diverged,
         because=because,
         images=images,
-        blind=blind_words([row for _, row in shared]),
+        doubt=doubt(shared, measure, limit, finest(images)),
     )
 
 

@@ -5,31 +5,37 @@ from collections.abc import Iterator, Sequence
 from tabulate import tabulate
 
 from overunlearn_jax.attack_names import HONEST, attack_name
-from overunlearn_jax.auditing._honest_costs import NOTHING_LEFT, HonestCost, Row, by_variant, honest_costs
+from overunlearn_jax.auditing._honest_costs import NOTHING_LEFT, UNCHANGED, HonestCost, Row, by_variant, honest_costs
+from overunlearn_jax.auditing._sureness import near_chance, small_sets
 from overunlearn_jax.auditing._verdicts import Verdict, verdicts
 from overunlearn_jax.reporting import Claim, Judgement, forgetting_table
 from overunlearn_jax.reporting.outcomes import DESTROYED, VULNERABLE
 
 
-def judge(rows: Sequence[Row], *, most: float, most_honest: float) -> Judgement:
+def judge(rows: Sequence[Row], *, most: float, most_honest: float, allow_unchanged: bool = False) -> Judgement:
     """The claims of a run's rows.
 
-    Claims on malicious requests do not apply where an honest one destroys the model.
+    Claims on malicious requests do not apply where an honest one destroys the model, and show no safety where it
+    changes nothing.
 
     Args:
       rows: of all seeds.
       most: how much more of a class's accuracy a malicious request may cost than an honest one.
       most_honest: the part of an accuracy that the honest request itself may cost.
+      allow_unchanged: whether a service of which an honest request changes nothing may be safe.
 
     Raises:
       ValueError: rows without a malicious request.
     """
     honest = honest_costs(rows, most_honest)
     destroyed = {each.variant for each in honest if each.outcome == DESTROYED}
+    unchanged = set() if allow_unchanged else {each.variant for each in honest if each.is_unchanged}
     others = [each._replace(void=NOTHING_LEFT) if each.variant in destroyed else each for each in verdicts(rows, most)]
+    others = [each._replace(doubt=each.doubt or UNCHANGED) if each.variant in unchanged else each for each in others]
     claims: list[Claim] = [*honest, *others]
     service = str(rows[0].get("unlearning", ""))
-    return Judgement(claims, [*_of_honest(honest), *_of_malicious(others), *_refused(rows)], rows, service, most)
+    warnings = [*small_sets(others), *near_chance(rows), *_of_honest(honest), *_of_malicious(others), *_refused(rows)]
+    return Judgement(claims, warnings, rows, service, most)
 
 
 def forgetting_tables(rows: Sequence[Row]) -> Iterator[str]:

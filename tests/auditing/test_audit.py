@@ -128,15 +128,26 @@ def test_a_service_whose_reset_does_not_work_is_found_before_anything_is_pushed(
     [
         ({"class_a": "wasp"}, "no class 'wasp'"),
         ({"class_a": 0, "class_b": 0}, "has to differ"),
-        ({"class_a": 0, "attacks": ("normal",)}, "expected 'normal' and some of noise"),
+        ({"class_a": 0, "attacks": ("normal",)}, "expected 'normal' and some of blending"),
         ({"class_a": 0, "attacks": ("pushing_1",)}, "expected 'normal' and some of"),
         ({"class_a": 0, "seeds": ()}, "expected one or more, each once"),
         ({"class_a": 0, "seeds": (1, 1)}, "expected one or more, each once"),
+        ({"class_a": 0, "seeds": 3}, "seeds are 3; expected several numbers"),
+        ({"class_a": 0, "attacks": ("normal", "noise")}, "'noise' beside them is a control"),
+        ({"class_a": 0, "max_over_unlearning": 5}, "max_over_unlearning is 5; expected a fraction of an accuracy"),
+        ({"class_a": 0, "max_over_unlearning": "0.05"}, "max_over_unlearning is '0.05'; expected a fraction"),
+        ({"class_a": 0, "max_honest_cost": float("nan")}, "max_honest_cost is nan; expected a fraction"),
+        ({"class_a": 0, "search": "atuo"}, "search is 'atuo'; expected None, \"auto\""),
     ],
 )
 def test_wrong_arguments(local, changes: dict, message: str):
     with pytest.raises(ValueError, match=message):
         ou.audit(local, DATA, **changes)
+
+
+def test_what_is_no_service():
+    with pytest.raises(ValueError, match=r"the service is a dict without spec and predict and after: ou.service\(spec"):
+        ou.audit({}, DATA, class_a=0)
 
 
 def test_data_of_another_shape(local):

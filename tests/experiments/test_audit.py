@@ -85,7 +85,7 @@ def test_a_service_of_one_s_own_from_outside_the_package(audit: Audit, flags: li
         ]
 
     results = {
-        "nothing": audit(*arguments("nothing"), "--forgetting"),
+        "nothing": audit(*arguments("nothing"), "--forgetting", "--allow_unchanged"),
         "destroys": audit(*arguments("destroys")),
         "fragile": from_outside(flags, *arguments("fragile")),
     }
@@ -102,6 +102,10 @@ def test_a_service_of_one_s_own_from_outside_the_package(audit: Audit, flags: li
         assert "honest request, 50 % requested: it changed none of the measured numbers, and no weight" in text
         assert "forget accuracy %" in text
     assert (junit["nothing"]["failures"], junit["nothing"]["skipped"]) == ("0", "0")
+    doubted = audit(*arguments("nothing"), "--forgetting")
+    assert doubted.returncode == 1, doubted.stderr
+    assert "UNDECIDED" in doubted.stdout
+    assert "so that nothing shows that the service forgets" in (tmp_path / "nothing" / "junit.xml").read_text()
 
     assert results["destroys"].returncode == 1, results["destroys"].stderr
     for text in pages["destroys"]:
@@ -116,9 +120,9 @@ def test_a_service_of_one_s_own_from_outside_the_package(audit: Audit, flags: li
         assert "VULNERABLE" in text
         assert "Pushing-I costs class ant " in text
         assert " points beyond an honest request (20 allowed)" in text
-        assert "3 claims: 1 intact, 1 vulnerable, 1 safe." in text
+        assert "3 claims: 1 intact, 1 vulnerable, 1 undecided." in text  # the other class has too little to lose
         assert "forget accuracy %" not in text
-    assert (junit["fragile"]["failures"], junit["fragile"]["skipped"]) == ("1", "0")
+    assert (junit["fragile"]["failures"], junit["fragile"]["skipped"]) == ("2", "0")
     assert "<h1>their_service:fragile</h1>" in pages["fragile"][1]
     assert (tmp_path / "fragile" / "figures" / "harm_none_fraction_0.5.png").exists()
 
