@@ -15,6 +15,7 @@ from overunlearn_jax.models import Model, predict_fn
 from overunlearn_jax.services.service import Service
 from overunlearn_jax.types import Key, Request, Variables
 
+REQUESTS = 1_000_006  # folded into the caller's key, of which calibration has other parts
 ServeAt = Callable[[Variables], Service]  # weights to a service that forgets from them on
 
 
@@ -40,7 +41,7 @@ def ask_slowly(
     What an honest request of the same size takes is found once, of the model as it was at first: a server that
     calibrates once. A request that diverges, or that the monitor rolls back, changes nothing.
     """
-    deployed = serve_at(variables)
+    deployed, key = serve_at(variables), jax.random.fold_in(key, REQUESTS)
     bounded = None if bound is None else BoundedService(deployed, bound)
     watcher = None if monitor is None else Watcher(monitor, deployed)
     released = np.zeros(len(requests), bool)

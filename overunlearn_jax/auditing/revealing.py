@@ -5,7 +5,6 @@ print(revealed)                       # and the search that fits: auditing.recom
 """
 
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -72,16 +71,13 @@ class Revealed(NamedTuple):
         ]
 
 
-def probe(
-    black_box: BlackBox, images: np.ndarray | None = None, *, clock: Callable[[], float] = time.perf_counter
-) -> Revealed:
+def probe(black_box: BlackBox, images: np.ndarray | None = None) -> Revealed:
     """Asks a few hundred queries and says what the service reveals.
 
     Args:
       black_box: the service; what is asked counts towards its budget.
       images: shape (n, h, w, c), real ones, of which the first 8 are used; None: random pixels, which services are
         often surer about than they are about pictures.
-      clock: seconds, for tests.
 
     Raises:
       ValueError: as `BlackBox.query` does.
@@ -110,7 +106,7 @@ def probe(
         seen.append(float((differ > 1.5 * noise).mean()))
         answers.append(got)
     return read(np.concatenate(answers), noise, (first, less, more, level), tuple(seen))._replace(
-        seconds=_timed(black_box, start, clock), queries=black_box.queries - before
+        seconds=_timed(black_box, start), queries=black_box.queries - before
     )
 
 
@@ -157,14 +153,14 @@ def _levels(noise: float, start: np.ndarray, less: np.ndarray, more: np.ndarray,
     return LEVELS if same(start, less) and same(more, level) else 0
 
 
-def _timed(black_box: BlackBox, images: np.ndarray, clock: Callable[[], float]) -> tuple[float, ...]:
+def _timed(black_box: BlackBox, images: np.ndarray) -> tuple[float, ...]:
     """Seconds of a call for each of BATCHES, the faster of two, as far as the black box sends so many at a time."""
     seconds = []
     for size in BATCHES:
         batch, taken = np.resize(images, (size, *images.shape[1:])), []
         for _ in range(2 if size < BATCHES[-1] else 1):
-            began = clock()
+            began = time.perf_counter()
             black_box.query(batch)
-            taken.append(clock() - began)
+            taken.append(time.perf_counter() - began)
         seconds.append(max(min(taken), 1e-9))
     return tuple(seconds)

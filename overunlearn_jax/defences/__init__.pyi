@@ -6,6 +6,7 @@ from .anomaly import (
     mahalanobis,
     nearest_neighbours,
 )
+from .bounds import bounded, shortened, step_bound
 from .calibration import calibrated, class_thresholds, threshold
 from .consistency import jpeg_gate, noise_gate
 from .copies import copies_gate
@@ -35,6 +36,7 @@ __all__ = [
     "accepted_by_all",
     "agreement_gate",
     "anomaly_gate",
+    "bounded",
     "calibrated",
     "class_thresholds",
     "confidence_gate",
@@ -62,6 +64,8 @@ __all__ = [
     "pixel_features",
     "re_encoded",
     "read_gate",
+    "shortened",
     "split_gates",
+    "step_bound",
     "threshold",
 ]

@@ -1,11 +1,11 @@
 """What was decided about a request, for whoever is to explain it: a record for each gate, part and way to forget."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from overunlearn_jax.defences.gate import Decision, for_journal
+from overunlearn_jax.defences.gate import Decision
 from overunlearn_jax.services.service import Refused, Variant
 
 
@@ -18,13 +18,6 @@ class Record(NamedTuple):
     variant: Variant | None  # the way to forget that it is about; None: all
     decision: Decision  # of these m samples
     seconds: float  # that it took, calibration included
-
-
-def as_json(record: Record) -> dict[str, Any]:
-    """A record as JSON: gate, accepted, scores, threshold and why, as a journal has them, and what it is about."""
-    variant = None if record.variant is None else record.variant._asdict()
-    about = {"call": record.call, "request": record.request, "rows": record.rows.tolist(), "variant": variant}
-    return {**about, **for_journal([record.decision])[0], "seconds": record.seconds}
 
 
 def refused_in(

@@ -46,13 +46,16 @@ def answer_probes(predict: PredictFn, image: Array, corners: Array, blocks: Arra
     return jax.vmap(jax.vmap(answer, (None, 0)))(corners, blocks)
 
 
+PROBES = 128  # that the operations are counted of
+
+
 @functools.lru_cache(maxsize=64)
-def _saving(structure: Any, shapes: tuple[Any, ...], image_shape: tuple[int, ...], block: int, probes: int) -> float:
+def _saving(structure: Any, shapes: tuple[Any, ...], image_shape: tuple[int, ...], block: int) -> float:
     predict = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*each) for each in shapes])
-    images = jax.ShapeDtypeStruct((2 * probes, *image_shape), jnp.float32)
+    images = jax.ShapeDtypeStruct((2 * PROBES, *image_shape), jnp.float32)
     image = jax.ShapeDtypeStruct(image_shape, jnp.float32)
-    corners = jax.ShapeDtypeStruct((probes, 3), jnp.int32)
-    blocks = jax.ShapeDtypeStruct((probes, 2, block, block), jnp.float32)
+    corners = jax.ShapeDtypeStruct((PROBES, 3), jnp.int32)
+    blocks = jax.ShapeDtypeStruct((PROBES, 2, block, block), jnp.float32)
     try:
         plain = jax.jit(lambda predict, images: predict(images)).lower(predict, images)
         edits = jax.jit(answer_probes).lower(predict, image, corners, blocks)
@@ -62,11 +65,11 @@ def _saving(structure: Any, shapes: tuple[Any, ...], image_shape: tuple[int, ...
     return float(counts[0] / counts[1]) if counts[1] else 0.0  # 0: nothing to count, or a backend that does not
 
 
-def saving(predict: PredictFn, image_shape: tuple[int, ...], block: int, probes: int = 128) -> float:
+def saving(predict: PredictFn, image_shape: tuple[int, ...], block: int) -> float:
     """How many times fewer floating-point operations `answer_probes` takes than whole forward passes, by XLA's count.
 
     0 for a victim that cannot be traced for a single image or under `jax.vmap`.
     """
     leaves, structure = jax.tree.flatten(predict)
     shapes = tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
-    return _saving(structure, shapes, image_shape, block, probes)
+    return _saving(structure, shapes, image_shape, block)

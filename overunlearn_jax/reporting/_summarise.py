@@ -52,7 +52,6 @@ class SummaryRow(NamedTuple):
     class_b: Interval
     over_unlearning_a: Interval | None  # type I, paired over seeds; None for the normal request itself
     over_unlearning_b: Interval | None  # type II
-    overall_difference: Interval | None
     unpaired_seeds: int  # seeds that only one of this attack and the normal request has; not in the differences
     requested: float  # mean number of samples, as are the next four
     submitted: float
@@ -63,11 +62,7 @@ class SummaryRow(NamedTuple):
     label_agreement: float  # mean fraction; this and the next three are NaN where no seed has them
     ssim_mean: float
     l2_mean: float  # mean over seeds of the mean L2 norm of a sample's change
-    l2_max: float  # largest over all seeds
     diverged: tuple[int, ...]  # seeds whose unlearning diverged, sorted: nothing after it is measured
-    test_images: dict[
-        str, int | None
-    ]  # of each of `ACCURACIES`: how many the accuracy is of; None: the rows do not tell
 
 
 def groups(rows: Sequence[Mapping[str, Any]]) -> dict[Setting, list[Row]]:
@@ -143,7 +138,6 @@ def _summarise_attack(
         class_b=accuracy("class_b"),
         over_unlearning_a=difference("class_a"),
         over_unlearning_b=difference("class_b"),
-        overall_difference=difference("overall"),
         unpaired_seeds=0 if is_normal else len(of_seed.keys() ^ normal.keys()),
         requested=_mean(rows, "requested"),
         submitted=_mean(rows, "submitted"),
@@ -154,9 +148,7 @@ def _summarise_attack(
         label_agreement=_mean(rows, "label_agreement"),
         ssim_mean=_mean(rows, "ssim_mean"),
         l2_mean=_mean(rows, "l2_mean"),
-        l2_max=max(_known(rows, "l2_max"), default=math.nan),
         diverged=tuple(seed for seed, row in of_seed.items() if row.get("diverged")),
-        test_images=images,
     )
 
 

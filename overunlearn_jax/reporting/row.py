@@ -1,9 +1,9 @@
 """One row of results: what is known of one request to one service, forgotten in one way. Units stand beside each field.
 
-`Annotated[float, "points"]` is a float whose unit is points; `units()` lists them for pages.
+`Annotated[float, "points"]` is a float whose unit is points.
 """
 
-from typing import Annotated, Any, TypedDict, get_args, get_type_hints
+from typing import Annotated, TypedDict, get_type_hints
 
 Fraction = Annotated[float, "fraction"]  # in [0, 1]
 Samples = Annotated[int, "samples"]
@@ -103,21 +103,3 @@ REQUIRED_KEYS = tuple(get_type_hints(Required))
 WALL_TIMES = ("seconds_attack", "seconds_unlearn")  # what differs where the same cell is run again
 # Test accuracies: fractions in [0, 1], or null.
 ACCURACY_KEYS = ("overall_before", "class_a_before", "class_b_before", "overall", "class_a", "class_b")
-
-
-def units() -> dict[str, str]:
-    """The unit of every field that has one.
-
-    Examples:
-      >>> units()["queries"]
-      'images'
-    """
-    hints = get_type_hints(Row, include_extras=True)
-    return {name: unit for name, hint in hints.items() if (unit := _unit(hint))}
-
-
-def _unit(hint: Any) -> str:
-    for part in (hint, *get_args(hint)):
-        if hasattr(part, "__metadata__"):
-            return str(part.__metadata__[0])
-    return ""

@@ -29,7 +29,7 @@ class Searchable(NamedTuple):
     shape: tuple[int, ...]  # (h, w, c)
     pixels: np.ndarray  # shape=(m, p), dtype=float32
     averages: np.ndarray  # shape=(m, q), dtype=float32: of squares of pixels, see `_averages`
-    average_squares: np.ndarray  # shape=(m,), dtype=float32: their sums of squares
+    average_squares: np.ndarray  # shape=(m,), dtype=float64: their sums of squares
     largest: float  # sum of squares of an image
 
 

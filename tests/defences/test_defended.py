@@ -14,7 +14,6 @@ from overunlearn_jax.defences.honest_requests import CalibrationError
 from overunlearn_jax.defences.honest_steps import StepBound
 from overunlearn_jax.defences.identification import Identified, identifier, lookup_by_hash
 from overunlearn_jax.defences.monitor import Monitor
-from overunlearn_jax.defences.records import as_json
 from overunlearn_jax.evaluation import evaluate
 from overunlearn_jax.services.local import LocalService
 from overunlearn_jax.services.service import ONLY, HasWeights, Sweep, Variant
@@ -90,11 +89,11 @@ def test_what_a_gate_refuses_in_part_is_not_forgotten_and_said():
     )
     assert left.deletion.matched_ids.tolist() == [-1, 1, -1, 3, -1, -1, -1, -1]
     assert [record.decision.gate for record in service.records] == ["half", "odd"]
-    told = as_json(service.records[0])
-    assert told["accepted"] == [True] * 4 + [False] * 4
-    assert told["scores"] == list(range(8))
-    assert (told["threshold"], told["why"], told["rows"]) == (3.0, "half says so", list(range(8)))
-    assert told["seconds"] > 0
+    told = service.records[0]
+    assert told.decision.accepted.tolist() == [True] * 4 + [False] * 4
+    assert told.decision.scores.tolist() == list(range(8))
+    assert (told.decision.threshold, told.decision.why, told.rows.tolist()) == (3.0, "half says so", list(range(8)))
+    assert told.seconds > 0
 
 
 def test_several_requests_are_each_looked_at():

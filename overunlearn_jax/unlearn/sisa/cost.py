@@ -11,7 +11,6 @@ class Redone(NamedTuple):
     """What a request cost, and what training all that is left from scratch would cost."""
 
     slices: int  # slice trainings that were done again
-    all_slices: int  # shards * slices
     images: int  # that pass through the training steps of those
     all_images: int
 
@@ -50,7 +49,7 @@ def redone(left: Assignment, first: np.ndarray, settings: SisaSettings) -> Redon
     batches = np.minimum(settings.batch_size, np.maximum(counts, 1))
     images = counts // batches * batches * settings.epochs
     again = np.arange(settings.slices) >= first[:, None]
-    return Redone(int(again.sum()), again.size, int(images[again].sum()), int(images.sum()))
+    return Redone(int(again.sum()), int(images[again].sum()), int(images.sum()))
 
 
 def expected_work_share(shards: int, slices: int, requests: int) -> float:
