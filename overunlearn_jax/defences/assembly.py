@@ -27,6 +27,7 @@ from overunlearn_jax.defences.honest_steps import StepBound, check_bound
 from overunlearn_jax.defences.identification import Identify, identifier, lookup_by_hash
 from overunlearn_jax.defences.monitor import Monitor, check_monitor
 from overunlearn_jax.defences.registry import GATES, check_gate, make_gate, read_gate, split_gates
+from overunlearn_jax.defences.setting_ranges import check_settings
 from overunlearn_jax.services.service import Service
 from overunlearn_jax.setting_text import read_value
 from overunlearn_jax.types import Split
@@ -71,7 +72,9 @@ class Defences(NamedTuple):
 
 
 def check_defences(text: str) -> None:
-    """Checks names and settings before there is a model. Raises ValueError for an unknown one and for one given twice.
+    """Checks names and settings before there is a model.
+
+    Raises ValueError for an unknown one, for one given twice and for a number out of range.
 
     >>> check_defences("phash(distance=40),clip,monitor(confidence=0.9)")
     """
@@ -85,8 +88,7 @@ def check_defences(text: str) -> None:
         values = _read(name, given)
         if name == "budget":
             _limits(values)
-        if name == "copies":
-            copies_gate(values["distance"], bits=values["bits"])
+        check_settings(f"the gate {name}", values)
         if name == "clip":
             check_bound(StepBound(_ANY, None, **values))  # type: ignore[arg-type]
         if name == "monitor":
