@@ -6,7 +6,7 @@ A new gate is a file beside this one, a function in makers.py and a line in `GAT
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -98,23 +98,43 @@ def make_gate(name: str, holdings: Holdings, settings: Mapping[str, str] | None 
     return _calibrated(gate, holdings, chosen)
 
 
-def check_gate(text: str, others: Iterable[str] = ()) -> None:
-    """Checks a gate's name and settings, without anything that the server holds; `others` are named beside `GATES`.
+def check_gate(text: str, others: Iterable[str] = (), lacking: Collection[str] = ()) -> None:
+    """Checks a gate's name and settings, without anything that the server holds.
 
-    Raises ValueError for an unknown name, and for a setting that the gate does not have, cannot read or that is out of
-    range.
+    Args:
+      text: of one gate.
+      others: names beside `GATES`, for the message.
+      lacking: fields of `Holdings` that whoever asks can never give, such as shadow models on a command line.
+
+    Raises:
+      ValueError: an unknown name; a setting that the gate does not have, cannot read or that is out of range; a gate
+        that needs what is lacking.
     """
     name, given = read_gate(text)
     if ":" in name:
         _user_gate(name, given)
-    else:
-        _read(name, given, others)
+        return
+    values = _read(name, given, [*makeable(lacking), *others])
+    needs = {*GATES[name].needs, *(("secret",) if values.get("keyed") else ())}
+    if missing := sorted(needs & {*lacking}):
+        raise ValueError(
+            f"the gate {text} needs {', '.join(missing)}, which cannot be given here: it is made in Python alone, by "
+            f"make_gate({text!r}, Holdings(..., {missing[0]}=...))"
+        )
 
 
-def _read(name: str, given: Mapping[str, str], others: Iterable[str] = ()) -> dict[str, Any]:
-    """The settings that are given, as values."""
+def makeable(lacking: Collection[str] = ()) -> list[str]:
+    """Names of the gates that need none of these fields of `Holdings`.
+
+    >>> set(GATES) - set(makeable(["shadows"]))
+    {'lira'}
+    """
+    return [name for name, facts in GATES.items() if not {*facts.needs} & {*lacking}]
+
+
+def _read(name: str, given: Mapping[str, str], names: Iterable[str] = GATES) -> dict[str, Any]:
+    """The settings that are given, as values; `names` stand in the message about an unknown one."""
     if name not in GATES:
-        names = [*GATES, *others]
         raise ValueError(
             f"the gate is {name!r}; expected my_module:my_gate or one of {', '.join(names)}{did_you_mean(name, names)}"
         )
