@@ -46,7 +46,11 @@ def define_flags() -> None:
     """Where it listens, who may ask, limits, and every setting of a run."""
     flags.DEFINE_string("host", "127.0.0.1", "address that it listens on")
     flags.DEFINE_integer("port", 8080, "port that it listens on; 0: a free one", lower_bound=0, upper_bound=65535)
-    flags.DEFINE_list("owners", ["alice", "bob"], "who hands in training samples: the first every first one, and so on")
+    flags.DEFINE_list(
+        "owners",
+        ["alice", "bob"],
+        "whose the training samples are: they are dealt out in turn; of two names, each has every second one",
+    )
     flags.DEFINE_bool("receipts", False, "a deletion has to be of samples that its sender handed in")
     flags.DEFINE_bool("open_predictions", False, "predictions need no token")
     flags.DEFINE_string("served_name", "model", "in the paths of predictions")
@@ -97,7 +101,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _config() -> Config:
-    config = config_flags.from_flags(flags.FLAGS, DEFAULTS)
+    config = config_flags.from_flags(flags.FLAGS, DEFAULTS, needs_classes=False)
     for flag, given in (("service", config.service.service), ("service_url", config.service.service_url)):
         if given:
             raise ValueError(

@@ -19,8 +19,10 @@ class DataConfig:
         "the size",
         least=0,
     )
-    class_a: str = setting("3", "class that the unlearned samples belong to, by name or index")
-    class_b: str = setting("8", "other class: blended in, and reported as over-unlearning II")
+    class_a: str = setting(
+        "3", "class that the unlearned samples belong to, by name or index; other data needs its own"
+    )
+    class_b: str = setting("8", "other class: blended in, and reported as over-unlearning II; other data needs its own")
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -13,6 +13,7 @@ from experiments.config.fields import as_typed
 from experiments.config.seeds import parse_seeds
 from overunlearn_jax.unlearn.facts import METHOD_FACTS
 
+SHOWN = 20  # classes in a message
 NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})  # those of `Config`, the quickstart's
 
 
@@ -38,10 +39,11 @@ def define_flags(own: Mapping[str, Any] = NO_DEFAULTS) -> None:
             flags.DEFINE_string(spec.name, default, text)
 
 
-def from_flags(values: flags.FlagValues, own: Mapping[str, Any] = NO_DEFAULTS) -> Config:
+def from_flags(values: flags.FlagValues, own: Mapping[str, Any] = NO_DEFAULTS, *, needs_classes: bool = True) -> Config:
     """The config that the command line asks for: what was typed, over --config, or over `own`, the program's defaults.
 
-    Raises ValueError naming the flag that is wrong, or would be ignored.
+    Raises ValueError naming the flag that is wrong, missing, or would be ignored. `needs_classes`: the program is about
+    two classes, and those of the quickstart are of its data alone.
 
     That a method ignores --taus and --fidelity is said of the command line alone: the grid of methods and the paper's
     studies have one for all of their configs.
@@ -55,6 +57,8 @@ def from_flags(values: flags.FlagValues, own: Mapping[str, Any] = NO_DEFAULTS) -
             f"--trained={trained} without --dataset: a deployed model would be measured on {dataset}, the "
             "quickstart's data: give the --dataset that the model is for"
         )
+    if needs_classes and dataset not in (DEFAULTS["dataset"], base.data.dataset):
+        _check_classes(config, typed)
     for name in () if config.service.facts.has_rates else ("taus", "fidelity"):
         if typed.get(name, DEFAULTS[name]) != DEFAULTS[name]:
             methods = ", ".join(method for method, facts in METHOD_FACTS.items() if facts.has_rates)
@@ -64,6 +68,32 @@ def from_flags(values: flags.FlagValues, own: Mapping[str, Any] = NO_DEFAULTS) -
                 f"{as_typed(DEFAULTS[name])}"
             )
     return config
+
+
+def _check_classes(config: Config, typed: Mapping[str, Any]) -> None:
+    """Raises ValueError where a class of other data than the quickstart's would be the quickstart's by chance."""
+    names = ("class_a", "class_b")
+    missing = [each for each in names if each not in typed and getattr(config.data, each) == DEFAULTS[each]]
+    if missing:
+        raise ValueError(
+            f"--dataset={config.data.dataset} without --{' and --'.join(missing)}: say which classes this is about, by "
+            f"name or number{_known_classes(config)}"
+        )
+
+
+def _known_classes(config: Config) -> str:
+    """The data set's classes, to end a message with; nothing where it cannot be read here and now."""
+    from overunlearn_jax import data  # it takes a second, and is needed on the way out alone
+
+    own = config.data
+    try:
+        splits = data.load(own.dataset, data_dir=own.data_dir or None, seed=0, download=False,
+                           image_size=own.image_size or None)  # fmt: skip
+    except (ImportError, OSError, RuntimeError, ValueError):  # they are told once the classes are named
+        return ""
+    names = splits.spec.class_names
+    shown = ", ".join(f"{label} {name}" for label, name in enumerate(names[:SHOWN]))
+    return f". It has {len(names)}: {shown}{', ...' if len(names) > SHOWN else ''}"
 
 
 def _read(path: str) -> Config:

@@ -18,9 +18,9 @@ class ServiceConfig:
     service: str = setting(
         "",
         "my_module:MyService, what is audited in place of a model and a method of ours: a class with predict(images), "
-        "forget(images, labels) and reset(), in any framework; it is given the training data if it takes an argument, "
-        "and runs in a process of its own; forget gets images as they are submitted, changed and in floats: it finds "
-        "those that it was trained on by their distance, not by equality",
+        "forget(images, labels) and reset(), in any framework; an argument named train or data, or else one without "
+        "a default, is given the training data; it runs in a process of its own; forget gets images as they are "
+        "submitted, changed and in floats: it finds those that it was trained on by their distance, not by equality",
     )
     service_url: str = setting(
         "",

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     """Flags to config, config to one victim a seed."""
     if len(arguments) > 1:
         raise ValueError(f"unexpected arguments {arguments[1:]}: every setting is a --flag, see --help")
-    config = config_flags.from_flags(flags.FLAGS)
+    config = config_flags.from_flags(flags.FLAGS, needs_classes=False)
     if config.victim.trained or config.service.users or config.service.facts.prepares:
         raise ValueError(
             "this command trains single models: leave out --trained, --service, and methods that train a victim of "

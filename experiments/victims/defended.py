@@ -17,6 +17,7 @@ from overunlearn_jax.types import DatasetSpec, Key, Split, Splits
 STORED = ("png", "jpeg95", "jpeg75")  # how honest people's samples arrive that gates are calibrated on, a third each
 CALIBRATION = 600  # of them
 OWNER = "user"  # of all requests of a run, for budgets
+NO_FLAG = ("shadows", "secret")  # of `Holdings`: what gates can be given in Python alone
 _DEFENCES = 1_000_004  # folded into the seed's unlearning key
 
 
@@ -25,7 +26,7 @@ def check_gates(config: DefencesConfig) -> None:
     if not config.gates:
         return
     try:
-        check_defences(config.gates)
+        check_defences(config.gates, NO_FLAG)
     except ValueError as error:
         raise ValueError(f"--gates={config.gates}: {error}") from error
 

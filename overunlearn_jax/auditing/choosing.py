@@ -10,7 +10,7 @@ from overunlearn_jax.attacks import PushResult, Status, bisect
 from overunlearn_jax.auditing.request_settings import Classes, RequestSettings, label_choice
 from overunlearn_jax.black_box import BlackBox
 from overunlearn_jax.data import candidates, request_size, take
-from overunlearn_jax.types import Split, Splits
+from overunlearn_jax.types import DatasetSpec, Split, Splits
 
 NEED_PUSHES = {"noise", "pushing_1", "pushing_2"}  # attacks; the noise control is as long as the pushes
 
@@ -33,20 +33,18 @@ def choose_and_push(
     """Picks the attacker's samples by seed, skips those that the victim gets wrong, and pushes the rest.
 
     Raises:
-      ValueError: a request of more samples than the victim gets right.
+      ValueError: a request of more samples than the victim gets right; where it gets fewer right than chance would, the
+        message asks after the order of classes and the pixels.
     """
     needed = max(request_size(splits.train, classes.a, fraction) for fraction in settings.fractions)
     order = candidates(splits.train, classes.a, seed)
-    right = np.zeros(0, bool)
-    while right.sum() < needed and len(right) < len(order):  # one query a candidate, no more than needed
-        ask = order[len(right) : len(right) + needed - int(right.sum())]
-        right = np.append(right, black_box.query(splits.train.images[ask]).argmax(-1) == classes.a)
+    answers = np.zeros(0, np.int64)
+    while (answers == classes.a).sum() < needed and len(answers) < len(order):  # a query each, no more than needed
+        ask = order[len(answers) : len(answers) + needed - int((answers == classes.a).sum())]
+        answers = np.append(answers, black_box.query(splits.train.images[ask]).argmax(-1))
+    right = answers == classes.a
     if right.sum() < needed:
-        raise ValueError(
-            f"a request of {needed} samples ({100 * max(settings.fractions):g} % of class "
-            f"{splits.spec.class_names[classes.a]}) is more than the {right.sum()} of {len(order)} that the victim "
-            "predicts rightly: ask for smaller --fractions or train the victim longer"
-        )
+        raise ValueError(_too_few(settings, splits.spec, classes.a, needed, answers))
     kept = np.flatnonzero(right)
     samples = take(splits.train, order[kept])
     pushed, seconds = None, 0.0
@@ -61,6 +59,23 @@ def choose_and_push(
             black_box, samples.images, samples.labels, pushed, steps=settings.bisection_steps, targets=targets
         )
     return AttackerSamples(samples, kept - np.arange(len(kept)), pushed, seconds)
+
+
+def _too_few(settings: RequestSettings, spec: DatasetSpec, class_a: int, needed: int, answers: np.ndarray) -> str:
+    """What to say of a victim that predicts fewer than the needed samples as class A, of all that it answered about."""
+    right, name = int((answers == class_a).sum()), spec.class_names[class_a]
+    told = (
+        f"a request of {needed} samples ({100 * max(settings.fractions):g} % of class {name}) is more than the {right} "
+        f"of {len(answers)} that the victim predicts rightly: "
+    )
+    if right * spec.num_classes >= len(answers):
+        return f"{told}ask for less of the class (--fractions; fraction in Python), or train the victim longer"
+    most = np.bincount(answers, minlength=spec.num_classes)
+    return (
+        f"{told}fewer than by chance. Of class {name} it answers {spec.class_names[most.argmax()]} most often, "
+        f"{most.max()} times. Does it order its classes as the data set does ({', '.join(spec.class_names[:3])}, ...), "
+        "and take the same pixels? A service that wants others, such as 0 ... 255, says so by its pixels, a PixelFormat"
+    )
 
 
 def _left_for_pushing(settings: RequestSettings, black_box: BlackBox, splits: Splits, classes: Classes) -> int | None:

@@ -10,7 +10,7 @@ Gates on a sample are those of the registry, and a user's own `my_module:my_gate
 * `monitor(confidence=0.99)`; settings of `Monitor`, and `canaries=20`: so many test samples nearest to the boundary.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -26,7 +26,8 @@ from overunlearn_jax.defences.holdings import Holdings, key_of, require
 from overunlearn_jax.defences.honest_steps import StepBound, check_bound
 from overunlearn_jax.defences.identification import Identify, identifier, lookup_by_hash
 from overunlearn_jax.defences.monitor import Monitor, check_monitor
-from overunlearn_jax.defences.registry import GATES, check_gate, make_gate, read_gate, split_gates
+from overunlearn_jax.defences.registry import check_gate, make_gate, makeable, read_gate, split_gates
+from overunlearn_jax.defences.setting_ranges import check_settings
 from overunlearn_jax.services.service import Service
 from overunlearn_jax.setting_text import read_value
 from overunlearn_jax.types import Split
@@ -70,8 +71,15 @@ class Defences(NamedTuple):
     monitor: Monitor | None = None
 
 
-def check_defences(text: str) -> None:
-    """Checks names and settings before there is a model. Raises ValueError for an unknown one and for one given twice.
+def check_defences(text: str, lacking: Collection[str] = ()) -> None:
+    """Checks names and settings before there is a model.
+
+    Args:
+      text: names with commas between them, settings in brackets.
+      lacking: fields of `Holdings` that can never be given: a gate that needs one is neither taken nor offered.
+
+    Raises:
+      ValueError: an unknown name, one given twice, a number out of range, a gate that needs what is lacking.
 
     >>> check_defences("phash(distance=40),clip,monitor(confidence=0.9)")
     """
@@ -80,13 +88,12 @@ def check_defences(text: str) -> None:
         name, given = read_gate(part)
         names.append(name)
         if name not in SETTINGS:
-            check_gate(part, others=SETTINGS)
+            check_gate(part, SETTINGS, lacking)
             continue
         values = _read(name, given)
         if name == "budget":
             _limits(values)
-        if name == "copies":
-            copies_gate(values["distance"], bits=values["bits"])
+        check_settings(f"the gate {name}", values)
         if name == "clip":
             check_bound(StepBound(_ANY, None, **values))  # type: ignore[arg-type]
         if name == "monitor":
@@ -96,7 +103,7 @@ def check_defences(text: str) -> None:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"gates are {text!r}: {', '.join(twice)} is there twice; give it once")
     if not names:
-        raise ValueError(f"gates are {text!r}; expected some of {', '.join([*GATES, *SETTINGS])}")
+        raise ValueError(f"gates are {text!r}; expected some of {', '.join([*makeable(lacking), *SETTINGS])}")
 
 
 def assemble(text: str, holdings: Holdings, *, test: Split | None = None, scope: str = "head") -> Defences:

@@ -8,6 +8,7 @@ import numpy as np
 from overunlearn_jax.defences.gate import View
 from overunlearn_jax.defences.perceptual_hash import keyed_hashes, perceptual_hashes
 from overunlearn_jax.defences.scored_gate import ScoredGate
+from overunlearn_jax.defences.setting_ranges import bits_apart, check_in
 from overunlearn_jax.types import Bounds, Images, Request
 
 _AT_ONCE = 2**20  # distances, so that a block stays in the processor's cache
@@ -89,11 +90,15 @@ def perceptual_hash_gate(store: HashStore, threshold: float | np.ndarray) -> Sco
 
     Args:
       store: of the training images.
-      threshold: in bits, a number or shape=(k,): one a class.
+      threshold: in bits, from 0 to the store's, a number or shape=(k,): one a class. Infinity refuses nothing, minus
+        infinity everything.
 
     Raises:
-      ValueError: of the gate: a data set whose pixels have other bounds than the store's.
+      ValueError: a threshold outside of that range; of the gate: a data set whose pixels have other bounds than the
+        store's.
     """
+    for each in np.ravel(threshold):
+        check_in(bits_apart(store.bits), "the gate phash", "distance", float(each))
 
     def score(request: Request, view: View) -> np.ndarray:
         if view.spec.bounds != store.bounds:

@@ -40,7 +40,7 @@ def exact(holdings: Holdings, *, keyed: bool = False) -> ScoredGate:
 
 
 def phash(holdings: Holdings, *, distance: float = 30.0, bits: int = 256, keyed: bool = False) -> ScoredGate:
-    """Perceptual hashes of the training images; `distance` is the most bits that may differ."""
+    """Perceptual hashes of the training images; `distance` is the most bits that may differ, 0 ... bits."""
     secret = _secret(holdings, keyed, "the gate phash(keyed=true)")
     return perceptual_hash_gate(
         HashStore(_train(holdings).images, holdings.spec.bounds, bits=bits, secret=secret), distance

@@ -4,8 +4,9 @@ A new gate is a file beside this one, a function in makers.py and a line in `GAT
 """
 
 import inspect
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from overunlearn_jax.defences.calibration import calibrated
 from overunlearn_jax.defences.gate import Gate, View
 from overunlearn_jax.defences.holdings import Holdings, require
 from overunlearn_jax.defences.scored_gate import ScoredGate
+from overunlearn_jax.defences.setting_ranges import check_in, check_settings, scores_from
 from overunlearn_jax.setting_text import read_settings, read_value
 from overunlearn_jax.spelling import did_you_mean
 from overunlearn_jax.types import Request
@@ -30,23 +32,27 @@ class GateFacts(NamedTuple):
     about: str
     needs: tuple[str, ...] = ()  # in any case
     calibrated_by: tuple[str, ...] = ()  # unless a threshold is given; (): the gate's own settings hold it
+    scores: tuple[float, float] = (0.0, math.inf)  # the least and the most: a threshold lies between
 
 
 _HONEST, _ASKED = ("calibration",), ("calibration", "predict")
+_SHARE, _ANY = (0.0, 1.0), (-math.inf, math.inf)  # scores
 GATES = {
     "exact": GateFacts(makers.exact, "refuses what is no training image, pixel for pixel", ("train",)),
     "phash": GateFacts(makers.phash, "refuses what looks like no training image", ("train",)),
     "confidence": GateFacts(makers.confidence, "refuses what the model has a high loss on", (), _ASKED),
     "lira": GateFacts(
-        makers.lira, "refuses what models know as well that never saw it", ("shadows", "calibration"), _ASKED
+        makers.lira, "refuses what models know as well that never saw it", ("shadows", "calibration"), _ASKED, _ANY
     ),
-    "forest": GateFacts(makers.forest, "refuses what few random cuts part from the rest", ("train", "key"), _HONEST),
+    "forest": GateFacts(
+        makers.forest, "refuses what few random cuts part from the rest", ("train", "key"), _HONEST, _SHARE
+    ),
     "lof": GateFacts(makers.lof, "refuses what lies where training samples are thin", ("train",), _HONEST),
     "mahalanobis": GateFacts(makers.by_mahalanobis, "refuses what is far from its class's mean", ("train",), _HONEST),
     "knn": GateFacts(makers.knn, "refuses what is far from its nearest training samples", ("train",), _HONEST),
     "agreement": GateFacts(makers.agreement, "refuses what is predicted as another class"),
-    "noise": GateFacts(makers.noise, "refuses what small noise changes the prediction of", ("key",), _ASKED),
-    "jpeg": GateFacts(makers.jpeg, "refuses what storing as JPEG changes the prediction of", (), _ASKED),
+    "noise": GateFacts(makers.noise, "refuses what small noise changes the prediction of", ("key",), _ASKED, _SHARE),
+    "jpeg": GateFacts(makers.jpeg, "refuses what storing as JPEG changes the prediction of", (), _ASKED, _SHARE),
 }
 
 
@@ -92,22 +98,43 @@ def make_gate(name: str, holdings: Holdings, settings: Mapping[str, str] | None 
     return _calibrated(gate, holdings, chosen)
 
 
-def check_gate(text: str, others: Iterable[str] = ()) -> None:
-    """Checks a gate's name and settings, without anything that the server holds; `others` are named beside `GATES`.
+def check_gate(text: str, others: Iterable[str] = (), lacking: Collection[str] = ()) -> None:
+    """Checks a gate's name and settings, without anything that the server holds.
 
-    Raises ValueError for an unknown name, and for a setting that the gate does not have or cannot read.
+    Args:
+      text: of one gate.
+      others: names beside `GATES`, for the message.
+      lacking: fields of `Holdings` that whoever asks can never give, such as shadow models on a command line.
+
+    Raises:
+      ValueError: an unknown name; a setting that the gate does not have, cannot read or that is out of range; a gate
+        that needs what is lacking.
     """
     name, given = read_gate(text)
     if ":" in name:
         _user_gate(name, given)
-    else:
-        _read(name, given, others)
+        return
+    values = _read(name, given, [*makeable(lacking), *others])
+    needs = {*GATES[name].needs, *(("secret",) if values.get("keyed") else ())}
+    if missing := sorted(needs & {*lacking}):
+        raise ValueError(
+            f"the gate {text} needs {', '.join(missing)}, which cannot be given here: it is made in Python alone, by "
+            f"make_gate({text!r}, Holdings(..., {missing[0]}=...))"
+        )
 
 
-def _read(name: str, given: Mapping[str, str], others: Iterable[str] = ()) -> dict[str, Any]:
-    """The settings that are given, as values."""
+def makeable(lacking: Collection[str] = ()) -> list[str]:
+    """Names of the gates that need none of these fields of `Holdings`.
+
+    >>> set(GATES) - set(makeable(["shadows"]))
+    {'lira'}
+    """
+    return [name for name, facts in GATES.items() if not {*facts.needs} & {*lacking}]
+
+
+def _read(name: str, given: Mapping[str, str], names: Iterable[str] = GATES) -> dict[str, Any]:
+    """The settings that are given, as values; `names` stand in the message about an unknown one."""
     if name not in GATES:
-        names = [*GATES, *others]
         raise ValueError(
             f"the gate is {name!r}; expected my_module:my_gate or one of {', '.join(names)}{did_you_mean(name, names)}"
         )
@@ -118,6 +145,9 @@ def _read(name: str, given: Mapping[str, str], others: Iterable[str] = ()) -> di
     values = {key: read_value(who, key, text, known[key]) for key, text in given.items()}
     if "threshold" in values and (others := sorted(values.keys() & CALIBRATION.keys() - {"threshold"})):
         raise ValueError(f"{who} is given a threshold and {', '.join(others)}, which would choose one; give either")
+    check_settings(who, known | values)
+    if "threshold" in values:
+        check_in(scores_from(*facts.scores), who, "threshold", values["threshold"])
     return values
 
 

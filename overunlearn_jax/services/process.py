@@ -5,7 +5,6 @@ with ServiceProcess("my_module:Service", train, log=Path("service.log"), timeout
 """
 
 import contextlib
-import inspect
 import os
 import threading
 import traceback
@@ -18,24 +17,26 @@ from typing import Any
 
 import numpy as np
 
+from overunlearn_jax.services.training_argument import made_with, training_argument
 from overunlearn_jax.types import DivergedError, Split
 from overunlearn_jax.user_code import UserCodeError, import_named, source_digest
 
 LOGGED = 1 << 20  # bytes of what the service prints that are kept
 STARTING = 600.0  # seconds, at least, that importing and making the service may take
 LAST_WORDS = 20  # lines of what it printed that are shown where its process ended
+_OURS = {__file__, training_argument.__code__.co_filename, import_named.__code__.co_filename}  # files
 _service: Any = None  # in the process of its own
 
 
 class RemoteError(Exception):
-    """What happened in the service's process: its message is the traceback there."""
+    """What happened in the service's process: its message is the traceback of the service's code."""
 
 
 class ServiceProcess:
     """The object that `my_module:Service` makes, in a process of its own, called as if it were here.
 
     Args:
-      name: of a class or function, called with the training data if it takes an argument.
+      name: of a class or function, called with the training data if it has a `training_argument`.
       train: that data.
       log: file that gets the first MiB of what the service prints.
       timeout: seconds that one call may take; importing and making the service may take `STARTING` at least.
@@ -53,7 +54,7 @@ class ServiceProcess:
             self._reader = _start_logging(self._pipe, log)
             wants = self._call("import", _import, name, str(self._pipe))
             self.source: str = self._call("import", _source, name)
-            self.pixels = self._call("making the service", _make, train if wants else None)
+            self.pixels = self._call("making the service", _make, name, train if wants else None)
         except BaseException:
             self.close()
             raise
@@ -133,7 +134,7 @@ class ServiceProcess:
         if kind == "raised":
             message, trace = value
             about = "" if message.startswith("--service=") else f"--service={self._name}: {what} raised "
-            raise UserCodeError(f"{about}{message}") from RemoteError(trace)
+            raise UserCodeError(f"{about}{message}") from (RemoteError(trace) if trace else None)
         return value
 
     def _last_words(self) -> str:
@@ -183,7 +184,18 @@ def _caught(function: Callable[[], Any]) -> tuple[str, Any]:
         return "diverged", str(error)
     except (Exception, SystemExit) as error:
         own = str(error).startswith("--service=")  # from here: it says already what is wrong
-        return "raised", (str(error) if own else f"{type(error).__name__}: {error}", traceback.format_exc())
+        return "raised", (str(error) if own else f"{type(error).__name__}: {error}", _trace(error, own))
+
+
+def _trace(error: BaseException, own: bool) -> str:
+    """The traceback in the service's code, without the frames of ours that led there; empty where none of it failed."""
+    if own and not isinstance(error, UserCodeError):
+        return ""
+    failed = error.__cause__ or error if own else error
+    trace = failed.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename in _OURS:
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(failed.with_traceback(trace)))
 
 
 def _import(name: str, pipe: str) -> tuple[str, Any]:
@@ -199,7 +211,7 @@ def _import(name: str, pipe: str) -> tuple[str, Any]:
             raise ValueError(
                 f"--service={name} is a {type(_service).__name__}; expected a class, or a function that makes an object"
             )
-        return bool(inspect.signature(_service).parameters)
+        return training_argument(_service) is not None
 
     return _caught(load)
 
@@ -209,16 +221,17 @@ def _source(name: str) -> tuple[str, Any]:
     return _caught(lambda: source_digest(name, "--service="))
 
 
-def _make(train: Split | None) -> tuple[str, Any]:
+def _make(name: str, train: Split | None) -> tuple[str, Any]:
     """Makes the service; returns its pixel format."""
 
     def make() -> Any:
         global _service
-        _service = _service() if train is None else _service(train)
+        _service = made_with(_service, train)
         missing = [each for each in ("predict", "forget", "reset") if not callable(getattr(_service, each, None))]
         if missing:
             raise ValueError(
-                f"it has no {', '.join(missing)}; expected predict(images), forget(images, labels), reset()"
+                f"--service={name} has no {', '.join(missing)}; expected predict(images), forget(images, labels), "
+                "reset()"
             )
         return getattr(_service, "pixels", None)
 

@@ -72,9 +72,10 @@ def test_agreement_is_the_margin():
         np.testing.assert_allclose(agreement_gate()(each, view()).scores, -np.array(margins), atol=1e-5)
         np.testing.assert_array_equal(agreement_gate()(each, view()).accepted, p.argmax(1) == each.labels)
     assert agreement_gate(-1)(wrong, view()).accepted.all()
-    assert not agreement_gate(1.01)(asked, view()).accepted.any()
-    with pytest.raises(ValueError, match="the threshold of agreement is nan"):
-        agreement_gate(float("nan"))
+    assert agreement_gate(1)(asked, view()).threshold == -1
+    for margin in (1.01, -1.01, 7, float("nan")):
+        with pytest.raises(ValueError, match=f"agreement has margin={margin}; expected a difference .* from -1 to 1"):
+            agreement_gate(margin)
 
 
 def test_noise_counts_changed_predictions():

@@ -11,6 +11,7 @@ from overunlearn_jax.defences.budgets import BudgetLimits
 from overunlearn_jax.defences.gate import View, decide
 from overunlearn_jax.defences.hash_store import HashStore
 from overunlearn_jax.defences.holdings import Holdings
+from overunlearn_jax.defences.registry import GATES, _own_settings
 from overunlearn_jax.services.service import ONLY
 from overunlearn_jax.services.sweep import SweepService
 from overunlearn_jax.types import Request
@@ -141,6 +142,72 @@ def test_all_together_stop_a_push_and_serve_honest_people():
 def test_what_is_refused_before_there_is_a_model(text, message):
     with pytest.raises(ValueError, match=message):
         check_defences(text)
+
+
+def _settings():
+    """Every number that a text can set, by gate and name, with its default."""
+    for gate, facts in GATES.items():
+        own = _own_settings(facts) | ({"threshold": 0.0, "refuse": 0.05} if facts.calibrated_by else {})
+        yield from ((gate, key, default) for key, default in own.items())
+    for gate, known in SETTINGS.items():
+        yield from ((gate, key, 0.0 if default is None else default) for key, default in known.items())
+
+
+NUMBERS = [each for each in _settings() if type(each[2]) in (int, float)]
+OF_ANY_SIZE = {("lira", "threshold")}  # a likelihood ratio
+
+
+@pytest.mark.parametrize(("gate", "key", "default"), NUMBERS, ids=lambda each: str(each))
+def test_no_gate_takes_a_number_out_of_range(gate, key, default):
+    wrong = ["-7"] * ((gate, key) not in OF_ANY_SIZE) + ["nan"] * (type(default) is float)
+    for value in wrong:
+        with pytest.raises(ValueError, match=rf"{value}|bits is -7"):
+            check_defences(f"{gate}({key}={value})")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("agreement(margin=7)", "margin=7.0; expected a difference of two probabilities, from -1 to 1, or infinity"),
+        ("agreement(margin=-7)", "margin=-7.0"),
+        ("phash(distance=1000)", "distance=1000.0; expected bits that differ, from 0 to 256, or infinity"),
+        ("phash(distance=65,bits=64)", "from 0 to 64"),
+        ("copies(distance=65,bits=64)", "from 0 to 64"),
+        ("identify(distance=257)", "from 0 to 256"),
+        ("identify(bits=100)", "bits is 100"),
+        ("noise(threshold=2)", "threshold=2.0; expected a threshold of the gate's score, from 0 to 1, or infinity"),
+        ("noise(deviation=20)", "deviation=20.0; expected a part of the width"),
+        ("confidence(refuse=5)", "refuse=5.0; expected a share of honest samples, from 0 to 1"),
+    ],
+)
+def test_a_slip_of_the_pen_is_no_gate(text, message):
+    with pytest.raises(ValueError, match=message):
+        check_defences(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "agreement(margin=-1)",
+        "agreement(margin=1)",
+        "agreement(margin=inf)",
+        "phash(distance=0)",
+        "phash(distance=256)",
+        "phash(distance=inf)",
+        "copies(distance=0)",
+        "identify(distance=64,bits=64)",
+        "confidence(threshold=0)",
+        "confidence(threshold=inf)",
+        "confidence(threshold=-inf)",
+        "forest(refuse=0)",
+        "forest(refuse=1)",
+        "noise(deviation=0)",
+        "lira(threshold=-7)",
+        "budget(in_all=0)",
+    ],
+)
+def test_limit_cases_are_gates(text):
+    check_defences(text)
 
 
 @pytest.mark.parametrize(

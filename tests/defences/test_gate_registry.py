@@ -23,6 +23,7 @@ WITH_EXAMPLES = [
     "perceptual_hash",
     "registry",
     "scored_gate",
+    "setting_ranges",
 ]
 
 
@@ -124,12 +125,13 @@ def test_lira_online_needs_to_know_who_saw_what():
         ("phash(distance=4)", {"distance": "3"}, "is given distance in its name and beside it"),
         ("phash(distance=far)", {}, "the gate phash cannot read distance=far: expected float"),
         ("phash(bits=100)", {}, "bits is 100"),
-        ("phash(distance=nan)", {}, "the threshold of phash is nan"),
+        ("phash(distance=nan)", {}, "distance=nan; expected bits that differ, from 0 to 256, or infinity"),
         ("phash(", {}, r"expected a name, or name\(setting=value"),
         ("phash(distance)", {}, "expected name=value"),
         ("confidence(threshold=1,refuse=0.1)", {}, "is given a threshold and refuse"),
-        ("confidence(refuse=2)", {}, "confidence cannot be calibrated: refuse is 2.0"),
-        ("knn(neighbours=0)", {}, r"neighbours is 0; expected 1 \.\.\. 300"),
+        ("confidence(refuse=2)", {}, "refuse=2.0; expected a share of honest samples, from 0 to 1"),
+        ("knn(neighbours=0)", {}, "neighbours=0; expected a number of training samples, from 1 up"),
+        ("knn(neighbours=301)", {}, r"neighbours is 301; expected 1 \.\.\. 300"),
         ("math:missing", {}, "math:missing cannot be imported"),
         ("math:pi", {}, "math:pi is a float; expected a function"),
         ("math:sqrt(a=1)", {}, "takes no settings from here"),

@@ -173,7 +173,10 @@ def test_the_perceptual_gate(photographs):
     assert decision.accepted.tolist() == [True] * 16 + [False] * 16
     assert (decision.scores[:16] == 0).all()
     assert perceptual_hash_gate(store, np.inf)(asked, view).accepted.all()
-    assert not perceptual_hash_gate(store, -1)(asked, view).accepted.any()
+    assert not perceptual_hash_gate(store, -np.inf)(asked, view).accepted.any()
+    for threshold in (-1, 257, np.nan, [20.0, 257.0]):
+        with pytest.raises(ValueError, match=r"phash has distance=\S+; expected bits that differ, from 0 to 256"):
+            perceptual_hash_gate(store, threshold)
     alone = [perceptual_hash_gate(store, 20)(_asked(photographs[[i]]), view).scores[0] for i in range(32)]
     np.testing.assert_array_equal(alone, decision.scores)
     with pytest.raises(ValueError, match="the hashes were made of pixels in"):

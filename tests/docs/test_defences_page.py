@@ -17,6 +17,8 @@ from experiments.defences.method_bounds import CAP, CLIP
 from experiments.defences.summary import Harm, harms, harms_by_method, not_met, prices
 from experiments.run.records import read_records
 from overunlearn_jax.attack_names import HONEST
+from overunlearn_jax.defences.assembly import check_defences
+from tests.docs.pages import blocks
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "experiments" / "results" / "defences"
@@ -75,6 +77,19 @@ def costs_of(rows: list[dict], defence: str, request: str, method: str = METHOD)
     honest = {row["seed"]: row["class_a"] for row in rows
               if (row["method"], row["defence"], row["request"]) == (method, "none", HONEST)}  # fmt: skip
     return sum(honest[row["seed"]] - row["class_a"] for row in own) / len(own)
+
+
+def test_the_page_begins_with_its_words_and_with_what_to_deploy():
+    text = (ROOT / "docs" / "defences.md").read_text()
+    before = text[: text.index("\n| ")]
+    for word in ("Identification", "A **bound**", "A **monitor**", "A **cap**", "A **gate**"):
+        assert len(re.findall(rf"^\* \**{re.escape(word)}.*\.$", before, re.MULTILINE)) == 1, word
+    deployed = f"identify,monitor(most_lost={MOST_LOST:g})"
+    typed = [block.text for block in blocks(ROOT / "docs" / "defences.md") if deployed in block.text]
+    assert len(typed) == 2  # a command, and Python
+    assert all(block in before for block in typed)
+    assert "not in production" in before
+    check_defences(deployed)
 
 
 def test_what_is_left(rows: list[dict], found: dict[str, Harm], table: dict[str, str]):

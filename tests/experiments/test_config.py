@@ -29,13 +29,13 @@ def defined() -> Iterator[None]:
         yield
 
 
-def parse(*arguments: str) -> Config:
+def parse(*arguments: str, needs_classes: bool = True) -> Config:
     """What `python -m experiments.main` makes of its arguments."""
     values = flags.FlagValues()
     for name in ("config", *FIELDS):
         values[name] = copy.deepcopy(flags.FLAGS[name])
     values(["main", *arguments])
-    return config_flags.from_flags(values)
+    return config_flags.from_flags(values, needs_classes=needs_classes)
 
 
 def test_no_flags_are_the_defaults():
@@ -152,6 +152,26 @@ def test_a_deployed_model_is_measured_on_the_data_that_are_named(tmp_path: Path)
     assert parse(f"--config={tmp_path / 'run.json'}", "--trained=mine:load").data.dataset == "mine.npz"
     (tmp_path / "trained.json").write_text(Config.of(trained="mine:load").to_json())
     assert parse(f"--config={tmp_path / 'trained.json'}").data.dataset == "digits"  # said aloud by that run
+
+
+def test_other_data_than_the_quickstart_s_has_its_own_classes(tmp_path: Path):
+    own = f"--dataset={tiny.write_data(tmp_path / 'own.npz')}"
+    for typed, missing in (
+        ([], "--class_a and --class_b"),
+        (["--class_a=ant"], "--class_b"),
+        (["--class_b=3"], "--class_a"),
+    ):
+        with pytest.raises(ValueError, match=f"own.npz without {missing}: .* It has 3: 0 ant, 1 bee, 2 ") as told:
+            parse(own, *typed)
+        assert "..." not in str(told.value)
+    with pytest.raises(ValueError, match=r"nowhere.npz without --class_a and --class_b: .* name or number$"):
+        parse(f"--dataset={tmp_path / 'nowhere.npz'}")
+    assert parse(own, "--class_a=3", "--class_b=8").data.class_a == "3"  # said aloud
+    assert parse(own, needs_classes=False).data.class_a == "3"
+    (tmp_path / "run.json").write_text(Config.of(dataset="mine.npz").to_json())
+    assert parse(f"--config={tmp_path / 'run.json'}").data.dataset == "mine.npz"
+    with pytest.raises(ValueError, match="without --class_a and --class_b"):
+        parse(f"--config={tmp_path / 'run.json'}", own)
 
 
 def test_the_largest_seed_makes_a_key_of_its_own():

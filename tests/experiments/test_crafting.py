@@ -211,9 +211,24 @@ def test_more_samples_than_the_victim_predicts_rightly(config: MakeConfig):
     splits = data.load(settings.data.dataset, seed=0)
     black_box = BlackBox(splits.spec, lambda images: np.eye(3)[np.arange(len(images)) % 2])
     with pytest.raises(
-        ValueError, match=r"a request of \d+ samples \(100 % of class ant\) is more than .* --fractions"
+        ValueError,
+        match=r"a request of \d+ samples \(100 % of class ant\) is more than .* less of .*--fractions; fraction in",
     ):
         choose_and_push(pipeline.request_settings(settings.attack), black_box, splits, Classes(0, 1), 0, refuse)
+
+
+def test_fewer_than_by_chance_asks_after_the_order_of_classes_and_the_pixels(config: MakeConfig):
+    """A service whose class columns are reversed."""
+    settings = config(fractions=(0.1,))
+    splits = data.load(settings.data.dataset, seed=0)
+    black_box = BlackBox(splits.spec, lambda images: np.eye(3)[np.full(len(images), 2)])
+    with pytest.raises(ValueError, match="is more than the 0 of ") as told:
+        choose_and_push(pipeline.request_settings(settings.attack), black_box, splits, Classes(0, 1), 0, refuse)
+    asked = (splits.train.labels == 0).sum()
+    assert f"Of class ant it answers {splits.spec.class_names[2]} most often, {asked} times." in str(told.value)
+    assert "order its classes as the data set does (ant, bee, " in str(told.value)
+    assert "PixelFormat" in str(told.value)
+    assert "--" not in str(told.value)
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -10,7 +10,7 @@ import pytest
 
 from experiments import pipeline
 from experiments.config.defences import DefencesConfig
-from experiments.victims.defended import honest_copies
+from experiments.victims.defended import check_gates, honest_copies
 from overunlearn_jax.defences.assembly import ABOUT
 from overunlearn_jax.defences.gate import Decision
 from overunlearn_jax.defences.registry import GATES
@@ -96,12 +96,20 @@ def test_pushes_are_found_again_whatever_the_gates(config: MakeConfig):
         ({"gates": "clip(requests=2)"}, "give at least 19"),
         ({"gates": "clip_each", "unlearning": "scrub"}, "this service's is none"),
         ({"gates": "monitor(in_parts=true)", "taus": (1e-3, 2e-3)}, "a monitor that releases parts"),
-        ({"gates": "lira"}, "the gate lira needs shadows"),
+        ({"gates": "lira"}, "--gates=lira: the gate lira needs shadows, .* made in Python alone, by make_gate"),
+        ({"gates": "exact(keyed=true)"}, "keyed=true. needs secret, .* made in Python alone"),
     ],
 )
 def test_gates_that_do_not_fit(config: MakeConfig, changes: dict, message: str):
     with pytest.raises(ValueError, match=message):
         pipeline.run(config(**changes))
+
+
+@pytest.mark.parametrize("gates", ["agrement", "lria", ","])
+def test_a_slip_is_offered_only_what_flags_can_make(gates: str):
+    with pytest.raises(ValueError, match=r"expected .*exact, phash, .*monitor") as told:
+        check_gates(DefencesConfig(gates=gates))
+    assert not [name for name in NOT_BY_FLAGS if name in str(told.value)]
 
 
 def test_honest_copies_are_pictures_of_the_training_samples(config: MakeConfig):

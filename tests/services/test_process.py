@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.run.errors import describe_error
 from overunlearn_jax.services.process import LAST_WORDS, LOGGED, ServiceProcess
+from overunlearn_jax.services.training_argument import made_with, training_argument
 from overunlearn_jax.types import DivergedError
 from overunlearn_jax.user_code import UserCodeError
 from tests.services.fakes import splits
@@ -46,6 +48,14 @@ class Bare:
     def predict(self, images):
         return images
 
+class Loaded(Service):
+    def __init__(self, weights="model.pt"):
+        self.count = weights.count("model")
+
+class Given(Service):
+    def __init__(self, weights="model.pt", *, train=None):
+        self.count = weights.count("model") * len(train.labels) - 78
+
 def fails():
     raise RuntimeError("no weights on this disk")
 """
@@ -56,11 +66,12 @@ IMAGES = DATA.train.images[:5]
 @pytest.fixture
 def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "remote_service.py").write_text(THEIRS)
+    (tmp_path / "broken_service.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     opened = []
 
-    def start(name: str = "Service", timeout: float = 30.0) -> ServiceProcess:
-        opened.append(ServiceProcess(f"remote_service:{name}", DATA.train, tmp_path / "service.log", timeout))
+    def start(name: str = "remote_service:Service", timeout: float = 30.0) -> ServiceProcess:
+        opened.append(ServiceProcess(name, DATA.train, tmp_path / "service.log", timeout))
         return opened[-1]
 
     yield start
@@ -118,12 +129,51 @@ def test_a_call_that_hangs_is_ended(process):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Bare", "it has no forget, reset; expected predict"),
-        ("fails", "making the service raised RuntimeError: no weights on this disk"),
-        ("nowhere", "--service=remote_service:nowhere cannot be imported"),
-        ("THEIRS", "cannot be imported"),
+        ("remote_service:Bare", "^--service=remote_service:Bare has no forget, reset; expected predict"),
+        ("remote_service:nowhere", "^--service=remote_service:nowhere cannot be imported"),
+        ("remote_service:os", "^--service=remote_service:os is a module; expected a class, or a function"),
+        ("no_such_file:Service", "^--service=no_such_file:Service cannot be imported"),
     ],
 )
-def test_what_is_no_service(process, name: str, message: str):
-    with pytest.raises(UserCodeError, match=message):
+def test_what_is_no_service_is_told_in_a_line(process, name: str, message: str):
+    with pytest.raises(UserCodeError, match=message) as caught:
         process(name)
+    assert describe_error(caught.value) == f"error: {caught.value}"
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "line"),
+    [
+        ("remote_service:fails", "making the service raised RuntimeError: no weights on this disk", "in fails"),
+        ("broken_service:Service", "^--service=broken_service:Service cannot be imported .*ZeroDivisionError", "1 / 0"),
+    ],
+)
+def test_code_of_theirs_that_fails_is_shown_and_none_of_ours(process, name: str, message: str, line: str):
+    with pytest.raises(UserCodeError, match=message) as caught:
+        process(name)
+    said = str(caught.value.__cause__)
+    assert line in said
+    assert "process.py" not in said
+    assert "user_code.py" not in said
+
+
+@pytest.mark.parametrize(("name", "count"), [("Loaded", 1), ("Given", 2)])
+def test_training_data_goes_to_no_argument_that_means_something_else(process, name: str, count: int):
+    assert (process(f"remote_service:{name}").predict(IMAGES) == 0.25 + count).all()
+
+
+def test_which_argument_is_given_the_training_data():
+    for make, name in (
+        (lambda: None, None),
+        (lambda weights="model.pt": None, None),
+        (lambda *data, **train: None, None),
+        (lambda samples: None, "samples"),
+        (lambda samples, /, rate=0.1: None, "samples"),
+        (lambda rate=0.1, data=None: None, "data"),
+        (lambda weights, train: None, "train"),
+        (lambda *, rate: None, None),
+    ):
+        found = training_argument(make)
+        assert (found and found.name) == name
+    assert made_with(lambda samples, /: samples, DATA.train) is DATA.train
+    assert made_with(lambda rate=0.1, *, data: (rate, data), DATA.train) == (0.1, DATA.train)
