@@ -23,8 +23,8 @@ deletes by the schema in overunlearn_jax/services/http/schema.md and is brought 
 among those of --dialect is two functions: overunlearn_jax/services/http/dialects/own.py has an example.
 
 --service is a class of any framework with predict(images), forget(images, labels) and reset(); experiments/services
-has examples. It is given the training data if it takes an argument, runs in a process of its own, and is looked at
-first: answers that change by themselves, a reset that does not work and a forget that changes nothing are said before
+has examples. It is given the training data as an argument named train or data, or else as one without a default, runs
+in a process of its own, and is looked at first: answers that change by themselves, a reset that does not work and a forget that changes nothing are said before
 anything is pushed. What needs weights is measured where --model and --unlearning say what they are. A service is named
 by its answers: trained anew behind the same code it is another one, and asks for another --workdir.
 

@@ -33,7 +33,7 @@ def _saw_nothing(pairs: Sequence[Pair]) -> str:
         return ""
     return (
         f"the search saw nothing around {blind} of {requested} samples, which says nothing of their safety: "
-        "--search=auto finds a search that sees more"
+        '--search=auto (search="auto" in Python) finds one that sees more'
     )
 
 

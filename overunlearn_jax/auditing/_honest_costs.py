@@ -12,8 +12,8 @@ from overunlearn_jax.reporting.wording import seeds_words, variant_words
 Row = Mapping[str, Any]
 UNCHANGED = (
     "the honest request changed nothing that is measured, so that nothing shows that the service forgets: a forget "
-    "that is not finished when it returns, or defences that refuse everybody, look like this; --allow_unchanged says "
-    "that it is as it should be"
+    "that is not finished when it returns, or defences that refuse everybody, look like this; --allow_unchanged "
+    "(allow_unchanged=True in Python) says that it is as it should be"
 )
 NOTHING_LEFT = (
     "what an honest request has destroyed, no malicious one can take: unlearn in smaller steps, or allow a larger "
