@@ -24,9 +24,10 @@ among those of --dialect is two functions: overunlearn_jax/services/http/dialect
 
 --service is a class of any framework with predict(images), forget(images, labels) and reset(); experiments/services
 has examples. It is given the training data as an argument named train or data, or else as one without a default, runs
-in a process of its own, and is looked at first: answers that change by themselves, a reset that does not work and a forget that changes nothing are said before
-anything is pushed. What needs weights is measured where --model and --unlearning say what they are. A service is named
-by its answers: trained anew behind the same code it is another one, and asks for another --workdir.
+in a process of its own, and is looked at first: answers that change by themselves, a reset that does not work and a
+forget that changes nothing are said before anything is pushed. What needs weights is measured where --model and
+--unlearning say what they are. A service is named by its answers: trained anew behind the same code it is another one,
+and asks for another --workdir.
 
 The search does the paper's harm for about 1,400 queries a sample in place of 7,900, and stays near; --solver=adam gives
 the paper's own, --search=labels one for a service that answers labels only, and --search=auto asks a few hundred
