@@ -38,8 +38,10 @@ LIMITS = {  # of `ServerSettings`, whose defaults they are
     "most_images": (1024, "images in one prediction, at most"),
     "most_samples": (4096, "samples in one deletion, at most"),
     "most_pending": (256, "deletions that wait, at most; further ones are answered 429"),
+    "most_pending_per_owner": (0, "deletions of one owner that wait, at most; 0: an equal share of --most_pending"),
     "keep_versions": (8, "earlier versions of the model that are kept on disk beside those of snapshots"),
 }
+MAY_BE_0 = ("most_pending_per_owner", "keep_versions")
 
 
 def define_flags() -> None:
@@ -54,7 +56,7 @@ def define_flags() -> None:
         "from_version", None, "an earlier version to go on from: what later ones forgot is known again"
     )
     for name, (default, text) in LIMITS.items():
-        flags.DEFINE_integer(name, default, text, lower_bound=0 if name == "keep_versions" else 1)
+        flags.DEFINE_integer(name, default, text, lower_bound=0 if name in MAY_BE_0 else 1)
     config_flags.define_flags(DEFAULTS)
 
 

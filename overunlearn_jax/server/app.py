@@ -67,6 +67,8 @@ class _Routes:
         self._log, self.metrics, self.ready = log, Metrics(), False
         self._predicting = anyio.CapacityLimiter(PREDICTING)
         self._waiting = 0  # requests whose bodies are in memory
+        settings = served.settings
+        self._most_per_owner = settings.most_pending_per_owner or max(1, settings.most_pending // tokens.owners)
         self._schema = orjson.dumps(openapi_document(served.spec, served.settings))
 
     def table(self) -> list[Route]:
@@ -131,7 +133,9 @@ class _Routes:
         with self._room():
             body = await read_body(request, settings.most_body, settings.body_seconds)
             key = request.headers.get("idempotency-key")
-            entry: Entry = await in_thread(receive, self._served, self._receipts, holder, key, body)
+            entry: Entry = await in_thread(
+                receive, self._served, self._receipts, holder, key, body, self._most_per_owner
+            )
         self._worker.wake()
         request.scope["noted"]["deletion"] = entry.id
         version = None if entry.model_version is None else str(entry.model_version)

@@ -15,7 +15,7 @@ REASONS = {
     "409": "it does not wait any more",
     "413": "too large",
     "422": "the JSON does not say what it should",
-    "429": "too many deletions wait",
+    "429": "too many deletions wait, or too many of this token's owner",
     "500": "the service failed",
     "503": "not now",
 }

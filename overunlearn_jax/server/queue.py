@@ -24,6 +24,10 @@ class QueueFullError(RuntimeError):
     """As many deletions wait as may."""
 
 
+class OwnerQueueFullError(QueueFullError):
+    """As many deletions of this owner wait as may; others still have room."""
+
+
 class KeyReusedError(ValueError):
     """The idempotency key was sent before, with another body."""
 
@@ -78,16 +82,30 @@ class Queue:
         self._journal = journal
 
     def add(
-        self, owner: str, key: str, body_digest: str, by: str, received: int, payload: Payload, most_pending: int
+        self,
+        owner: str,
+        key: str,
+        body_digest: str,
+        by: str,
+        received: int,
+        payload: Payload,
+        most_pending: int,
+        most_per_owner: int,
     ) -> Entry:
         """Notes a deletion; the one that was sent with this key before, where there is one.
 
-        Raises KeyReusedError and QueueFullError.
+        At most `most_pending` wait, and `most_per_owner` of each owner. Raises KeyReusedError, QueueFullError and
+        OwnerQueueFullError.
         """
         with self._journal.transaction() as connection:
             if known := self._sent_before(connection, owner, key, body_digest):
                 return known
-            waiting = connection.execute("SELECT COUNT(*) FROM deletions WHERE status = ?", (PENDING,)).fetchone()[0]
+            waiting, own = connection.execute(
+                "SELECT COUNT(*), COUNT(CASE WHEN owner = ? THEN 1 END) FROM deletions WHERE status = ?",
+                (owner, PENDING),
+            ).fetchone()
+            if own >= most_per_owner:
+                raise OwnerQueueFullError(f"{own} deletions of yours wait already")
             if waiting >= most_pending:
                 raise QueueFullError(f"{waiting} deletions wait already")
             new = secrets.token_hex(16)
@@ -130,6 +148,10 @@ class Queue:
 
     def next(self, patience: int) -> Task | None:
         """Takes the deletion that waits longest; None where none waits.
+
+        The order is that of arrival, whoever sent them: a deletion's outcome depends on those before it, and one that a
+        kill ended begins again from the same version. That no owner has more than a share of the places is what keeps
+        the wait of the others short.
 
         One that was begun `patience` times before, and not ended, waits for all others: if it is what ends the process,
         they are done first. None is given up.

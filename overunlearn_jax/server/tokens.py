@@ -42,6 +42,11 @@ class Tokens:
                 raise ValueError(f"the role of {holder.owner} is {holder.role!r}; expected one of {', '.join(ROLES)}")
         self._holders = {_digest(token): holder for token, holder in holders.items()}
 
+    @property
+    def owners(self) -> int:
+        """How many owners there are, admins included; an owner may have several tokens."""
+        return len({holder.owner for holder in self._holders.values()})
+
     def holder(self, authorization: str | None) -> Holder:
         """Whose the header is. Raises RefusedError 401 where there is none, or one that nobody has."""
         scheme, _, token = (authorization or "").strip().partition(" ")

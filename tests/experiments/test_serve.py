@@ -119,7 +119,7 @@ def test_a_judge_that_sees_faults(config: MakeConfig):
         rows = np.arange(2)
         for key in ("one", "two"):
             payload = Payload(images=load.images[rows], labels=load.labels[rows])
-            entry = served.queue.add("alice", key, "digest", "submission", 2, payload, 10)
+            entry = served.queue.add("alice", key, "digest", "submission", 2, payload, 10, 10)
             worker._do(served.queue.next(3))
             load.acknowledged[entry.id] = server_faults.Submitted(key, rows)
         names = list(load.acknowledged)

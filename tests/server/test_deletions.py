@@ -240,7 +240,7 @@ def test_a_class_that_was_never_there(tmp_path):
 
 def test_the_queue_is_bounded(tmp_path):
     forget = Gated()
-    with running(tmp_path, ServerSettings(most_pending=2), forget=forget) as made:
+    with running(tmp_path, ServerSettings(most_pending=2, most_pending_per_owner=9), forget=forget) as made:
         made.client.delete(GOOD, "first")
         assert forget.begun.wait(10)
         sent = [made.client.delete(GOOD, f"key {number}") for number in range(3)]
@@ -249,6 +249,25 @@ def test_the_queue_is_bounded(tmp_path):
         assert sent[-1].headers["Retry-After"]
         assert made.client.delete(GOOD, "key 0").status == 202, "one that waits is found again"
         forget.go.set()
+
+
+@pytest.mark.parametrize(("per_owner", "share"), [(0, 2), (3, 3)])
+def test_nobody_takes_the_places_of_the_others(tmp_path, per_owner, share):
+    forget = Gated()
+    settings = ServerSettings(most_pending=6, most_pending_per_owner=per_owner)  # for three owners
+    with running(tmp_path, settings, forget=forget) as made:
+        made.client.delete(GOOD, "first")
+        assert forget.begun.wait(10)
+        sent = [made.client.delete(GOOD, f"key {number}") for number in range(6)]
+        assert [each.status for each in sent] == [202] * share + [429] * (6 - share)
+        assert sent[-1].code == "owner_queue_full"
+        assert sent[-1].headers["Retry-After"]
+        assert f"{share} deletions of yours wait already" in sent[-1].body["error"]["message"]
+        bobs = made.as_(BOB).delete(GOOD, "bob's")
+        assert bobs.status == 202
+        forget.go.set()
+        ended = [made.client.wait(each.body["id"]) for each in sent[:share]] + [made.as_(BOB).wait(bobs.body["id"])]
+        assert [int(each["model_version"]) for each in ended] == list(range(3, share + 4)), "in the order of arrival"
 
 
 @pytest.mark.parametrize(

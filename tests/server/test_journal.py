@@ -30,7 +30,7 @@ def worker_of(served, forget=None):
 
 def add(served, rows, key):
     payload = Payload(rows=np.asarray(rows))
-    return served.queue.add("alice", key, "digest", "identifier", len(rows), payload, 100).id
+    return served.queue.add("alice", key, "digest", "identifier", len(rows), payload, 100, 100).id
 
 
 def work(served, forget=None):
@@ -216,7 +216,7 @@ def test_what_was_submitted_is_nowhere_on_disk_once_it_is_forgotten(tmp_path):
     needle = image.tobytes()
     served = opened(tmp_path)
     payload = Payload(images=image, labels=np.zeros(1, np.int32))
-    served.queue.add("alice", "key", "digest", "submission", 1, payload, 10)
+    served.queue.add("alice", "key", "digest", "submission", 1, payload, 10, 10)
 
     def on_disk():
         return any(needle in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
