@@ -212,15 +212,18 @@ class _Routes:
             raise inference.unknown_version(self._served, str(asked))
 
     async def on_refused(self, request: Request, problem: RefusedError) -> Response:
-        """An error body; a deletion or a snapshot that is refused is noted in the journal."""
+        """An error body; a deletion or a snapshot that is refused to the owner of a token is noted in the journal.
+
+        What comes without a token costs the journal nothing: it is a line in the log, and counted in the metrics.
+        """
         noted = request.scope["noted"]
         noted["code"] = problem.code
-        if request.url.path.startswith(("/deletions", "/snapshots")):
+        if "owner" in noted and request.url.path.startswith(("/deletions", "/snapshots")):
             what = f"{request.method} {request.url.path}"
             with contextlib.suppress(sqlite3.Error, RefusedError):  # the journal itself may be what refuses
                 await in_thread(
                     self._served.journal.note_refusal,
-                    noted.get("owner"),
+                    noted["owner"],
                     what,
                     problem.status,
                     problem.code,

@@ -223,11 +223,19 @@ def test_a_deletion_needs_a_key(wrong_service, key):
     assert (got.status, got.code) == (400, "missing_idempotency_key")
 
 
-def test_tokens_of_deletions(wrong_service):
+def test_what_comes_without_a_token_is_counted_and_leaves_the_journal_alone(wrong_service):
+    wrong_service.client.delete({})
+    before = wrong_service.refusals()
     for token in ("", "not a token of anyone"):
-        got = wrong_service.as_(token).delete(GOOD)
+        nobody = wrong_service.as_(token)
+        got = nobody.delete(GOOD)
         assert (got.status, got.code) == (401, "unauthorized")
-        assert wrong_service.refusals()[-1] == ("POST /deletions", "unauthorized")
+        assert nobody.send("POST", "/snapshots").status == 401
+        assert nobody.send("PUT", "/deletions").status == 405
+        assert nobody.send("GET", "/deletions/x/y").status == 404
+    assert wrong_service.refusals() == before
+    counted = wrong_service.client.send("GET", "/metrics").body.splitlines()
+    assert 'http_requests_total{route="POST /deletions",status="401"} 2.0' in counted
 
 
 def test_a_class_that_was_never_there(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("overunlearn_jax.server", exc_type=ImportError)
 
+from overunlearn_jax.server import journal
 from overunlearn_jax.server.core import OccupiedError
 from overunlearn_jax.server.journal import JournalError
 from overunlearn_jax.server.queue import Payload
@@ -196,6 +197,17 @@ def test_a_damaged_journal_is_named(tmp_path):
     (tmp_path / "journal.sqlite3").write_bytes(b"no database, certainly none" * 100)
     with pytest.raises(JournalError, match=r"journal\.sqlite3"):
         opened(tmp_path)
+
+
+def test_nobody_erases_the_refusals_of_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "KEPT_REFUSALS", 3)
+    served = opened(tmp_path)
+    served.journal.note_refusal("bob", "POST /deletions", 422, "bob's", "")
+    for number in range(10):
+        served.journal.note_refusal("alice", "POST /deletions", 422, f"{number}", "")
+    kept = served.journal.rows("SELECT owner, code FROM refusals ORDER BY number")
+    assert [tuple(row) for row in kept] == [("bob", "bob's"), ("alice", "7"), ("alice", "8"), ("alice", "9")]
+    served.close()
 
 
 def test_old_versions_go_but_those_of_snapshots(tmp_path):
