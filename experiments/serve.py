@@ -10,7 +10,8 @@ was killed does at its next start what it was at, once.
 
 WORKDIR/tokens.json has a token for each of --owners and one for an admin, who takes and restores snapshots. Training
 samples are shared out among the owners; WORKDIR/owners/NAME.npz has what each handed in. With --receipts nobody
-deletes what is not theirs; without, as in the paper, whatever is submitted is forgotten.
+deletes what is not theirs; without, as in the paper, whatever is submitted is forgotten. Only the user who starts the
+service may enter WORKDIR, and read what it writes.
 
 It listens on this machine alone, without TLS: a deployment puts KServe or its own platform in front.
 """
@@ -68,6 +69,7 @@ def main(arguments: list[str]) -> int:
     check_devices()
     from experiments.serving.service import opened  # after the flags: --help and wrong flags answer at once
     from overunlearn_jax.files import write_json
+    from overunlearn_jax.server.private import private_files
     from overunlearn_jax.server.running import bound, serve, url_of
     from overunlearn_jax.server.settings import ServerSettings
 
@@ -81,6 +83,7 @@ def main(arguments: list[str]) -> int:
     workdir = Path(config.run.workdir)
     with (
         bound(given.host, given.port) as socket,  # before anything is trained
+        private_files(),
         opened(config, tuple(given.owners), settings, given.from_version) as service,
     ):
         url = url_of(socket)

@@ -22,6 +22,7 @@ from overunlearn_jax.server.app import make_app
 from overunlearn_jax.server.core import ServedModel
 from overunlearn_jax.server.forgetter import Forgetter, ReplayingForgetter, ServiceForgetter, check_weights
 from overunlearn_jax.server.logs import JsonLines
+from overunlearn_jax.server.private import make_private
 from overunlearn_jax.server.receipts import Receipts, identifier_of, shared_out
 from overunlearn_jax.server.settings import ServerSettings
 from overunlearn_jax.server.tokens import ADMIN, Tokens, read_or_make_tokens
@@ -54,11 +55,12 @@ def opened(
 ) -> Iterator[Opened]:
     """The service that the config asks for, for as long as the block lasts.
 
-    Raises ValueError for flags that do not go together, for a workdir of another model and for owners that are none;
+    Raises ValueError for flags that do not go together, for a workdir of another model or user and for wrong owners;
     OccupiedError where another process is at work in the workdir.
     """
     _check(config, owners)
     seed, workdir = config.run.seeds[0], Path(config.run.workdir)
+    make_private(workdir)
     with alone_in(workdir):
         splits, keys = load_splits(config, seed), seed_keys(seed)
         recipes.check(choice_of(config.service), ingredients_of(config.victim, splits))

@@ -148,11 +148,15 @@ def test_load_is_measured(config: MakeConfig):
 def test_the_demo_s_walk_and_a_gentle_stop(dataset: Path, config: MakeConfig, tmp_path: Path):
     made = config(width=8, epochs=6, taus=(2e-2,))
     workdir = Path(made.run.workdir)
+    workdir.mkdir(mode=0o755, parents=True)
     owners = demo.OWNERS[:2]
     with Service(workdir, [*server_faults.flags_of(made), f"--owners={','.join(owners)}"]) as service:
         url = service.url()
         with urllib.request.urlopen(f"{url}/v2/health/ready") as answer:
             assert json.load(answer) == {"ready": True}
+        written = [path for path in (workdir, *workdir.rglob("*")) if path.name != "output.txt"]  # of this process
+        assert {path.name for path in written} >= {"tokens.json", "journal.sqlite3", "owner_0.npz", "00000001.npz"}
+        assert not [path for path in written if path.stat().st_mode & 0o077], "nobody else may read them"
         with Client(url, token_of(workdir / "tokens.json", "owner_0")) as client:
             images, labels = own_samples(workdir, "owner_0")
             assert (client.predict(images).argmax(1) == labels).mean() > 0.8

@@ -192,6 +192,21 @@ def test_a_folder_is_of_one_model_and_one_process(tmp_path):
         small_service.ServedModel(small_service.SPEC, small_service.MODEL, other, tmp_path, ServerSettings())
 
 
+def test_a_folder_is_its_owner_s_alone(tmp_path, monkeypatch):
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    opened(folder).close()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o755)
+
+    def of_another_user(self, mode):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(type(folder), "chmod", of_another_user)
+    with pytest.raises(ValueError, match="belongs to another user; expected a folder of your own"):
+        opened(folder)
+
+
 def test_a_damaged_journal_is_named(tmp_path):
     opened(tmp_path).close()
     (tmp_path / "journal.sqlite3").write_bytes(b"no database, certainly none" * 100)
