@@ -148,7 +148,8 @@ class ServedModel:
     def restore(self, snapshot: str) -> int:
         """Goes back to the version that a snapshot names, and returns its number.
 
-        Deletions that wait are done from there; one that is under way begins anew. Raises UnknownVersionError and
+        Deletions that wait are done from there; one that is under way begins anew; one that was completed, and that the
+        version has not done, is undone. Raises UnknownVersionError and
         DamagedVersionError.
         """
         served = self._read(self.lineage.of_snapshot(snapshot))

@@ -1,22 +1,21 @@
 """Deletions in the journal: received, waiting, under way, ended. What was submitted is erased once one has ended."""
 
-import io
 import json
 import secrets
 import sqlite3
 import time
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from overunlearn_jax.server.journal import Journal
+from overunlearn_jax.server.payloads import Payload, packed, unpacked
 
-PENDING, IN_PROGRESS, COMPLETED, CANCELLED, FAILED = STATUSES = (
+PENDING, IN_PROGRESS, COMPLETED, CANCELLED, FAILED, UNDONE = STATUSES = (
     "pending",
     "in_progress",
     "completed",
     "cancelled",
     "failed",
+    "undone",  # completed, until an earlier version was brought back
 )
 
 
@@ -32,20 +31,12 @@ class KeyReusedError(ValueError):
     """The idempotency key was sent before, with another body."""
 
 
-class Payload(NamedTuple):
-    """What a deletion is of: rows of the training data, or images with labels."""
-
-    rows: np.ndarray | None = None  # shape=(n,), dtype=int64
-    images: np.ndarray | None = None  # shape=(n, h, w, c), dtype=float32
-    labels: np.ndarray | None = None  # shape=(n,), dtype=int32
-
-
 class Entry(NamedTuple):
     """A deletion, as its sender may see it."""
 
     id: str
     status: str  # of STATUSES
-    model_version: int | None
+    model_version: int | None  # that has forgotten; None where none that answers has
     received: int
     error: str | None
     matched: int | None
@@ -94,11 +85,12 @@ class Queue:
     ) -> Entry:
         """Notes a deletion; the one that was sent with this key before, where there is one.
 
-        At most `most_pending` wait, and `most_per_owner` of each owner. Raises KeyReusedError, QueueFullError and
-        OwnerQueueFullError.
+        One that was undone waits again, under the id that it has, as if it came now. At most `most_pending` wait, and
+        `most_per_owner` of each owner. Raises KeyReusedError, QueueFullError and OwnerQueueFullError.
         """
         with self._journal.transaction() as connection:
-            if known := self._sent_before(connection, owner, key, body_digest):
+            known = self._sent_before(connection, owner, key, body_digest)
+            if known and known.status != UNDONE:
                 return known
             waiting, own = connection.execute(
                 "SELECT COUNT(*), COUNT(CASE WHEN owner = ? THEN 1 END) FROM deletions WHERE status = ?",
@@ -108,11 +100,12 @@ class Queue:
                 raise OwnerQueueFullError(f"{own} deletions of yours wait already")
             if waiting >= most_pending:
                 raise QueueFullError(f"{waiting} deletions wait already")
-            new = secrets.token_hex(16)
+            new = known.id if known else secrets.token_hex(16)
+            connection.execute("DELETE FROM deletions WHERE id = ?", (new,))
             connection.execute(
                 "INSERT INTO deletions(id, owner, idempotency_key, body_digest, kind, received, payload, status, "
                 "received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (new, owner, key, body_digest, by, received, _packed(payload), PENDING, time.time()),
+                (new, owner, key, body_digest, by, received, packed(payload), PENDING, time.time()),
             )
         return Entry(new, PENDING, None, received, None, None, None)
 
@@ -166,7 +159,7 @@ class Queue:
                 "UPDATE deletions SET status = ?, attempts = attempts + 1 WHERE number = ?",
                 (IN_PROGRESS, row["number"]),
             )
-        return Task(row["number"], row["id"], row["owner"], row["kind"], row["attempts"] + 1, _unpacked(row["payload"]))
+        return Task(row["number"], row["id"], row["owner"], row["kind"], row["attempts"] + 1, unpacked(row["payload"]))
 
     def take_up_again(self) -> int:
         """After a start: what was under way waits again. Returns how many do."""
@@ -224,15 +217,5 @@ def end(
 
 
 def _entry(row: sqlite3.Row) -> Entry:
-    return Entry(*(row[name] for name in Entry._fields))
-
-
-def _packed(payload: Payload) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **{name: value for name, value in payload._asdict().items() if value is not None})
-    return buffer.getvalue()
-
-
-def _unpacked(packed: bytes) -> Payload:
-    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        return Payload(**{name: arrays[name] for name in arrays})
+    entry = Entry(*(row[name] for name in Entry._fields))
+    return entry._replace(model_version=None) if entry.status == UNDONE else entry

@@ -7,8 +7,9 @@ import numpy as np
 
 from overunlearn_jax.server.bodies import check_fields, read_json
 from overunlearn_jax.server.core import ServedModel
+from overunlearn_jax.server.payloads import Payload
 from overunlearn_jax.server.pictures import RANGES, UNIT, class_labels, nested_images
-from overunlearn_jax.server.queue import Entry, KeyReusedError, OwnerQueueFullError, Payload, QueueFullError
+from overunlearn_jax.server.queue import UNDONE, Entry, KeyReusedError, OwnerQueueFullError, QueueFullError
 from overunlearn_jax.server.receipts import Receipts
 from overunlearn_jax.server.refusals import RefusedError, invalid
 from overunlearn_jax.server.tokens import Holder
@@ -30,7 +31,7 @@ class Parsed(NamedTuple):
 def receive(
     served: ServedModel, receipts: Receipts, holder: Holder, key: str | None, body: bytes, most_per_owner: int
 ) -> Entry:
-    """Notes a deletion in the journal; sent again with its key, it is the same one.
+    """Notes a deletion in the journal; sent again with its key, it is the same one, and done again if it was undone.
 
     `most_per_owner` of one owner wait at most. Raises RefusedError.
     """
@@ -43,7 +44,8 @@ def receive(
         )
     digest = hashlib.sha256(body).hexdigest()
     try:
-        if known := served.queue.sent_before(holder.owner, key, digest):
+        known = served.queue.sent_before(holder.owner, key, digest)
+        if known and known.status != UNDONE:
             return known
         parsed = parse(served, receipts, holder, body)
         return served.queue.add(

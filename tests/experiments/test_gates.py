@@ -120,7 +120,7 @@ def test_a_server_with_gates_and_a_monitor(config: MakeConfig):
 
     from experiments.serving.client import own_samples
     from experiments.serving.service import opened
-    from overunlearn_jax.server.queue import Payload
+    from overunlearn_jax.server.payloads import Payload
     from overunlearn_jax.server.settings import ServerSettings
 
     for gates, status in (

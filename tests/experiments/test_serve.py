@@ -20,7 +20,7 @@ from experiments.serving.client import Client, own_samples
 from experiments.serving.process import Service
 from experiments.serving.service import opened
 from overunlearn_jax.attack_names import ATTACKS
-from overunlearn_jax.server.queue import Payload
+from overunlearn_jax.server.payloads import Payload
 from overunlearn_jax.server.settings import ServerSettings
 from overunlearn_jax.server.tokens import token_of
 from overunlearn_jax.services.fingerprint import weights_digest

@@ -321,6 +321,56 @@ def test_snapshots(tmp_path):
     np.testing.assert_array_equal(*afters)
 
 
+def test_a_deletion_that_a_restore_undid_says_so_and_is_done_again(tmp_path):
+    forget = Gated()
+    forget.go.set()
+    with running(tmp_path, forget=forget) as made:
+        boss, own, again = made.as_(BOSS), by_identifier(ALICES[1:3]), by_identifier(ALICES[2:3])
+
+        def stands(deletion):
+            body = made.client.send("GET", f"/deletions/{deletion}").body
+            return body["status"], body["model_version"]
+
+        earlier = made.client.delete(by_identifier(ALICES[:1]), "earlier").body["id"]
+        made.client.wait(earlier)
+        before = boss.send("POST", "/snapshots").body["id"]
+        deletion = made.client.delete(own, "key").body["id"]
+        made.client.wait(deletion)
+        nothing_left = made.client.delete(again, "of what is forgotten").body["id"]
+        made.client.wait(nothing_left)
+        after = boss.send("POST", "/snapshots").body["id"]
+        assert [stands(each) for each in (earlier, deletion, nothing_left)] == [
+            ("completed", "2"),
+            ("completed", "3"),
+            ("completed", "3"),
+        ]
+        boss.send("POST", f"/snapshots/{before}/restore")
+        assert [stands(each) for each in (earlier, deletion, nothing_left)] == [
+            ("completed", "2"),
+            ("undone", None),
+            ("undone", None),
+        ]
+        assert made.served.queue.counts()["undone"] == 2
+        boss.send("POST", f"/snapshots/{after}/restore")  # a model that has done it
+        assert stands(deletion) == stands(nothing_left) == ("completed", "3")
+        boss.send("POST", f"/snapshots/{before}/restore")
+
+        other = made.client.delete(again, "key")
+        assert (other.status, other.code) == (422, "idempotency_key_reused")
+        sent = made.client.delete(own, "key")
+        assert (sent.status, sent.body) == (
+            202,
+            {"id": deletion, "status": "pending", "model_version": None, "received": 2},
+        )
+        ended = made.client.wait(deletion)
+        assert (ended["status"], ended["model_version"], ended["matched"]) == ("completed", "4", 2)
+        assert made.served.served.version.forgotten == set(map(int, TRAIN.ids[ALICES[:3]]))
+        assert made.client.delete(own, "key").body["status"] == "completed"
+        assert forget.calls == 3
+        boss.send("POST", f"/snapshots/{after}/restore")  # what made version 3 is the same deletion
+        assert stands(deletion) == ("completed", "3")
+
+
 def test_a_restore_overtakes_a_deletion_under_way(tmp_path):
     forget = Gated()
     with running(tmp_path, forget=forget) as made:

@@ -11,7 +11,7 @@ pytest.importorskip("overunlearn_jax.server", exc_type=ImportError)
 from overunlearn_jax.server import journal
 from overunlearn_jax.server.core import OccupiedError
 from overunlearn_jax.server.journal import JournalError
-from overunlearn_jax.server.queue import Payload
+from overunlearn_jax.server.payloads import Payload
 from overunlearn_jax.server.settings import ServerSettings
 from overunlearn_jax.server.versions import DamagedVersionError
 from overunlearn_jax.server.worker import Worker
@@ -166,6 +166,7 @@ def test_a_damaged_version_is_found(tmp_path):
     with pytest.raises(DamagedVersionError, match="--from_version=NUMBER"):
         opened(tmp_path)
     again = opened(tmp_path, start_from=1)
+    assert again.queue.counts()["undone"] == 1
     assert weights_digest(again.served.variables) == weights_digest(TRAINED)
     again.close()
     with pytest.raises(ValueError, match="--from_version=7: expected one whose file is kept"):
