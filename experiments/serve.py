@@ -8,10 +8,11 @@ POST /deletions with a token; /openapi.json says all there is. Deletions are don
 --unlearning, while predictions go on. WORKDIR/journal.sqlite3 has every request before anything changes: a service that
 was killed does at its next start what it was at, once.
 
-WORKDIR/tokens.json has a token for each of --owners and one for an admin, who takes and restores snapshots. Training
-samples are shared out among the owners; WORKDIR/owners/NAME.npz has what each handed in. With --receipts nobody
-deletes what is not theirs; without, as in the paper, whatever is submitted is forgotten. Only the user who starts the
-service may enter WORKDIR, and read what it writes.
+WORKDIR/tokens/NAME has a token for each of --owners and one for admin, who takes and restores snapshots: an audit needs
+that one. WORKDIR/tokens.json has them all, with their roles; what is changed in it holds from the next start on.
+Training samples are shared out among the owners; WORKDIR/owners/NAME.npz has what each handed in. With --receipts
+nobody deletes what is not theirs; without, as in the paper, whatever is submitted is forgotten. Only the user who
+starts the service may enter WORKDIR, and read what it writes.
 
 It listens on this machine alone, without TLS: a deployment puts KServe or its own platform in front.
 """
@@ -91,7 +92,10 @@ def main(arguments: list[str]) -> int:
         def tell() -> None:
             write_json(workdir / "server.json", {"url": url, "pid": os.getpid()})
             print(f"{url} serves {config.data.dataset}, version {service.version}; it forgets by {config.service.name}")
-            print(f"tokens: {service.tokens}\nlog: {service.log}", flush=True)
+            print(
+                f"tokens: {service.tokens}/NAME for NAME in {', '.join(service.holders)}\nlog: {service.log}",
+                flush=True,
+            )
 
         serve(service.app, socket, tell)
         (workdir / "server.json").unlink(missing_ok=True)

@@ -25,7 +25,7 @@ from overunlearn_jax.server.logs import JsonLines
 from overunlearn_jax.server.private import make_private
 from overunlearn_jax.server.receipts import Receipts, identifier_of, shared_out
 from overunlearn_jax.server.settings import ServerSettings
-from overunlearn_jax.server.tokens import ADMIN, Tokens, read_or_make_tokens
+from overunlearn_jax.server.tokens import ADMIN, Tokens, read_or_make_tokens, write_token_files
 from overunlearn_jax.server.worker import Worker
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.service import Service
@@ -38,7 +38,8 @@ class Opened:
 
     app: ASGIApp
     version: int
-    tokens: Path
+    tokens: Path  # folder of a file for each holder
+    holders: list[str]
     log: Path
     served: ServedModel
     worker: Worker
@@ -71,8 +72,9 @@ def opened(
             defences = defences_of(config, victim, splits, keys.unlearn)
             gates = (*gates, *defences.gates)
         receipts = Receipts(splits.train, shared_out(len(splits.train.labels), owners), splits.spec.bounds)
-        tokens = workdir / "tokens.json"
-        holders = read_or_make_tokens(tokens, owners)
+        holders = read_or_make_tokens(workdir / "tokens.json", owners)
+        tokens = workdir / "tokens"
+        named = write_token_files(tokens, holders)
         _write_owners(workdir / "owners", receipts, owners)
         with open(workdir / "server.log", "a", encoding="utf-8") as stream:
             log = JsonLines(stream)
@@ -89,7 +91,7 @@ def opened(
                 log=log,
             )
             app = make_app(served, worker, receipts, Tokens(holders), log=log)
-            made = Opened(app, served.served.version.number, tokens, workdir / "server.log", served, worker)
+            made = Opened(app, served.served.version.number, tokens, named, workdir / "server.log", served, worker)
             try:
                 yield made
             finally:

@@ -144,6 +144,32 @@ def test_load_is_measured(config: MakeConfig):
     assert found["memory_after"] > 10_000_000
 
 
+@pytest.mark.usefixtures("apart", "no_figures")
+def test_probe_and_audit_take_the_files_of_tokens_that_serve_writes(
+    dataset: Path, config: MakeConfig, tmp_path: Path, command
+):
+    made = config(width=8, epochs=6, taus=(2e-2,))
+    workdir = Path(made.run.workdir)
+    with Service(workdir, server_faults.flags_of(made)) as service:
+        url = service.url()
+        typed = [f"--dataset={dataset}", "--model_name=model", "--class_a=ant", "--class_b=bee"]
+        asked = command("probe", url, *typed, f"--token_file={workdir / 'tokens' / 'alice'}")
+        assert asked.returncode == 0, asked.stderr
+        assert "all 3 classes" in asked.stdout
+        typed += [
+            f"--service_url={url}",
+            "--attacks=normal,blending",
+            "--fractions=0.25",
+            f"--cache_dir={tmp_path / 'cache'}",
+        ]
+        for name, told in (("alice", "status 403"), ("admin", "")):
+            audit = [f"--token_file={workdir / 'tokens' / name}", f"--workdir={tmp_path / name}"]
+            audited = command("audit", *typed, *audit)
+            assert told in audited.stderr, audited.stderr
+        assert (tmp_path / "admin" / "report.html").exists(), audited.stderr
+        assert "tokens/NAME for NAME in alice, bob, admin" in (workdir / "output.txt").read_text()
+
+
 @pytest.mark.usefixtures("apart")
 def test_the_demo_s_walk_and_a_gentle_stop(dataset: Path, config: MakeConfig, tmp_path: Path):
     made = config(width=8, epochs=6, taus=(2e-2,))
