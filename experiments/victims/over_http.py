@@ -48,9 +48,9 @@ def connected(config: Config, spec: DatasetSpec, directory: Path | None) -> Iter
     )
     client = HttpClient(url, token=token, settings=settings)
     deletions = _deletions(own, client, token) if own.deletion_url else None
-    for each in (client, deletions):
-        if each and each.exposes_token:
-            print(f"WARNING: the token travels to {each.url} unencrypted: use https", file=sys.stderr, flush=True)
+    _warn(client)
+    if deletions:
+        _warn(deletions)
     with contextlib.ExitStack() as stack:
         stack.callback(client.close)
         service = HttpService(
@@ -91,6 +91,11 @@ def dialect_of(config: ConnectionConfig) -> Dialect:
     return dialect
 
 
+def _warn(client: HttpClient) -> None:
+    if client.exposes_token:
+        print(f"WARNING: the token travels to {client.url} unencrypted: use https", file=sys.stderr, flush=True)
+
+
 def _deletions(own: ConnectionConfig, client: HttpClient, token: Secret | None) -> HttpClient:
     """The client of --deletion_url: with its own token, or with the service's where both are at one origin."""
     given = token_from(env=own.deletion_token_env, file=own.deletion_token_file, flag="deletion_token")
@@ -105,7 +110,7 @@ def _undo(config: ConnectionConfig, directory: Path | None) -> Undo:
         case "command":
             return UndoCommand(config.undo_command)
         case "replica":
-            return Replica(config.undo_command)
+            return Replica(config.undo_command, on_start=_warn)
         case "none":
             return NoUndo()
     return Snapshot(directory)

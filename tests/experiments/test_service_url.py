@@ -162,6 +162,11 @@ def test_another_host_gets_the_token_that_was_given_for_it_and_no_other(
     with connected(remote, spec, None):
         pass
     assert "WARNING: the token travels to http://deletions.example unencrypted" in capsys.readouterr().err
+    replica = settings.replace(undo="replica", undo_command="echo http://replica.example")
+    with connected(replica, spec, None) as service:
+        service.undo.before(service.client)
+        service.undo.back(service.client)
+    assert "WARNING: the token travels to http://replica.example unencrypted" in capsys.readouterr().err
 
 
 def test_every_dialect_has_its_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
