@@ -8,9 +8,11 @@ POST /deletions with a token; /openapi.json says all there is. Deletions are don
 --unlearning, while predictions go on. WORKDIR/journal.sqlite3 has every request before anything changes: a service that
 was killed does at its next start what it was at, once.
 
-WORKDIR/tokens.json has a token for each of --owners and one for an admin, who takes and restores snapshots. Training
-samples are shared out among the owners; WORKDIR/owners/NAME.npz has what each handed in. With --receipts nobody
-deletes what is not theirs; without, as in the paper, whatever is submitted is forgotten.
+WORKDIR/tokens/NAME has a token for each of --owners and one for admin, who takes and restores snapshots: an audit needs
+that one. WORKDIR/tokens.json has them all, with their roles; what is changed in it holds from the next start on.
+Training samples are shared out among the owners; WORKDIR/owners/NAME.npz has what each handed in. With --receipts
+nobody deletes what is not theirs; without, as in the paper, whatever is submitted is forgotten. Only the user who
+starts the service may enter WORKDIR, and read what it writes.
 
 It listens on this machine alone, without TLS: a deployment puts KServe or its own platform in front.
 """
@@ -38,8 +40,10 @@ LIMITS = {  # of `ServerSettings`, whose defaults they are
     "most_images": (1024, "images in one prediction, at most"),
     "most_samples": (4096, "samples in one deletion, at most"),
     "most_pending": (256, "deletions that wait, at most; further ones are answered 429"),
+    "most_pending_per_owner": (0, "deletions of one owner that wait, at most; 0: an equal share of --most_pending"),
     "keep_versions": (8, "earlier versions of the model that are kept on disk beside those of snapshots"),
 }
+MAY_BE_0 = ("most_pending_per_owner", "keep_versions")
 
 
 def define_flags() -> None:
@@ -58,7 +62,7 @@ def define_flags() -> None:
         "from_version", None, "an earlier version to go on from: what later ones forgot is known again"
     )
     for name, (default, text) in LIMITS.items():
-        flags.DEFINE_integer(name, default, text, lower_bound=0 if name == "keep_versions" else 1)
+        flags.DEFINE_integer(name, default, text, lower_bound=0 if name in MAY_BE_0 else 1)
     config_flags.define_flags(DEFAULTS)
 
 
@@ -70,6 +74,7 @@ def main(arguments: list[str]) -> int:
     check_devices()
     from experiments.serving.service import opened  # after the flags: --help and wrong flags answer at once
     from overunlearn_jax.files import write_json
+    from overunlearn_jax.server.private import private_files
     from overunlearn_jax.server.running import bound, serve, url_of
     from overunlearn_jax.server.settings import ServerSettings
 
@@ -83,6 +88,7 @@ def main(arguments: list[str]) -> int:
     workdir = Path(config.run.workdir)
     with (
         bound(given.host, given.port) as socket,  # before anything is trained
+        private_files(),
         opened(config, tuple(given.owners), settings, given.from_version) as service,
     ):
         url = url_of(socket)
@@ -90,7 +96,10 @@ def main(arguments: list[str]) -> int:
         def tell() -> None:
             write_json(workdir / "server.json", {"url": url, "pid": os.getpid()})
             print(f"{url} serves {config.data.dataset}, version {service.version}; it forgets by {config.service.name}")
-            print(f"tokens: {service.tokens}\nlog: {service.log}", flush=True)
+            print(
+                f"tokens: {service.tokens}/NAME for NAME in {', '.join(service.holders)}\nlog: {service.log}",
+                flush=True,
+            )
 
         serve(service.app, socket, tell)
         (workdir / "server.json").unlink(missing_ok=True)

@@ -276,6 +276,7 @@ SERVE = Subcommand(
         "open_predictions",
         "most_body",
         "most_pending",
+        "most_pending_per_owner",
         "keep_versions",
     ),
     notes=(

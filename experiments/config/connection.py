@@ -59,6 +59,12 @@ class ConnectionConfig:
         "",
         "of the service that deletes, by the schema in overunlearn_jax/services/http/schema.md; empty: --service_url",
     )
+    deletion_token_env: str = setting(
+        "",
+        "name of the environment variable that holds the token for --deletion_url; without one the service's token is "
+        "sent there where it is the same host and port as --service_url, and none where it is another",
+    )
+    deletion_token_file: str = setting("", "file that holds the token for --deletion_url")
     deletion_pixels: str = setting(
         "unit", "of images in a deletion: numbers in [0, 1], or 8-bit ones", ("unit", "uint8")
     )
@@ -85,10 +91,17 @@ class ConnectionConfig:
                 f"--request_form={self.request_form} with --dialect={self.dialect}: expected "
                 f"{'one of ' + ', '.join(forms) if forms else 'none'}"
             )
-        if self.token_env and self.token_file:
+        for flag in ("token", "deletion_token"):
+            env, file = getattr(self, f"{flag}_env"), getattr(self, f"{flag}_file")
+            if env and file:
+                raise ValueError(
+                    f"--{flag}_env={env} and --{flag}_file={file}: a service has one token, give one of the two"
+                )
+        if (self.deletion_token_env or self.deletion_token_file) and not self.deletion_url:
             raise ValueError(
-                f"--token_env={self.token_env} and --token_file={self.token_file}: a service has one token, give one "
-                "of the two"
+                f"--deletion_token_env={self.deletion_token_env} --deletion_token_file={self.deletion_token_file}: "
+                "expected --deletion_url, the service that it is for; that of --service_url is --token_env or "
+                "--token_file"
             )
         needed = self.undo in ("command", "replica")
         if needed != bool(self.undo_command):

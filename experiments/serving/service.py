@@ -22,9 +22,10 @@ from overunlearn_jax.server.app import make_app
 from overunlearn_jax.server.core import ServedModel
 from overunlearn_jax.server.forgetter import Forgetter, ReplayingForgetter, ServiceForgetter, check_weights
 from overunlearn_jax.server.logs import JsonLines
+from overunlearn_jax.server.private import make_private
 from overunlearn_jax.server.receipts import Receipts, identifier_of, shared_out
 from overunlearn_jax.server.settings import ServerSettings
-from overunlearn_jax.server.tokens import ADMIN, Tokens, read_or_make_tokens
+from overunlearn_jax.server.tokens import ADMIN, Tokens, read_or_make_tokens, write_token_files
 from overunlearn_jax.server.worker import Worker
 from overunlearn_jax.services import recipes
 from overunlearn_jax.services.service import Service
@@ -37,7 +38,8 @@ class Opened:
 
     app: ASGIApp
     version: int
-    tokens: Path
+    tokens: Path  # folder of a file for each holder
+    holders: list[str]
     log: Path
     served: ServedModel
     worker: Worker
@@ -54,11 +56,12 @@ def opened(
 ) -> Iterator[Opened]:
     """The service that the config asks for, for as long as the block lasts.
 
-    Raises ValueError for flags that do not go together, for a workdir of another model and for owners that are none;
+    Raises ValueError for flags that do not go together, for a workdir of another model or user and for wrong owners;
     OccupiedError where another process is at work in the workdir.
     """
     _check(config, owners)
     seed, workdir = config.run.seeds[0], Path(config.run.workdir)
+    make_private(workdir)
     with alone_in(workdir):
         splits, keys = load_splits(config, seed), seed_keys(seed)
         recipes.check(choice_of(config.service), ingredients_of(config.victim, splits))
@@ -69,8 +72,9 @@ def opened(
             defences = defences_of(config, victim, splits, keys.unlearn)
             gates = (*gates, *defences.gates)
         receipts = Receipts(splits.train, shared_out(len(splits.train.labels), owners), splits.spec.bounds)
-        tokens = workdir / "tokens.json"
-        holders = read_or_make_tokens(tokens, owners)
+        holders = read_or_make_tokens(workdir / "tokens.json", owners)
+        tokens = workdir / "tokens"
+        named = write_token_files(tokens, holders)
         _write_owners(workdir / "owners", receipts, owners)
         with open(workdir / "server.log", "a", encoding="utf-8") as stream:
             log = JsonLines(stream)
@@ -87,7 +91,7 @@ def opened(
                 log=log,
             )
             app = make_app(served, worker, receipts, Tokens(holders), log=log)
-            made = Opened(app, served.served.version.number, tokens, workdir / "server.log", served, worker)
+            made = Opened(app, served.served.version.number, tokens, named, workdir / "server.log", served, worker)
             try:
                 yield made
             finally:

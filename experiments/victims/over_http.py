@@ -17,6 +17,7 @@ from overunlearn_jax.services.http import (
     NoUndo,
     OpenInference,
     Replica,
+    Secret,
     Snapshot,
     TensorFlowServing,
     UndoCommand,
@@ -27,8 +28,6 @@ from overunlearn_jax.services.http.dialects import Dialect
 from overunlearn_jax.services.http.undo import Undo
 from overunlearn_jax.types import DatasetSpec
 from overunlearn_jax.user_code import import_named, running
-
-LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 @contextmanager
@@ -48,9 +47,10 @@ def connected(config: Config, spec: DatasetSpec, directory: Path | None) -> Iter
         batch_size=own.service_batch,
     )
     client = HttpClient(url, token=token, settings=settings)
-    if token and client.url.startswith("http:") and client.host not in LOCAL:
-        print(f"WARNING: the token travels to {client.url} unencrypted: use https", file=sys.stderr, flush=True)
-    deletions = HttpClient(own.deletion_url, token=token, settings=settings) if own.deletion_url else None
+    deletions = _deletions(own, client, token) if own.deletion_url else None
+    _warn(client)
+    if deletions:
+        _warn(deletions)
     with contextlib.ExitStack() as stack:
         stack.callback(client.close)
         service = HttpService(
@@ -91,12 +91,26 @@ def dialect_of(config: ConnectionConfig) -> Dialect:
     return dialect
 
 
+def _warn(client: HttpClient) -> None:
+    if client.exposes_token:
+        print(f"WARNING: the token travels to {client.url} unencrypted: use https", file=sys.stderr, flush=True)
+
+
+def _deletions(own: ConnectionConfig, client: HttpClient, token: Secret | None) -> HttpClient:
+    """The client of --deletion_url: with its own token, or with the service's where both are at one origin."""
+    given = token_from(env=own.deletion_token_env, file=own.deletion_token_file, flag="deletion_token")
+    without = HttpClient(own.deletion_url, settings=client.settings)
+    if given is None and without.origin == client.origin:
+        given = token
+    return HttpClient(own.deletion_url, token=given, settings=client.settings) if given else without
+
+
 def _undo(config: ConnectionConfig, directory: Path | None) -> Undo:
     match config.undo:
         case "command":
             return UndoCommand(config.undo_command)
         case "replica":
-            return Replica(config.undo_command)
+            return Replica(config.undo_command, on_start=_warn)
         case "none":
             return NoUndo()
     return Snapshot(directory)

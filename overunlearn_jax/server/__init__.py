@@ -6,7 +6,8 @@ acknowledged is done once, whatever is killed when. `overunlearn serve` starts i
     tokens.py receipts.py      who may do what, and whose sample is whose
     bodies.py pictures.py      what comes in: limits, JSON, pixels
     inference.py requests.py   predictions and deletions; app.py: routes; openapi.py, schemas.py: their description
-    journal.py versions.py     what is on disk; queue.py and lineage.py are the journal's tables
+    journal.py versions.py     what is on disk; queue.py, payloads.py and lineage.py: its tables
+    private.py                 who may read what is on disk
     core.py worker.py          the model that answers, and the thread that asks the gates and forgets
 
 It is one process with one model. What a deployment has beside it (TLS, replicas, autoscaling, a registry of models,

@@ -46,10 +46,7 @@ class Metrics:
 
 
 class Access:
-    """ASGI middleware; routes put what they know of a request into `scope["noted"]`: route, owner, images, version.
-
-    A request with `journalled` in it that is refused is noted in the journal, too.
-    """
+    """ASGI middleware; routes put what they know of a request into `scope["noted"]`: route, owner, images, version."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, log: Log):
         self._app, self._metrics, self._log = app, metrics, log

@@ -67,6 +67,8 @@ class _Routes:
         self._log, self.metrics, self.ready = log, Metrics(), False
         self._predicting = anyio.CapacityLimiter(PREDICTING)
         self._waiting = 0  # requests whose bodies are in memory
+        settings = served.settings
+        self._most_per_owner = settings.most_pending_per_owner or max(1, settings.most_pending // tokens.owners)
         self._schema = orjson.dumps(openapi_document(served.spec, served.settings))
 
     def table(self) -> list[Route]:
@@ -131,7 +133,9 @@ class _Routes:
         with self._room():
             body = await read_body(request, settings.most_body, settings.body_seconds)
             key = request.headers.get("idempotency-key")
-            entry: Entry = await in_thread(receive, self._served, self._receipts, holder, key, body)
+            entry: Entry = await in_thread(
+                receive, self._served, self._receipts, holder, key, body, self._most_per_owner
+            )
         self._worker.wake()
         request.scope["noted"]["deletion"] = entry.id
         version = None if entry.model_version is None else str(entry.model_version)
@@ -208,15 +212,18 @@ class _Routes:
             raise inference.unknown_version(self._served, str(asked))
 
     async def on_refused(self, request: Request, problem: RefusedError) -> Response:
-        """An error body; a deletion or a snapshot that is refused is noted in the journal."""
+        """An error body; a deletion or a snapshot that is refused to the owner of a token is noted in the journal.
+
+        What comes without a token costs the journal nothing: it is a line in the log, and counted in the metrics.
+        """
         noted = request.scope["noted"]
         noted["code"] = problem.code
-        if request.url.path.startswith(("/deletions", "/snapshots")):
+        if "owner" in noted and request.url.path.startswith(("/deletions", "/snapshots")):
             what = f"{request.method} {request.url.path}"
             with contextlib.suppress(sqlite3.Error, RefusedError):  # the journal itself may be what refuses
                 await in_thread(
                     self._served.journal.note_refusal,
-                    noted.get("owner"),
+                    noted["owner"],
                     what,
                     problem.status,
                     problem.code,

@@ -13,6 +13,7 @@ from overunlearn_jax.models import Model, predict_fn
 from overunlearn_jax.server.journal import Journal
 from overunlearn_jax.server.lineage import Lineage, Outcome, UnknownVersionError, Version
 from overunlearn_jax.server.logs import Log, no_log
+from overunlearn_jax.server.private import make_private
 from overunlearn_jax.server.queue import Queue
 from overunlearn_jax.server.settings import ServerSettings
 from overunlearn_jax.server.versions import VersionFiles
@@ -41,14 +42,14 @@ class ServedModel:
       spec: the images that it takes, and its classes.
       model: two pure functions.
       variables: as trained: the first version.
-      folder: of the journal and the versions, of this process alone.
+      folder: of the journal and the versions, of this process alone; from here on its owner alone may enter it.
       settings: see `ServerSettings`.
       log: told what happens.
       start_from: number of an earlier version to go on from; None: from the one that answered last.
 
     Raises:
       OccupiedError: another process serves from the folder.
-      ValueError: the folder is of another model, or has no such version.
+      ValueError: the folder is of another model or another user, or has no such version.
       JournalError, DamagedVersionError: what is on disk cannot be used.
     """
 
@@ -64,7 +65,7 @@ class ServedModel:
         start_from: int | None = None,
     ):
         self.spec, self.model, self.settings = spec, model, settings
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         self._lock = filelock.FileLock(folder / "serving.lock")
         try:
             self._lock.acquire(timeout=0)
@@ -147,7 +148,8 @@ class ServedModel:
     def restore(self, snapshot: str) -> int:
         """Goes back to the version that a snapshot names, and returns its number.
 
-        Deletions that wait are done from there; one that is under way begins anew. Raises UnknownVersionError and
+        Deletions that wait are done from there; one that is under way begins anew; one that was completed, and that the
+        version has not done, is undone. Raises UnknownVersionError and
         DamagedVersionError.
         """
         served = self._read(self.lineage.of_snapshot(snapshot))

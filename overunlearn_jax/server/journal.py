@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-KEPT_REFUSALS = 10_000  # of requests that were refused; older ones go, so that nobody fills the disk with them
+KEPT_REFUSALS = 10_000  # of each owner; older ones go, so that nobody fills the disk, nor erases those of another
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS deletions(
@@ -52,9 +52,10 @@ CREATE TABLE IF NOT EXISTS snapshots(
   id TEXT PRIMARY KEY, version INTEGER NOT NULL REFERENCES versions(version), made_at REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS refusals(
-  number INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT, request TEXT NOT NULL, status INTEGER NOT NULL,
+  number INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, request TEXT NOT NULL, status INTEGER NOT NULL,
   code TEXT NOT NULL, message TEXT NOT NULL, at REAL NOT NULL
 );
+CREATE INDEX IF NOT EXISTS refusals_by_owner ON refusals(owner, number);
 """
 
 
@@ -113,15 +114,17 @@ class Journal:
             found: str = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()[0]
             return found
 
-    def note_refusal(self, owner: str | None, request: str, status: int, code: str, message: str) -> None:
-        """Notes a request that was refused."""
+    def note_refusal(self, owner: str, request: str, status: int, code: str, message: str) -> None:
+        """Notes a request of an owner that was refused; of each owner the newest `KEPT_REFUSALS` are kept."""
         with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO refusals(owner, request, status, code, message, at) VALUES (?, ?, ?, ?, ?, ?)",
                 (owner, request[:200], status, code, message[:500], time.time()),
             )
             connection.execute(
-                "DELETE FROM refusals WHERE number <= (SELECT MAX(number) FROM refusals) - ?", (KEPT_REFUSALS,)
+                "DELETE FROM refusals WHERE owner = ? AND number <= "
+                "(SELECT number FROM refusals WHERE owner = ? ORDER BY number DESC LIMIT 1 OFFSET ?)",
+                (owner, owner, KEPT_REFUSALS),
             )
 
     def forget_freed_pages(self) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import secrets
+import sqlite3
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from overunlearn_jax.server.journal import Journal
-from overunlearn_jax.server.queue import COMPLETED, end
+from overunlearn_jax.server.queue import COMPLETED, UNDONE, end
 
 
 class OvertakenError(RuntimeError):
@@ -115,11 +116,19 @@ class Lineage:
         return self.version(found[0][0])
 
     def go_back(self, version: Version, why: str) -> None:
-        """Notes that an earlier version answers again."""
+        """Notes that another version answers again, and that deletions are undone of which it knows nothing."""
         with self._journal.transaction() as connection:
             connection.execute(
                 "INSERT INTO changes(version, why, at) VALUES (?, ?, ?)", (version.number, why, time.time())
             )
+            ancestry = connection.execute(
+                "WITH RECURSIVE ancestry(version, parent, deletion) AS ("
+                "SELECT version, parent, deletion FROM versions WHERE version = ? UNION ALL "
+                "SELECT v.version, v.parent, v.deletion FROM versions v JOIN ancestry a ON v.version = a.parent) "
+                "SELECT version, deletion FROM ancestry",
+                (version.number,),
+            )
+            _note_what_stands(connection, {row["version"]: row["deletion"] for row in ancestry})
 
     def drop_files(self, keep: int) -> Collection[int]:
         """Notes that old versions have no file any more, and returns them.
@@ -140,3 +149,21 @@ class Lineage:
     def with_files(self) -> set[int]:
         """Versions whose files are kept."""
         return {row[0] for row in self._journal.rows("SELECT version FROM versions WHERE has_file")}
+
+
+def _note_what_stands(connection: sqlite3.Connection, ancestry: Mapping[int, str | None]) -> None:
+    """Inside a transaction that brings a version back: which deletions it has done, and which are undone by it.
+
+    `ancestry`: the version and all that it comes from, by number, with the deletion that made each. A deletion that was
+    undone, and that the version has done, is completed again.
+    """
+    made = {deletion: number for number, deletion in ancestry.items()}
+    changed = []
+    for row in connection.execute(
+        "SELECT id, status, model_version FROM deletions WHERE status IN (?, ?)", (COMPLETED, UNDONE)
+    ):
+        number = made.get(row["id"], row["model_version"])
+        status = COMPLETED if number in ancestry else UNDONE
+        if (status, number) != (row["status"], row["model_version"]):
+            changed.append((status, number, row["id"]))
+    connection.executemany("UPDATE deletions SET status = ?, model_version = ? WHERE id = ?", changed)

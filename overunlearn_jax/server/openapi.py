@@ -15,7 +15,7 @@ REASONS = {
     "409": "it does not wait any more",
     "413": "too large",
     "422": "the JSON does not say what it should",
-    "429": "too many deletions wait",
+    "429": "too many deletions wait, or too many of this token's owner",
     "500": "the service failed",
     "503": "not now",
 }
@@ -99,7 +99,7 @@ def _deletions() -> Schema:
         "in": "header",
         "required": True,
         "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": "^[!-~]+$"},
-        "description": "the same when a deletion is sent again: it is then done once",
+        "description": "the same when a deletion is sent again: it is then done once, and again once it was undone",
     }
     post = _operation(
         "Has the model forget samples, by what is submitted or by identifier",
@@ -127,7 +127,7 @@ def _snapshots() -> Schema:
     refused = ("401", "403", "503")
     take = _operation("Names the version that answers", {"201": object_of({"id": STRING})}, refused, secured=True)
     restore = _operation(
-        "Has that version answer again",
+        "Has that version answer again; completed deletions that it has not done are undone",
         {"200": object_of({"model_version": STRING})},
         ("401", "403", "404", "500", "503"),
         secured=True,

@@ -1,22 +1,21 @@
 """Deletions in the journal: received, waiting, under way, ended. What was submitted is erased once one has ended."""
 
-import io
 import json
 import secrets
 import sqlite3
 import time
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from overunlearn_jax.server.journal import Journal
+from overunlearn_jax.server.payloads import Payload, packed, unpacked
 
-PENDING, IN_PROGRESS, COMPLETED, CANCELLED, FAILED = STATUSES = (
+PENDING, IN_PROGRESS, COMPLETED, CANCELLED, FAILED, UNDONE = STATUSES = (
     "pending",
     "in_progress",
     "completed",
     "cancelled",
     "failed",
+    "undone",  # completed, until an earlier version was brought back
 )
 
 
@@ -24,16 +23,12 @@ class QueueFullError(RuntimeError):
     """As many deletions wait as may."""
 
 
+class OwnerQueueFullError(QueueFullError):
+    """As many deletions of this owner wait as may; others still have room."""
+
+
 class KeyReusedError(ValueError):
     """The idempotency key was sent before, with another body."""
-
-
-class Payload(NamedTuple):
-    """What a deletion is of: rows of the training data, or images with labels."""
-
-    rows: np.ndarray | None = None  # shape=(n,), dtype=int64
-    images: np.ndarray | None = None  # shape=(n, h, w, c), dtype=float32
-    labels: np.ndarray | None = None  # shape=(n,), dtype=int32
 
 
 class Entry(NamedTuple):
@@ -41,7 +36,7 @@ class Entry(NamedTuple):
 
     id: str
     status: str  # of STATUSES
-    model_version: int | None
+    model_version: int | None  # that has forgotten; None where none that answers has
     received: int
     error: str | None
     matched: int | None
@@ -78,23 +73,39 @@ class Queue:
         self._journal = journal
 
     def add(
-        self, owner: str, key: str, body_digest: str, by: str, received: int, payload: Payload, most_pending: int
+        self,
+        owner: str,
+        key: str,
+        body_digest: str,
+        by: str,
+        received: int,
+        payload: Payload,
+        most_pending: int,
+        most_per_owner: int,
     ) -> Entry:
         """Notes a deletion; the one that was sent with this key before, where there is one.
 
-        Raises KeyReusedError and QueueFullError.
+        One that was undone waits again, under the id that it has, as if it came now. At most `most_pending` wait, and
+        `most_per_owner` of each owner. Raises KeyReusedError, QueueFullError and OwnerQueueFullError.
         """
         with self._journal.transaction() as connection:
-            if known := self._sent_before(connection, owner, key, body_digest):
+            known = self._sent_before(connection, owner, key, body_digest)
+            if known and known.status != UNDONE:
                 return known
-            waiting = connection.execute("SELECT COUNT(*) FROM deletions WHERE status = ?", (PENDING,)).fetchone()[0]
+            waiting, own = connection.execute(
+                "SELECT COUNT(*), COUNT(CASE WHEN owner = ? THEN 1 END) FROM deletions WHERE status = ?",
+                (owner, PENDING),
+            ).fetchone()
+            if own >= most_per_owner:
+                raise OwnerQueueFullError(f"{own} deletions of yours wait already")
             if waiting >= most_pending:
                 raise QueueFullError(f"{waiting} deletions wait already")
-            new = secrets.token_hex(16)
+            new = known.id if known else secrets.token_hex(16)
+            connection.execute("DELETE FROM deletions WHERE id = ?", (new,))
             connection.execute(
                 "INSERT INTO deletions(id, owner, idempotency_key, body_digest, kind, received, payload, status, "
                 "received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (new, owner, key, body_digest, by, received, _packed(payload), PENDING, time.time()),
+                (new, owner, key, body_digest, by, received, packed(payload), PENDING, time.time()),
             )
         return Entry(new, PENDING, None, received, None, None, None)
 
@@ -131,6 +142,10 @@ class Queue:
     def next(self, patience: int) -> Task | None:
         """Takes the deletion that waits longest; None where none waits.
 
+        The order is that of arrival, whoever sent them: a deletion's outcome depends on those before it, and one that a
+        kill ended begins again from the same version. That no owner has more than a share of the places is what keeps
+        the wait of the others short.
+
         One that was begun `patience` times before, and not ended, waits for all others: if it is what ends the process,
         they are done first. None is given up.
         """
@@ -144,7 +159,7 @@ class Queue:
                 "UPDATE deletions SET status = ?, attempts = attempts + 1 WHERE number = ?",
                 (IN_PROGRESS, row["number"]),
             )
-        return Task(row["number"], row["id"], row["owner"], row["kind"], row["attempts"] + 1, _unpacked(row["payload"]))
+        return Task(row["number"], row["id"], row["owner"], row["kind"], row["attempts"] + 1, unpacked(row["payload"]))
 
     def take_up_again(self) -> int:
         """After a start: what was under way waits again. Returns how many do."""
@@ -202,15 +217,5 @@ def end(
 
 
 def _entry(row: sqlite3.Row) -> Entry:
-    return Entry(*(row[name] for name in Entry._fields))
-
-
-def _packed(payload: Payload) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **{name: value for name, value in payload._asdict().items() if value is not None})
-    return buffer.getvalue()
-
-
-def _unpacked(packed: bytes) -> Payload:
-    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        return Payload(**{name: arrays[name] for name in arrays})
+    entry = Entry(*(row[name] for name in Entry._fields))
+    return entry._replace(model_version=None) if entry.status == UNDONE else entry

@@ -7,8 +7,9 @@ import numpy as np
 
 from overunlearn_jax.server.bodies import check_fields, read_json
 from overunlearn_jax.server.core import ServedModel
+from overunlearn_jax.server.payloads import Payload
 from overunlearn_jax.server.pictures import RANGES, UNIT, class_labels, nested_images
-from overunlearn_jax.server.queue import Entry, KeyReusedError, Payload, QueueFullError
+from overunlearn_jax.server.queue import UNDONE, Entry, KeyReusedError, OwnerQueueFullError, QueueFullError
 from overunlearn_jax.server.receipts import Receipts
 from overunlearn_jax.server.refusals import RefusedError, invalid
 from overunlearn_jax.server.tokens import Holder
@@ -27,8 +28,13 @@ class Parsed(NamedTuple):
     payload: Payload
 
 
-def receive(served: ServedModel, receipts: Receipts, holder: Holder, key: str | None, body: bytes) -> Entry:
-    """Notes a deletion in the journal; sent again with its key, it is the same one. Raises RefusedError."""
+def receive(
+    served: ServedModel, receipts: Receipts, holder: Holder, key: str | None, body: bytes, most_per_owner: int
+) -> Entry:
+    """Notes a deletion in the journal; sent again with its key, it is the same one, and done again if it was undone.
+
+    `most_per_owner` of one owner wait at most. Raises RefusedError.
+    """
     if not key or len(key) > LONGEST or not key.isprintable():
         raise RefusedError(
             400,
@@ -38,16 +44,25 @@ def receive(served: ServedModel, receipts: Receipts, holder: Holder, key: str | 
         )
     digest = hashlib.sha256(body).hexdigest()
     try:
-        if known := served.queue.sent_before(holder.owner, key, digest):
+        known = served.queue.sent_before(holder.owner, key, digest)
+        if known and known.status != UNDONE:
             return known
         parsed = parse(served, receipts, holder, body)
         return served.queue.add(
-            holder.owner, key, digest, parsed.by, parsed.received, parsed.payload, served.settings.most_pending
+            holder.owner,
+            key,
+            digest,
+            parsed.by,
+            parsed.received,
+            parsed.payload,
+            served.settings.most_pending,
+            most_per_owner,
         )
     except KeyReusedError as error:
         raise RefusedError(422, "idempotency_key_reused", f"{error}: take another key") from error
     except QueueFullError as error:
-        raise RefusedError(429, "queue_full", f"{error}: send it again later", {"Retry-After": "5"}) from error
+        code = "owner_queue_full" if isinstance(error, OwnerQueueFullError) else "queue_full"
+        raise RefusedError(429, code, f"{error}: send it again later", {"Retry-After": "5"}) from error
 
 
 def parse(served: ServedModel, receipts: Receipts, holder: Holder, body: bytes) -> Parsed:

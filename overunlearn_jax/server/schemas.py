@@ -10,7 +10,10 @@ from overunlearn_jax.types import DatasetSpec
 Schema = dict[str, Any]
 STRING: Schema = {"type": "string"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
-VERSION: Schema = {"type": ["string", "null"], "description": "of the model that has forgotten; null before"}
+VERSION: Schema = {
+    "type": ["string", "null"],
+    "description": "of the model that has forgotten; null: none that answers",
+}
 SUBMISSION: Schema = {"const": "submission"}
 _MORE: Schema = {"signature_name": {}, "parameters": {}}
 

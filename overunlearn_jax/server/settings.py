@@ -12,6 +12,8 @@ class ServerSettings(NamedTuple):
       most_images: images in one prediction.
       most_samples: samples in one deletion.
       most_pending: deletions that wait; further ones are answered 429.
+      most_pending_per_owner: deletions of one owner that wait; further ones are answered 429. 0: `most_pending` divided
+        by the owners of tokens, 1 at least, so that nobody can take the places of the others.
       most_bodies: requests with a body that are read and worked on at once; further ones are answered 503.
       body_seconds: in which a body has to have come.
       receipts: whether a deletion by submission has to be of samples that its sender has a receipt for.
@@ -27,6 +29,7 @@ class ServerSettings(NamedTuple):
     most_images: int = 1024
     most_samples: int = 4096
     most_pending: int = 256
+    most_pending_per_owner: int = 0
     most_bodies: int = 64
     body_seconds: float = 60.0
     receipts: bool = False

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +43,11 @@ class Tokens:
                 raise ValueError(f"the role of {holder.owner} is {holder.role!r}; expected one of {', '.join(ROLES)}")
         self._holders = {_digest(token): holder for token, holder in holders.items()}
 
+    @property
+    def owners(self) -> int:
+        """How many owners there are, admins included; an owner may have several tokens."""
+        return len({holder.owner for holder in self._holders.values()})
+
     def holder(self, authorization: str | None) -> Holder:
         """Whose the header is. Raises RefusedError 401 where there is none, or one that nobody has."""
         scheme, _, token = (authorization or "").strip().partition(" ")
@@ -69,11 +75,7 @@ def read_or_make_tokens(path: Path, owners: Sequence[str]) -> dict[str, Holder]:
     if not path.exists():
         holders = {secrets.token_urlsafe(24): Holder(owner, CLIENT) for owner in owners}
         holders |= {secrets.token_urlsafe(24): Holder(ADMIN, ADMIN)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump({token: holder._asdict() for token, holder in holders.items()}, file, indent=2)
-        os.replace(temporary, path)
+        _write(path, json.dumps({token: holder._asdict() for token, holder in holders.items()}, indent=2))
     try:
         read = json.loads(path.read_text())
         return {str(token): Holder(str(each["owner"]), str(each["role"])) for token, each in read.items()}
@@ -82,6 +84,42 @@ def read_or_make_tokens(path: Path, owners: Sequence[str]) -> dict[str, Holder]:
             f'{path} holds no tokens; expected {{"TOKEN": {{"owner": ..., "role": ...}}}}: mend it, or delete it and '
             "new ones are made"
         ) from error
+
+
+def write_token_files(folder: Path, holders: Mapping[str, Holder]) -> list[str]:
+    """Writes FOLDER/OWNER with a token of each owner, as --token_file takes it, and returns the owners.
+
+    Only the user who writes them may read them. Files of owners that are gone are deleted.
+
+    Args:
+      folder: of these files alone.
+      holders: by token; of several tokens of an owner the first is written.
+
+    Raises:
+      ValueError: an owner whose name cannot be a file's.
+    """
+    first: dict[str, str] = {}
+    for token, holder in holders.items():
+        if not re.fullmatch(r"\w[\w.@+-]*", holder.owner):
+            raise ValueError(
+                f"the owner {holder.owner!r} cannot name a file in {folder}; expected letters, digits and any of _.@+-"
+            )
+        first.setdefault(holder.owner, token)
+    for owner, token in first.items():
+        _write(folder / owner, f"{token}\n")
+    for path in folder.iterdir():
+        if path.name not in first:
+            path.unlink()
+    return list(first)
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file, whole or not at all, that nobody else may read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    os.replace(temporary, path)
 
 
 def token_of(path: Path, owner: str) -> str:

@@ -128,7 +128,7 @@ def test_a_server_with_gates_and_a_monitor(config: MakeConfig):
 
     from experiments.serving.client import own_samples
     from experiments.serving.service import opened
-    from overunlearn_jax.server.queue import Payload
+    from overunlearn_jax.server.payloads import Payload
     from overunlearn_jax.server.settings import ServerSettings
 
     for gates, status in (
@@ -141,7 +141,7 @@ def test_a_server_with_gates_and_a_monitor(config: MakeConfig):
         with opened(made, ("alice",), ServerSettings()) as service:
             images, labels = own_samples(Path(made.run.workdir), "alice")
             payload = Payload(images=images[:3], labels=labels[:3])
-            entry = service.served.queue.add("alice", "a key", "digest", "submission", 3, payload, 10)
+            entry = service.served.queue.add("alice", "a key", "digest", "submission", 3, payload, 10, 10)
             service.worker._do(service.served.queue.next(3))
             body = service.served.queue.entry(entry.id, "alice").body()
             [row] = service.served.journal.rows("SELECT decisions FROM deletions")

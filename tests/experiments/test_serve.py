@@ -20,7 +20,7 @@ from experiments.serving.client import Client, own_samples
 from experiments.serving.process import Service
 from experiments.serving.service import opened
 from overunlearn_jax.attack_names import ATTACKS
-from overunlearn_jax.server.queue import Payload
+from overunlearn_jax.server.payloads import Payload
 from overunlearn_jax.server.settings import ServerSettings
 from overunlearn_jax.server.tokens import token_of
 from overunlearn_jax.services.fingerprint import weights_digest
@@ -119,7 +119,7 @@ def test_a_judge_that_sees_faults(config: MakeConfig):
         rows = np.arange(2)
         for key in ("one", "two"):
             payload = Payload(images=load.images[rows], labels=load.labels[rows])
-            entry = served.queue.add("alice", key, "digest", "submission", 2, payload, 10)
+            entry = served.queue.add("alice", key, "digest", "submission", 2, payload, 10, 10)
             worker._do(served.queue.next(3))
             load.acknowledged[entry.id] = server_faults.Submitted(key, rows)
         names = list(load.acknowledged)
@@ -144,15 +144,45 @@ def test_load_is_measured(config: MakeConfig):
     assert found["memory_after"] > 10_000_000
 
 
+@pytest.mark.usefixtures("apart", "no_figures")
+def test_probe_and_audit_take_the_files_of_tokens_that_serve_writes(
+    dataset: Path, config: MakeConfig, tmp_path: Path, command
+):
+    made = config(width=8, epochs=6, taus=(2e-2,))
+    workdir = Path(made.run.workdir)
+    with Service(workdir, server_faults.flags_of(made)) as service:
+        url = service.url()
+        typed = [f"--dataset={dataset}", "--model_name=model", "--class_a=ant", "--class_b=bee"]
+        asked = command("probe", url, *typed, f"--token_file={workdir / 'tokens' / 'alice'}")
+        assert asked.returncode == 0, asked.stderr
+        assert "all 3 classes" in asked.stdout
+        typed += [
+            f"--service_url={url}",
+            "--attacks=normal,blending",
+            "--fractions=0.25",
+            f"--cache_dir={tmp_path / 'cache'}",
+        ]
+        for name, told in (("alice", "status 403"), ("admin", "")):
+            audit = [f"--token_file={workdir / 'tokens' / name}", f"--workdir={tmp_path / name}"]
+            audited = command("audit", *typed, *audit)
+            assert told in audited.stderr, audited.stderr
+        assert (tmp_path / "admin" / "report.html").exists(), audited.stderr
+        assert "tokens/NAME for NAME in alice, bob, admin" in (workdir / "output.txt").read_text()
+
+
 @pytest.mark.usefixtures("apart")
 def test_the_demo_s_walk_and_a_gentle_stop(dataset: Path, config: MakeConfig, tmp_path: Path):
     made = config(width=8, epochs=6, taus=(2e-2,))
     workdir = Path(made.run.workdir)
+    workdir.mkdir(mode=0o755, parents=True)
     owners = demo.OWNERS[:2]
     with Service(workdir, [*server_faults.flags_of(made), f"--owners={','.join(owners)}"]) as service:
         url = service.url()
         with urllib.request.urlopen(f"{url}/v2/health/ready") as answer:
             assert json.load(answer) == {"ready": True}
+        written = [path for path in (workdir, *workdir.rglob("*")) if path.name != "output.txt"]  # of this process
+        assert {path.name for path in written} >= {"tokens.json", "journal.sqlite3", "owner_0.npz", "00000001.npz"}
+        assert not [path for path in written if path.stat().st_mode & 0o077], "nobody else may read them"
         with Client(url, token_of(workdir / "tokens.json", "owner_0")) as client:
             images, labels = own_samples(workdir, "owner_0")
             assert (client.predict(images).argmax(1) == labels).mean() > 0.8

@@ -10,7 +10,7 @@ import scipy.special
 from experiments import pipeline
 from experiments.config import Config, ConnectionConfig, flags
 from experiments.config.connection import DIALECTS
-from experiments.victims.over_http import dialect_of
+from experiments.victims.over_http import connected, dialect_of
 from overunlearn_jax import data
 from overunlearn_jax.black_box import BadAnswerError
 from overunlearn_jax.digests import read_sealed
@@ -118,12 +118,55 @@ def test_what_is_wrong_is_told_before_anything_is_pushed(settings: Config, serve
         ({"service_url": "http://x", "model_name": "m", "undo": "command"}, "needs --undo_command"),
         ({"service_url": "http://x", "model_name": "m", "undo_command": "true"}, "has no use for --undo_command"),
         ({"service_url": "http://x", "model_name": "m", "token_env": "A", "token_file": "b"}, "one of the two"),
+        (
+            {"service_url": "http://x", "model_name": "m", "deletion_token_env": "A"},
+            "--deletion_token_env=A --deletion_token_file=: expected --deletion_url",
+        ),
+        (
+            {
+                "service_url": "http://x",
+                "model_name": "m",
+                "deletion_url": "http://y",
+                "deletion_token_env": "A",
+                "deletion_token_file": "b",
+            },
+            "--deletion_token_env=A and --deletion_token_file=b: a service has one token",
+        ),
         ({"service_url": "http://x", "model_name": "m", "width": 7}, "--service_url=http://x answers with a model of"),
     ],
 )
 def test_flags_that_do_not_go_together(given, words):
     with pytest.raises(ValueError, match=words):
         Config.of(**given)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_another_host_gets_the_token_that_was_given_for_it_and_no_other(
+    settings: Config, server: Served, monkeypatch, capsys
+):
+    (url, state), spec = server, data.load(settings.data.dataset, seed=0).spec
+    with served(classes=state.classes, weights=state.model.weights) as (elsewhere, other):
+        apart = settings.replace(deletion_url=elsewhere, attacks=("normal",))
+        for token in ({}, {"deletion_token_env": "DELETION_TOKEN"}):
+            monkeypatch.setenv("DELETION_TOKEN", "the-other-token")
+            with connected(apart.replace(**token), spec, None) as service:
+                service._deletions.call("POST", "/snapshots")
+        given = [headers.get("Authorization") for _, _, headers in other.received]
+        assert given == [None, "Bearer the-other-token"]
+    with connected(settings.replace(deletion_url=f"{url}/"), spec, None) as service:
+        service._deletions.call("POST", "/snapshots")  # the same host: the service's token is for it
+    assert state.received[-1][2]["Authorization"] == f"Bearer {TOKEN}"
+    assert "WARNING" not in capsys.readouterr().err
+    monkeypatch.setenv("DELETION_TOKEN", "the-other-token")
+    remote = settings.replace(deletion_url="http://deletions.example", deletion_token_env="DELETION_TOKEN")
+    with connected(remote, spec, None):
+        pass
+    assert "WARNING: the token travels to http://deletions.example unencrypted" in capsys.readouterr().err
+    replica = settings.replace(undo="replica", undo_command="echo http://replica.example")
+    with connected(replica, spec, None) as service:
+        service.undo.before(service.client)
+        service.undo.back(service.client)
+    assert "WARNING: the token travels to http://replica.example unencrypted" in capsys.readouterr().err
 
 
 def test_every_dialect_has_its_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -8,7 +8,15 @@ import pytest
 pytest.importorskip("overunlearn_jax.server", exc_type=ImportError)
 
 from overunlearn_jax.server.logs import JsonLines
-from overunlearn_jax.server.tokens import ADMIN, CLIENT, Holder, Tokens, read_or_make_tokens, token_of
+from overunlearn_jax.server.tokens import (
+    ADMIN,
+    CLIENT,
+    Holder,
+    Tokens,
+    read_or_make_tokens,
+    token_of,
+    write_token_files,
+)
 from tests.server.small_service import ALICE, BOB, BOSS, SPLITS, running, submission
 
 IMAGES, LABELS = SPLITS.test.images[:2], SPLITS.test.labels[:2]
@@ -86,6 +94,19 @@ def test_the_tokens_file(tmp_path):
     path.write_text('{"x": 1}')
     with pytest.raises(ValueError, match="holds no tokens"):
         read_or_make_tokens(path, ())
+
+
+def test_a_file_for_each_token(tmp_path):
+    a, b, c = "a" * 16, "b" * 16, "c" * 16
+    folder = tmp_path / "tokens"
+    write_token_files(folder, {c: Holder("gone", CLIENT)})
+    holders = {a: Holder("alice", CLIENT), b: Holder(ADMIN, ADMIN), c: Holder("alice", CLIENT)}
+    assert write_token_files(folder, holders) == ["alice", ADMIN]
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"alice": f"{a}\n", ADMIN: f"{b}\n"}
+    assert not [path for path in folder.iterdir() if path.stat().st_mode & 0o077]
+    for wrong in ("../alice", "..", "", ".hidden"):
+        with pytest.raises(ValueError, match="cannot name a file"):
+            write_token_files(folder, {a: Holder(wrong, CLIENT)})
 
 
 @pytest.mark.parametrize(

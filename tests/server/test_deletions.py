@@ -223,11 +223,19 @@ def test_a_deletion_needs_a_key(wrong_service, key):
     assert (got.status, got.code) == (400, "missing_idempotency_key")
 
 
-def test_tokens_of_deletions(wrong_service):
+def test_what_comes_without_a_token_is_counted_and_leaves_the_journal_alone(wrong_service):
+    wrong_service.client.delete({})
+    before = wrong_service.refusals()
     for token in ("", "not a token of anyone"):
-        got = wrong_service.as_(token).delete(GOOD)
+        nobody = wrong_service.as_(token)
+        got = nobody.delete(GOOD)
         assert (got.status, got.code) == (401, "unauthorized")
-        assert wrong_service.refusals()[-1] == ("POST /deletions", "unauthorized")
+        assert nobody.send("POST", "/snapshots").status == 401
+        assert nobody.send("PUT", "/deletions").status == 405
+        assert nobody.send("GET", "/deletions/x/y").status == 404
+    assert wrong_service.refusals() == before
+    counted = wrong_service.client.send("GET", "/metrics").body.splitlines()
+    assert 'http_requests_total{route="POST /deletions",status="401"} 2.0' in counted
 
 
 def test_a_class_that_was_never_there(tmp_path):
@@ -240,7 +248,7 @@ def test_a_class_that_was_never_there(tmp_path):
 
 def test_the_queue_is_bounded(tmp_path):
     forget = Gated()
-    with running(tmp_path, ServerSettings(most_pending=2), forget=forget) as made:
+    with running(tmp_path, ServerSettings(most_pending=2, most_pending_per_owner=9), forget=forget) as made:
         made.client.delete(GOOD, "first")
         assert forget.begun.wait(10)
         sent = [made.client.delete(GOOD, f"key {number}") for number in range(3)]
@@ -249,6 +257,25 @@ def test_the_queue_is_bounded(tmp_path):
         assert sent[-1].headers["Retry-After"]
         assert made.client.delete(GOOD, "key 0").status == 202, "one that waits is found again"
         forget.go.set()
+
+
+@pytest.mark.parametrize(("per_owner", "share"), [(0, 2), (3, 3)])
+def test_nobody_takes_the_places_of_the_others(tmp_path, per_owner, share):
+    forget = Gated()
+    settings = ServerSettings(most_pending=6, most_pending_per_owner=per_owner)  # for three owners
+    with running(tmp_path, settings, forget=forget) as made:
+        made.client.delete(GOOD, "first")
+        assert forget.begun.wait(10)
+        sent = [made.client.delete(GOOD, f"key {number}") for number in range(6)]
+        assert [each.status for each in sent] == [202] * share + [429] * (6 - share)
+        assert sent[-1].code == "owner_queue_full"
+        assert sent[-1].headers["Retry-After"]
+        assert f"{share} deletions of yours wait already" in sent[-1].body["error"]["message"]
+        bobs = made.as_(BOB).delete(GOOD, "bob's")
+        assert bobs.status == 202
+        forget.go.set()
+        ended = [made.client.wait(each.body["id"]) for each in sent[:share]] + [made.as_(BOB).wait(bobs.body["id"])]
+        assert [int(each["model_version"]) for each in ended] == list(range(3, share + 4)), "in the order of arrival"
 
 
 @pytest.mark.parametrize(
@@ -292,6 +319,56 @@ def test_snapshots(tmp_path):
             np.testing.assert_array_equal(again, before)
             assert version == "1"
     np.testing.assert_array_equal(*afters)
+
+
+def test_a_deletion_that_a_restore_undid_says_so_and_is_done_again(tmp_path):
+    forget = Gated()
+    forget.go.set()
+    with running(tmp_path, forget=forget) as made:
+        boss, own, again = made.as_(BOSS), by_identifier(ALICES[1:3]), by_identifier(ALICES[2:3])
+
+        def stands(deletion):
+            body = made.client.send("GET", f"/deletions/{deletion}").body
+            return body["status"], body["model_version"]
+
+        earlier = made.client.delete(by_identifier(ALICES[:1]), "earlier").body["id"]
+        made.client.wait(earlier)
+        before = boss.send("POST", "/snapshots").body["id"]
+        deletion = made.client.delete(own, "key").body["id"]
+        made.client.wait(deletion)
+        nothing_left = made.client.delete(again, "of what is forgotten").body["id"]
+        made.client.wait(nothing_left)
+        after = boss.send("POST", "/snapshots").body["id"]
+        assert [stands(each) for each in (earlier, deletion, nothing_left)] == [
+            ("completed", "2"),
+            ("completed", "3"),
+            ("completed", "3"),
+        ]
+        boss.send("POST", f"/snapshots/{before}/restore")
+        assert [stands(each) for each in (earlier, deletion, nothing_left)] == [
+            ("completed", "2"),
+            ("undone", None),
+            ("undone", None),
+        ]
+        assert made.served.queue.counts()["undone"] == 2
+        boss.send("POST", f"/snapshots/{after}/restore")  # a model that has done it
+        assert stands(deletion) == stands(nothing_left) == ("completed", "3")
+        boss.send("POST", f"/snapshots/{before}/restore")
+
+        other = made.client.delete(again, "key")
+        assert (other.status, other.code) == (422, "idempotency_key_reused")
+        sent = made.client.delete(own, "key")
+        assert (sent.status, sent.body) == (
+            202,
+            {"id": deletion, "status": "pending", "model_version": None, "received": 2},
+        )
+        ended = made.client.wait(deletion)
+        assert (ended["status"], ended["model_version"], ended["matched"]) == ("completed", "4", 2)
+        assert made.served.served.version.forgotten == set(map(int, TRAIN.ids[ALICES[:3]]))
+        assert made.client.delete(own, "key").body["status"] == "completed"
+        assert forget.calls == 3
+        boss.send("POST", f"/snapshots/{after}/restore")  # what made version 3 is the same deletion
+        assert stands(deletion) == ("completed", "3")
 
 
 def test_a_restore_overtakes_a_deletion_under_way(tmp_path):

@@ -8,9 +8,10 @@ import pytest
 
 pytest.importorskip("overunlearn_jax.server", exc_type=ImportError)
 
+from overunlearn_jax.server import journal
 from overunlearn_jax.server.core import OccupiedError
 from overunlearn_jax.server.journal import JournalError
-from overunlearn_jax.server.queue import Payload
+from overunlearn_jax.server.payloads import Payload
 from overunlearn_jax.server.settings import ServerSettings
 from overunlearn_jax.server.versions import DamagedVersionError
 from overunlearn_jax.server.worker import Worker
@@ -30,7 +31,7 @@ def worker_of(served, forget=None):
 
 def add(served, rows, key):
     payload = Payload(rows=np.asarray(rows))
-    return served.queue.add("alice", key, "digest", "identifier", len(rows), payload, 100).id
+    return served.queue.add("alice", key, "digest", "identifier", len(rows), payload, 100, 100).id
 
 
 def work(served, forget=None):
@@ -165,6 +166,7 @@ def test_a_damaged_version_is_found(tmp_path):
     with pytest.raises(DamagedVersionError, match="--from_version=NUMBER"):
         opened(tmp_path)
     again = opened(tmp_path, start_from=1)
+    assert again.queue.counts()["undone"] == 1
     assert weights_digest(again.served.variables) == weights_digest(TRAINED)
     again.close()
     with pytest.raises(ValueError, match="--from_version=7: expected one whose file is kept"):
@@ -191,11 +193,37 @@ def test_a_folder_is_of_one_model_and_one_process(tmp_path):
         small_service.ServedModel(small_service.SPEC, small_service.MODEL, other, tmp_path, ServerSettings())
 
 
+def test_a_folder_is_its_owner_s_alone(tmp_path, monkeypatch):
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    opened(folder).close()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o755)
+
+    def of_another_user(self, mode):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(type(folder), "chmod", of_another_user)
+    with pytest.raises(ValueError, match="belongs to another user; expected a folder of your own"):
+        opened(folder)
+
+
 def test_a_damaged_journal_is_named(tmp_path):
     opened(tmp_path).close()
     (tmp_path / "journal.sqlite3").write_bytes(b"no database, certainly none" * 100)
     with pytest.raises(JournalError, match=r"journal\.sqlite3"):
         opened(tmp_path)
+
+
+def test_nobody_erases_the_refusals_of_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "KEPT_REFUSALS", 3)
+    served = opened(tmp_path)
+    served.journal.note_refusal("bob", "POST /deletions", 422, "bob's", "")
+    for number in range(10):
+        served.journal.note_refusal("alice", "POST /deletions", 422, f"{number}", "")
+    kept = served.journal.rows("SELECT owner, code FROM refusals ORDER BY number")
+    assert [tuple(row) for row in kept] == [("bob", "bob's"), ("alice", "7"), ("alice", "8"), ("alice", "9")]
+    served.close()
 
 
 def test_old_versions_go_but_those_of_snapshots(tmp_path):
@@ -216,7 +244,7 @@ def test_what_was_submitted_is_nowhere_on_disk_once_it_is_forgotten(tmp_path):
     needle = image.tobytes()
     served = opened(tmp_path)
     payload = Payload(images=image, labels=np.zeros(1, np.int32))
-    served.queue.add("alice", "key", "digest", "submission", 1, payload, 10)
+    served.queue.add("alice", "key", "digest", "submission", 1, payload, 10, 10)
 
     def on_disk():
         return any(needle in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

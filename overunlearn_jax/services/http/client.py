@@ -7,16 +7,17 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from overunlearn_jax.services.http.errors import ADVICE, RefusedError, UnavailableError, shortened
 from overunlearn_jax.services.http.packages import import_http
+from overunlearn_jax.services.http.reading import UnusableBodyError, read_body, read_words, seconds_to_wait
 from overunlearn_jax.services.http.secret import Secret
 from overunlearn_jax.services.http.settings import DEFAULTS, ClientSettings, Sent, checked_settings, checked_url
 
 AGAIN = (429, 502, 503, 504)  # statuses that pass: too many requests, and what stands before a service that restarts
 LONGEST_WAIT = 60.0  # seconds that back-off grows to
+LOCAL = ("localhost", "127.0.0.1", "::1")  # hosts that are this machine
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -47,7 +48,7 @@ class HttpClient:
         self.url, self.settings = checked_url(url), checked_settings(settings)
         self._token, self._transport = token, transport
         self._lock, self._next_start, self._sent = threading.Lock(), 0.0, Sent()
-        headers = {"Authorization": f"Bearer {token.reveal()}"} if token else {}
+        headers = {"Accept-Encoding": "gzip"} | ({"Authorization": f"Bearer {token.reveal()}"} if token else {})
         self._client = self._httpx.Client(
             timeout=self._httpx.Timeout(settings.timeout, connect=settings.connect_timeout),
             limits=self._httpx.Limits(max_connections=settings.in_flight, max_keepalive_connections=settings.in_flight),
@@ -60,6 +61,17 @@ class HttpClient:
     def host(self) -> str:
         """Of the URL."""
         return str(self._httpx.URL(self.url).host)
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the URL: who gets the token."""
+        url = self._httpx.URL(self.url)
+        return f"{url.scheme}://{url.netloc.decode()}"
+
+    @property
+    def exposes_token(self) -> bool:
+        """Whether a token travels unencrypted to another machine."""
+        return self._token is not None and self.url.startswith("http:") and self.host not in LOCAL
 
     @property
     def sent(self) -> Sent:
@@ -79,6 +91,7 @@ class HttpClient:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         images: int = 0,
+        scores: int = 0,
     ) -> bytes:
         """The body of what the service answers.
 
@@ -88,9 +101,10 @@ class HttpClient:
           content: body of the request; JSON unless `headers` say otherwise.
           headers: beside the token.
           images: how many the body holds, for the counter.
+          scores: numbers that the answer may hold, images times classes: how many bytes are read depends on it.
 
         Raises:
-          RefusedError: a status of 300 or more that does not pass by waiting.
+          RefusedError: a status of 300 or more that does not pass by waiting, or an answer of too many bytes.
           UnavailableError: no answer, or one that asks to wait, however often it was tried.
         """
         attempts = self.settings.retries + 1
@@ -104,7 +118,7 @@ class HttpClient:
             ):
                 with attempt:
                     number = attempt.retry_state.attempt_number
-                    return self._once(method, path, content, headers or {}, images, again=number > 1)
+                    return self._once(method, path, content, headers or {}, images, scores, again=number > 1)
         except _PassingError as last:  # what httpx raises holds the request, and that the token: from None
             raise UnavailableError(
                 f"{method} {self.url}{path}: no answer after {attempts} attempts ({last}): see whether the service "
@@ -146,7 +160,15 @@ class HttpClient:
         self._client.close()
 
     def _once(
-        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str], images: int, *, again: bool
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        headers: Mapping[str, str],
+        images: int,
+        scores: int,
+        *,
+        again: bool,
     ) -> bytes:
         kind = {"Content-Type": "application/json"} if content is not None else {}
         self._wait_for_turn()
@@ -154,16 +176,17 @@ class HttpClient:
             more = Sent(images, images * again, 1, int(again))
             self._sent = Sent(*(one + other for one, other in zip(self._sent, more, strict=True)))
         try:
-            answer = self._client.request(method, self.url + path, content=content, headers={**kind, **headers})
+            with self._client.stream(method, self.url + path, content=content, headers={**kind, **headers}) as answer:
+                status: int = answer.status_code
+                if status < 300:
+                    return read_body(answer, scores)
+                words = self._redacted(read_words(answer))
         except self._httpx.TransportError as error:
             raise _PassingError(self._redacted(f"{type(error).__name__}: {error}")) from None
-        status: int = answer.status_code
-        if status < 300:
-            body: bytes = answer.content
-            return body
-        words = self._redacted(_message(answer.text))
+        except UnusableBodyError as error:
+            raise RefusedError(f"{method} {self.url}{path}: the answer cannot be used: {error}", status) from None
         if status in AGAIN:
-            after = _seconds(answer.headers.get("Retry-After"))
+            after = seconds_to_wait(answer.headers.get("Retry-After"))
             if after is not None and after > self.settings.longest_retry_after:
                 raise UnavailableError(
                     f"{method} {self.url}{path}: status {status}, and it asks to come back in {after:,.0f} s: try "
@@ -199,29 +222,3 @@ class _PassingError(Exception):
     def __init__(self, message: str, after: float | None = None):
         super().__init__(message)
         self.after = after
-
-
-def _message(text: str) -> str:
-    """What an error's body says: `error.message`, or `error`, or `detail`, or all of it."""
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return f"({shortened(text)})" if text.strip() else ""
-    if isinstance(body, dict):
-        error = body.get("error", body.get("detail", body.get("message", body)))
-        body = error.get("message", error) if isinstance(error, dict) else error
-    return f"({shortened(body if isinstance(body, str) else json.dumps(body))})"
-
-
-def _seconds(header: str | None) -> float | None:
-    """Retry-After: seconds, or a date (RFC 9110, section 10.2.3); None for what is neither."""
-    if header is None:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None

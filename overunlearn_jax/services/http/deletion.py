@@ -14,7 +14,8 @@ from overunlearn_jax.types import Bounds, DivergedError
 
 PATH = "/deletions"
 OPEN, COMPLETED, CANCELLED, FAILED = ("pending", "in_progress"), "completed", "cancelled", "failed"
-STATUSES = (*OPEN, COMPLETED, CANCELLED, FAILED)
+UNDONE = "undone"
+STATUSES = (*OPEN, COMPLETED, CANCELLED, FAILED, UNDONE)
 
 
 class DeletionState(NamedTuple):
@@ -22,7 +23,7 @@ class DeletionState(NamedTuple):
 
     id: str
     status: str  # one of STATUSES
-    model_version: str | None = None  # that answers without the samples; None until there is one
+    model_version: str | None = None  # that answers without the samples; None while there is none
     error: str | None = None  # why it failed
     matched: int | None = None  # samples found in the training data; None: nobody looked
     seconds: float | None = None  # that forgetting took; None: nobody measured
@@ -106,7 +107,7 @@ def delete(
 
     Raises:
       DivergedError: it failed, and the service says that its method diverged.
-      RefusedError: it was refused, cancelled, or failed for another reason.
+      RefusedError: it was refused, cancelled, undone by a restore, or failed for another reason.
       UnavailableError: no answer, or none of a final state within `polling.longest`: it is cancelled, if it can be.
     """
     state, began, pause = request_deletion(client, body, path=path, images=images), time.monotonic(), polling.first
@@ -124,6 +125,11 @@ def delete(
         return state
     if state.status == FAILED and "diverged" in (state.error or "").lower():
         raise DivergedError(state.error or "")
+    if state.status == UNDONE:
+        raise RefusedError(
+            f"deletion {state.id} was completed and then undone, because somebody restored a snapshot: nothing is "
+            "forgotten; see who else restores snapshots of this service, and send it again"
+        )
     raise RefusedError(f"deletion {state.id} was {state.status}: {state.error or 'the service does not say why'}")
 
 

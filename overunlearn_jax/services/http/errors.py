@@ -4,7 +4,8 @@ from overunlearn_jax.user_code import UserCodeError
 
 ADVICE = {
     400: "the service does not understand the request: see whether --dialect and the pixel format are its own",
-    401: "the service wants another token: give it by --token_env or --token_file",
+    401: "the service wants another token: give it by --token_env or --token_file; a --deletion_url on another host "
+    "has its own, --deletion_token_env or --deletion_token_file",
     403: "the token may not do this: ask who runs the service for one that may",
     404: "there is nothing at this address: see the URL, the model's name and its version",
     405: "the service does not take this call here: see the URL and --dialect",

@@ -114,7 +114,12 @@ class HttpService(CallableService):
     def _send_batch(self, batch: np.ndarray) -> np.ndarray:
         parts = self._dialect.to_request(batch)
         body = self._asked.call(
-            "POST", parts.path, content=parts.content, headers={"Content-Type": parts.content_type}, images=len(batch)
+            "POST",
+            parts.path,
+            content=parts.content,
+            headers={"Content-Type": parts.content_type},
+            images=len(batch),
+            scores=len(batch) * self.spec.num_classes,
         )
         return as_probabilities(self._dialect.from_response(body, len(batch)), len(batch), self.spec.class_names)
 

@@ -28,26 +28,28 @@ class Secret:
         raise TypeError("a token is not pickled: read it again where it is needed")
 
 
-def token_from(*, env: str = "", file: str | Path = "") -> Secret | None:
+def token_from(*, env: str = "", file: str | Path = "", flag: str = "token") -> Secret | None:
     """The token in an environment variable or a file; None where neither is named.
+
+    Errors name the flags --FLAG_env and --FLAG_file.
 
     Raises:
       ValueError: both, a variable that is not set, a file that cannot be read or a token that a header cannot hold; no
         error shows the token.
     """
     if env and file:
-        raise ValueError(f"--token_env={env} and --token_file={file}: a service has one token, give one of the two")
+        raise ValueError(f"--{flag}_env={env} and --{flag}_file={file}: a service has one token, give one of the two")
     if env:
         if env not in os.environ:
-            raise ValueError(f"--token_env={env}: no environment variable has this name; expected NAME, not the token")
-        return _checked(os.environ[env], f"--token_env={env}")
+            raise ValueError(f"--{flag}_env={env}: no environment variable has this name; expected NAME, not the token")
+        return _checked(os.environ[env], f"--{flag}_env={env}")
     if file:
         try:
             text = Path(file).read_text()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise ValueError(f"--token_file={file} cannot be read ({reason})") from error
-        return _checked(text, f"--token_file={file}")
+            raise ValueError(f"--{flag}_file={file} cannot be read ({reason})") from error
+        return _checked(text, f"--{flag}_file={file}")
     return None
 
 

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -121,12 +122,15 @@ class Replica:
       command: starts a replica and prints its URL as the first line; it is ended, and its children, after the deletion.
         Its standard input is a pipe that closes when this process ends, however it ends.
       timeout: seconds until the URL is printed.
+      on_start: told the client of each replica before anything is sent to it.
     """
 
     possible = True
 
-    def __init__(self, command: str, *, timeout: float = 600.0):
-        self._command, self._timeout = _words(command), timeout
+    def __init__(
+        self, command: str, *, timeout: float = 600.0, on_start: Callable[[HttpClient], object] = lambda _: None
+    ):
+        self._command, self._timeout, self._on_start = _words(command), timeout, on_start
         self._process: subprocess.Popen[str] | None = None
 
     def before(self, client: HttpClient) -> HttpClient:
@@ -139,12 +143,14 @@ class Replica:
         except OSError as error:
             raise RefusedError(f"--undo_command={shown} cannot be run: {error.strerror}") from None
         try:
-            return client.at(self._first_line())
+            replica = client.at(self._first_line())
         except (ValueError, OSError) as error:
             self._end()
             raise RefusedError(
                 f"--undo_command={shown} prints no URL of a replica as its first line: {error}"
             ) from None
+        self._on_start(replica)
+        return replica
 
     def back(self, client: HttpClient) -> None:
         """See `Undo`: the replica is ended."""

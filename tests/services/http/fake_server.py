@@ -3,6 +3,7 @@
 Each dialect has its route in `_route`.
 """
 
+import contextlib
 import http.server
 import json
 import threading
@@ -62,6 +63,10 @@ class State:
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     state: State
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # the client has read enough
+            super().handle()
 
     def do_GET(self) -> None:
         self._answer(b"")

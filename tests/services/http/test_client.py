@@ -1,9 +1,12 @@
 """What the client does when a service says no, not now, or nothing; and that its token shows nowhere."""
 
+import gzip
 import logging
 import pickle
 import time
 import traceback
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from overunlearn_jax.services.http import (
     RefusedError,
     TensorFlowServing,
     UnavailableError,
+    reading,
     token_from,
 )
 from tests.services.http.fake_server import SPEC, TOKEN
@@ -147,6 +151,71 @@ def test_a_token_goes_to_its_own_host_alone(server):
     state.trouble = [_fails(307, {"Location": "http://localhost:9/elsewhere"})]
     with pytest.raises(RefusedError, match="307"):
         HttpClient(url, token=token_from(), settings=QUICK).get_json("/x")
+
+
+def test_a_small_answer_cannot_fill_the_memory(server):
+    url, state = server
+    packer = zlib.compressobj(1, wbits=31)
+    packed = b"".join(packer.compress(b" " * (1 << 20)) for _ in range(200)) + packer.flush()
+    client = HttpClient(url, settings=QUICK)
+    state.trouble = [
+        _fails(200, {"Content-Encoding": "gzip"}, packed),
+        _fails(500, {"Content-Encoding": "gzip"}, packed),
+    ]
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            RefusedError, match=r"GET .*/x: the answer cannot be used: it has more than 16,777,216 bytes"
+        ):
+            client.get_json("/x")
+        with pytest.raises(RefusedError, match="status 500"):  # its words are cut
+            client.get_json("/x")
+        assert tracemalloc.get_traced_memory()[1] < 60 << 20
+    finally:
+        tracemalloc.stop()
+    state.trouble = [_fails(200, {}, b" " * (17 << 20))]
+    with pytest.raises(RefusedError, match="more than 16,777,216 bytes"):
+        client.get_json("/x")
+    assert len(state.received) == 3, "none is asked for again"
+
+
+def test_the_size_of_an_answer_follows_what_was_asked_for(server, monkeypatch):
+    url, state = server
+    service = HttpService(SPEC, HttpClient(url, settings=QUICK), TensorFlowServing("m"))
+    monkeypatch.setattr(reading, "FLOOR", 0)
+    monkeypatch.setattr(reading, "A_SCORE", 64)
+    assert service.predict(IMAGES).shape == (8, 4)
+    state.trouble = [_fails(200, {}, b" " * (8 * 4 * 64 + 1))]
+    with pytest.raises(RefusedError, match="more than 2,048 bytes"):
+        service.predict(IMAGES)
+
+
+def test_packed_answers(server):
+    url, state = server
+    client = HttpClient(url, settings=QUICK)
+    whole = gzip.compress(b'{"a": 1}')
+    state.trouble = [_fails(200, {"Content-Encoding": "gzip"}, whole), _fails(200, {"Content-Encoding": "gzip"}, b"")]
+    assert client.get_json("/x") == {"a": 1}
+    assert client.get_json("/x") is None
+    assert state.received[0][2]["Accept-Encoding"] == "gzip"
+    for packing, body, words in (
+        ("gzip", whole[:-4], "its gzip is cut short"),
+        ("gzip", b"{}", "it is no gzip"),
+        ("br", b"{}", "it is packed as 'br'; expected gzip"),
+    ):
+        state.trouble = [_fails(200, {"Content-Encoding": packing}, body)]
+        with pytest.raises(RefusedError, match=words):
+            client.get_json("/x")
+
+
+def test_who_gets_the_token_and_whether_it_is_seen_on_the_way(needs_http, monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", TOKEN)
+    token = token_from(env="MY_TOKEN")
+    assert HttpClient("https://a.example:443/x").origin == HttpClient("https://a.example").origin == "https://a.example"
+    assert HttpClient("https://a.example:8443").origin != HttpClient("https://a.example").origin
+    assert HttpClient("http://a.example", token=token).exposes_token
+    for url, given in (("https://a.example", token), ("http://localhost:1", token), ("http://a.example", None)):
+        assert not HttpClient(url, token=given).exposes_token
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from overunlearn_jax.services.http import (
     UnavailableError,
     UndoCommand,
 )
-from overunlearn_jax.services.http.deletion import Polling, cancel, look, request_deletion
+from overunlearn_jax.services.http.deletion import Polling, cancel, delete, look, request_deletion
 from overunlearn_jax.services.inspection import ServiceError, inspect_service
 from overunlearn_jax.services.pixels import PixelFormat
 from overunlearn_jax.types import DivergedError, Request, Split, Splits
@@ -118,6 +118,16 @@ def test_one_may_look_cancel_and_name_samples_by_identifier(server):
     assert look(client, first.id).status == "cancelled"
     with pytest.raises(ValueError, match="1 identifiers for 6 images"):
         ByIdentifier(lambda images, labels: ["one"])(IMAGES, LABELS, SPEC.bounds)
+
+
+def test_a_deletion_that_somebody_else_s_restore_undid_is_told(server):
+    url, state = server
+    state.trouble = [
+        lambda: (202, {"id": "d-9", "status": "pending", "model_version": None, "received": 1}, {}),
+        lambda: (200, {"id": "d-9", "status": "undone", "model_version": None, "error": None}, {}),
+    ]
+    with pytest.raises(RefusedError, match="deletion d-9 was completed and then undone, because somebody restored"):
+        delete(HttpClient(url), {"by": "identifier", "identifiers": ["x"]}, polling=QUICK)
 
 
 def test_an_answer_of_another_schema_is_told(server):
