@@ -10,11 +10,13 @@ from .models import Model, equinox_model, nnx_model, predict_fn, pure_model, res
 from .services.pixels import PixelFormat
 from .services.with_weights import service
 from .training import TrainSettings, fit
-from .types import Split, Variables
+from .types import DeletionRefusedError, DivergedError, Split, Variables
 from .unlearn import fine_tuning, first_order
 
 __all__ = [
     "BlackBox",
+    "DeletionRefusedError",
+    "DivergedError",
     "Model",
     "PixelFormat",
     "Split",

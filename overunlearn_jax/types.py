@@ -98,3 +98,7 @@ class Metrics(NamedTuple):
 
 class DivergedError(ValueError):
     """Training or unlearning blew up: the model is left as it was; the message says why, and what may help."""
+
+
+class DeletionRefusedError(ValueError):
+    """A service declines a request and forgets nothing of it: an answer, and no failure; the message says why."""

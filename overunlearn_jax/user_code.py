@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from overunlearn_jax.typed_keys import without_keys
-from overunlearn_jax.types import DivergedError, PyTree
+from overunlearn_jax.types import DeletionRefusedError, DivergedError, PyTree
 
 
 class UserCodeError(ValueError):
@@ -50,13 +50,13 @@ def import_named(name: str, flag: str = "") -> Any:
 def running(name: str, expected: str) -> Iterator[None]:
     """Around a call of the user's function `name`: what it raises becomes a UserCodeError.
 
-    `expected` is the call that it has to answer. DivergedError passes: it says something of the request, not of the
-    code; and a UserCodeError, which says already whose code failed. A call of `sys.exit` does not pass: it would end
-    the run with a status of the function's choice.
+    `expected` is the call that it has to answer. DivergedError and DeletionRefusedError pass: they say something of the
+    request, not of the code; and a UserCodeError, which says already whose code failed. A call of `sys.exit` does not
+    pass: it would end the run with a status of the function's choice.
     """
     try:
         yield
-    except (DivergedError, UserCodeError):
+    except (DivergedError, DeletionRefusedError, UserCodeError):
         raise
     except (Exception, SystemExit) as error:
         raise UserCodeError(f"{name} raised {_told(error)}; it is called as {expected}") from error

@@ -16,14 +16,24 @@ import numpy as np
 from overunlearn_jax.black_box import BadAnswerError, check_images, check_probabilities
 from overunlearn_jax.services.local import check_requests
 from overunlearn_jax.services.pixels import PACKAGE_PIXELS, PixelFormat
-from overunlearn_jax.services.service import After, Deletion
-from overunlearn_jax.types import DatasetSpec, DivergedError, Images, Key, PredictFn, Request, Variables
+from overunlearn_jax.services.service import After, Deletion, Refused
+from overunlearn_jax.types import (
+    DatasetSpec,
+    DeletionRefusedError,
+    DivergedError,
+    Images,
+    Key,
+    PredictFn,
+    Request,
+    Variables,
+)
 from overunlearn_jax.user_code import UserCodeError, running
 
 Predict = Callable[[np.ndarray], Any]  # images in the service's own format to probabilities, shape=(n, k)
 Forget = Callable[[np.ndarray, np.ndarray], object]  # None; images in its own format, labels of shape=(n,), dtype=int64
 Reset = Callable[[], object]
 
+THE_SERVICE = "the service"  # that refused, where no gate of ours did
 _IN_PLACE = (
     "forget changes the service in place and returns None, and reset() brings it back: assign the new weights to what "
     "predict reads"
@@ -42,7 +52,8 @@ class CallableService:
       predict: images to probabilities, shape (n, k), any float dtype, rows that sum to 1.
       forget: of images and their labels, shape (n,), dtype int64: changes the service in place, returns None. The
         images are as submitted, changed and in floats: those that it was trained on are found by their distance, as
-        `unlearn.match_samples` does, not by equality. May raise `DivergedError` where nothing is left to ask.
+        `unlearn.match_samples` does, not by equality. May raise `DivergedError` where nothing is left to ask, and
+        `DeletionRefusedError` where it declines the request and changes nothing.
       reset: brings back all that forget changes. It is called after every deletion, one that failed included.
       pixels: how the functions want their images.
       name: for errors; empty: none.
@@ -90,7 +101,8 @@ class CallableService:
         """The service once it has forgotten the requests one after the other; leaving the block resets it.
 
         What it then answers may be NaN: whoever asks counts it as diverged. A forget that raises DivergedError ends the
-        deletion there.
+        deletion there. One that raises DeletionRefusedError has refused that request: its samples are counted, and the
+        service is asked as it is.
 
         Raises:
           ValueError: no request or a wrong one, a forget that returns something, a service inside another `after`.
@@ -101,7 +113,7 @@ class CallableService:
         sent = [(check_images(self.spec, np.asarray(each.images)), self._labels(each)) for each in requests]
         if self._changed:
             raise ValueError("the service has forgotten another request: leave that `after` first, which resets it")
-        seconds, diverged, entered = 0.0, "", True
+        seconds, diverged, entered, refused = 0.0, "", True, list[tuple[int, str]]()
 
         def ask(images: Images) -> np.ndarray:
             if not entered:
@@ -115,6 +127,8 @@ class CallableService:
                 began = time.perf_counter()
                 try:
                     self._forget_one(own, labels)
+                except DeletionRefusedError as error:
+                    refused.append((len(labels), str(error) or "forget raised DeletionRefusedError"))
                 except DivergedError as error:
                     diverged = str(error) or "forget raised DivergedError"
                 seconds += time.perf_counter() - began
@@ -123,7 +137,8 @@ class CallableService:
             if diverged:
                 yield After(Deletion(seconds, diverged=diverged), None)
             else:
-                yield After(Deletion(seconds), ask, self._weights())  # type: ignore[arg-type]  # answers NumPy
+                deletion = Deletion(seconds, refused=_refused(refused))
+                yield After(deletion, ask, self._weights())  # type: ignore[arg-type]  # answers NumPy
         finally:
             entered = False
             self._bring_back()
@@ -192,6 +207,14 @@ class CallableService:
                 return answer.astype(np.float32)
         who = f"{self._name}predict" if self._name else "the victim"
         return check_probabilities(self.spec, answer, len(images), who)
+
+
+def _refused(requests: Sequence[tuple[int, str]]) -> Refused | None:
+    """Of the samples of each request that the service declined, and why; None where it declined none."""
+    if not requests:
+        return None
+    samples = sum(count for count, _ in requests)
+    return Refused(samples, {THE_SERVICE: samples}, "; ".join(dict.fromkeys(why for _, why in requests)))
 
 
 def from_object(thing: Any, spec: DatasetSpec, *, name: str = "") -> CallableService:

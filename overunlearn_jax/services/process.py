@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from overunlearn_jax.services.training_argument import made_with, training_argument
-from overunlearn_jax.types import DivergedError, Split
+from overunlearn_jax.types import DeletionRefusedError, DivergedError, Split
 from overunlearn_jax.user_code import UserCodeError, import_named, source_digest
 
 LOGGED = 1 << 20  # bytes of what the service prints that are kept
 STARTING = 600.0  # seconds, at least, that importing and making the service may take
 LAST_WORDS = 20  # lines of what it printed that are shown where its process ended
 _OURS = {__file__, training_argument.__code__.co_filename, import_named.__code__.co_filename}  # files
+_PASSED = {"diverged": DivergedError, "refused": DeletionRefusedError}  # what says something of a request
 _service: Any = None  # in the process of its own
 
 
@@ -110,7 +111,7 @@ class ServiceProcess:
 
         Raises:
           UserCodeError: what the service raised, a call that took too long or a process that ended.
-          DivergedError: as it is.
+          DivergedError, DeletionRefusedError: as they are.
         """
         if self._ended:
             raise UserCodeError(self._ended)
@@ -129,8 +130,8 @@ class ServiceProcess:
                 f"its process ended in {what}, with exit status {status}: a service must not leave; what it printed is "
                 f"in {self._log}"
             ) from (RemoteError(said) if said else None)
-        if kind == "diverged":
-            raise DivergedError(value)
+        if kind in _PASSED:
+            raise _PASSED[kind](value)
         if kind == "raised":
             message, trace = value
             about = "" if message.startswith("--service=") else f"--service={self._name}: {what} raised "
@@ -180,8 +181,8 @@ def _start_logging(pipe: Path, log: Path) -> threading.Thread:
 def _caught(function: Callable[[], Any]) -> tuple[str, Any]:
     try:
         return "returned", function()
-    except DivergedError as error:
-        return "diverged", str(error)
+    except tuple(_PASSED.values()) as error:
+        return next(kind for kind, passed in _PASSED.items() if isinstance(error, passed)), str(error)
     except (Exception, SystemExit) as error:
         own = str(error).startswith("--service=")  # from here: it says already what is wrong
         return "raised", (str(error) if own else f"{type(error).__name__}: {error}", _trace(error, own))

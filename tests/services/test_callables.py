@@ -82,7 +82,8 @@ def test_it_predicts_forgets_in_order_and_is_itself_again():
     assert reset == "reset"
 
 
-def test_an_audit_of_three_functions_asks_inspects_and_judges():
+def separable():
+    """A regression that knows its data, and the data."""
     rng = np.random.default_rng(0)
     patterns = rng.uniform(-0.4, 0.4, (CLASSES, *IMAGE_SHAPE))
 
@@ -93,6 +94,11 @@ def test_an_audit_of_three_functions_asks_inspects_and_judges():
 
     data, inner = Splits(SPEC, part(40), part(8), part(40)), Regression()
     inner.weights[:] = inner.deployed[:] = 8 * (patterns.reshape(CLASSES, -1).T)
+    return inner, data
+
+
+def test_an_audit_of_three_functions_asks_inspects_and_judges():
+    inner, data = separable()
     service = from_object(inner, SPEC)
     assert inspect_service(service, data, 1, KEY).changed
     attacks, lines = ("normal", "blending"), []
@@ -205,6 +211,44 @@ def test_a_forget_that_diverges_ends_the_deletion_and_is_reset():
         assert left.deletion.diverged == "no longer finite"
     assert [call for call in inner.calls if call == "reset"] == ["reset"]
     assert len(inner.calls) == 2  # the second request was not sent
+
+
+def test_a_request_that_the_service_declines_is_counted_and_the_others_are_forgotten():
+    inner = Regression()
+
+    def forget(images, labels):
+        if len(labels) == len(FIRST.labels) and np.array_equal(images, inner.first):
+            raise ou.DeletionRefusedError("the first is nobody's")
+        inner.forget(images, labels)
+
+    inner.first = inner.pixels.to_service(np.asarray(FIRST.images), SPEC.bounds)
+    service = served(inner, forget=forget)
+    deployed = service.predict(IMAGES)
+    with service.after([FIRST], KEY) as left:
+        np.testing.assert_array_equal(left.predict(IMAGES), deployed)
+        assert left.deletion.refused == (len(FIRST.labels), {"the service": len(FIRST.labels)}, "the first is nobody's")
+    with service.after([FIRST, SECOND], KEY) as left:
+        assert not np.array_equal(left.predict(IMAGES), deployed)
+        assert left.deletion.refused.samples == len(FIRST.labels)
+    with service.after([SECOND], KEY) as left:
+        assert left.deletion.refused is None
+
+
+def test_an_audit_of_a_service_that_declines_what_it_was_not_trained_on():
+    model, data = separable()
+    known = {model.pixels.to_service(image[None], SPEC.bounds).tobytes() for image in data.train.images}
+
+    def forget(images, labels):
+        if any(image[None].tobytes() not in known for image in images):
+            raise ou.DeletionRefusedError("an image that is no training image")
+        model.forget(images, labels)
+
+    found = ou.audit(served(model, forget=forget), data, class_a="a", class_b="b", fraction=0.3, seeds=(0, 1),
+                     attacks=("normal", "blending"))  # fmt: skip
+    refused = {row["attack"]: row.get("refused") for row in found.rows}
+    submitted = {row["attack"]: row["submitted"] for row in found.rows}
+    assert refused == {"normal": None, "blending": submitted["blending"]}
+    assert any("defences refused: blending" in warning for warning in found.warnings)
 
 
 def raises(error):

@@ -8,14 +8,14 @@ import pytest
 from experiments.run.errors import describe_error
 from overunlearn_jax.services.process import LAST_WORDS, LOGGED, ServiceProcess
 from overunlearn_jax.services.training_argument import made_with, training_argument
-from overunlearn_jax.types import DivergedError
+from overunlearn_jax.types import DeletionRefusedError, DivergedError
 from overunlearn_jax.user_code import UserCodeError
 from tests.services.fakes import splits
 
 THEIRS = """
 import os, sys, time
 import numpy as np
-from overunlearn_jax.types import DivergedError
+from overunlearn_jax.types import DeletionRefusedError, DivergedError
 
 class Service:
     pixels = "their format"
@@ -31,6 +31,8 @@ class Service:
             raise KeyError("weights")
         if len(labels) == 3:
             raise DivergedError("no longer finite")
+        if len(labels) == 9:
+            raise DeletionRefusedError("none of these was trained on")
         if len(labels) == 4:
             os._exit(0)
         if len(labels) == 5:
@@ -92,6 +94,8 @@ def test_calls_go_there_and_back_and_errors_come_with_their_traceback(process, t
     assert 'raise KeyError("weights")' in str(caught.value.__cause__)
     with pytest.raises(DivergedError, match="no longer finite"):
         remote.forget(IMAGES[:3], np.zeros(3, int))
+    with pytest.raises(DeletionRefusedError, match="none of these was trained on"):
+        remote.forget(IMAGES[:3], np.zeros(9, int))
     with pytest.raises(UserCodeError, match="SystemExit: 0"):
         remote.forget(IMAGES[:5], np.zeros(5, int))
     assert remote.forget(IMAGES[:3], np.zeros(6, int)) == "int"  # the type of what it returned

@@ -10,7 +10,7 @@ import numpy as np
 
 from overunlearn_jax.services.http.client import HttpClient
 from overunlearn_jax.services.http.errors import RefusedError, UnavailableError, shortened
-from overunlearn_jax.types import Bounds, DivergedError
+from overunlearn_jax.types import Bounds, DeletionRefusedError, DivergedError
 
 PATH = "/deletions"
 OPEN, COMPLETED, CANCELLED, FAILED = ("pending", "in_progress"), "completed", "cancelled", "failed"
@@ -71,6 +71,9 @@ class ByIdentifier:
         return {"by": "identifier", "identifiers": names}
 
 
+SAMPLES_REFUSED = "samples refused"  # in the error of a deletion that the service declined, see the schema
+
+
 class Polling(NamedTuple):
     """How long a deletion is waited for."""
 
@@ -107,7 +110,8 @@ def delete(
 
     Raises:
       DivergedError: it failed, and the service says that its method diverged.
-      RefusedError: it was refused, cancelled, undone by a restore, or failed for another reason.
+      DeletionRefusedError: it failed, and the service says that it refused the samples.
+      RefusedError: it was not accepted, cancelled, undone by a restore, or failed for another reason.
       UnavailableError: no answer, or none of a final state within `polling.longest`: it is cancelled, if it can be.
     """
     state, began, pause = request_deletion(client, body, path=path, images=images), time.monotonic(), polling.first
@@ -125,12 +129,14 @@ def delete(
         return state
     if state.status == FAILED and "diverged" in (state.error or "").lower():
         raise DivergedError(state.error or "")
+    if state.status == FAILED and SAMPLES_REFUSED in (state.error or "").lower():
+        raise DeletionRefusedError(state.error or "")
     if state.status == UNDONE:
         raise RefusedError(
             f"deletion {state.id} was completed and then undone, because somebody restored a snapshot: nothing is "
             "forgotten; see who else restores snapshots of this service, and send it again"
         )
-    raise RefusedError(f"deletion {state.id} was {state.status}: {state.error or 'the service does not say why'}")
+    raise RefusedError(f"deletion {state.id} ended as {state.status}: {state.error or 'the service does not say why'}")
 
 
 def _try_to_cancel(client: HttpClient, identity: str, path: str) -> None:

@@ -89,8 +89,16 @@ def test_several_requests_have_one_snapshot_and_a_failure_is_undone_too(server):
     with service.after(ONE, KEY) as left:
         assert left.predict is None
         assert "NaN in layer 3" in left.deletion.diverged
+    state.fails = "12 of 12 samples refused by exact: they are no training images"
+    with service.after([*ONE, *ONE], KEY) as left:
+        assert np.array_equal(left.predict(IMAGES), before)
+        assert (left.deletion.refused.samples, left.deletion.diverged) == (2 * len(ONE[0].labels), "")
+        assert left.deletion.refused.why == state.fails
+    state.fails = "connection refused"
+    with pytest.raises(RefusedError, match="ended as failed: connection refused"), service.after(ONE, KEY):
+        pass
     state.fails = "the disk is full"
-    with pytest.raises(RefusedError, match="deletion d-3 was failed: the disk is full"), service.after(ONE, KEY):
+    with pytest.raises(RefusedError, match="ended as failed: the disk is full"), service.after(ONE, KEY):
         pass
     assert np.array_equal(service.predict(IMAGES), before)
 
