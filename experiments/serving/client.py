@@ -23,14 +23,13 @@ class Client:
     Args:
       url: of the service.
       token: of the owner.
-      model: name of the model.
       timeout: seconds that an answer may take.
 
     Not for several threads at once. Raises OSError or http.client.HTTPException where the service cannot be reached.
     """
 
-    def __init__(self, url: str, token: str, model: str = "model", timeout: float = 60.0):
-        self._place, self._token, self._model = urllib.parse.urlsplit(url).netloc, token, model
+    def __init__(self, url: str, token: str, timeout: float = 60.0):
+        self._place, self._token = urllib.parse.urlsplit(url).netloc, token
         self._timeout = timeout
         self._connection: http.client.HTTPConnection | None = None
         self.version = ""  # of the last answer
@@ -39,7 +38,7 @@ class Client:
         """Probabilities (n, k), float32."""
         unit = np.asarray(images, np.float64) + 0.5
         tensor = {"name": "images", "shape": list(unit.shape), "datatype": "FP64", "data": unit.ravel()}
-        answer = self.send("POST", f"/v2/models/{self._model}/infer", {"inputs": [tensor]})
+        answer = self.send("POST", "/v2/models/model/infer", {"inputs": [tensor]})
         [output] = answer["outputs"]
         self.version = answer["model_version"]
         return np.array(output["data"], np.float32).reshape(output["shape"])

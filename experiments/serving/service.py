@@ -15,7 +15,6 @@ from experiments.run.locks import alone_in
 from experiments.victims.cache import Victim, choice_of, ingredients_of, train_or_find
 from experiments.victims.defended import check_gates, defences_of
 from overunlearn_jax.defences.assembly import Defences, defend
-from overunlearn_jax.defences.gate import Gate
 from overunlearn_jax.defences.registry import read_gate, split_gates
 from overunlearn_jax.files import write_npz
 from overunlearn_jax.server.app import make_app
@@ -52,7 +51,6 @@ def opened(
     owners: Sequence[str],
     settings: ServerSettings,
     start_from: int | None = None,
-    gates: Sequence[Gate] = (),
 ) -> Iterator[Opened]:
     """The service that the config asks for, for as long as the block lasts.
 
@@ -67,10 +65,7 @@ def opened(
         recipes.check(choice_of(config.service), ingredients_of(config.victim, splits))
         victim = train_or_find(config.victim, config.service, config.run, splits, seed, keys.train)
         weights = check_weights(victim.service)
-        defences = None
-        if config.defences.gates:
-            defences = defences_of(config, victim, splits, keys.unlearn)
-            gates = (*gates, *defences.gates)
+        defences = defences_of(config, victim, splits, keys.unlearn) if config.defences.gates else None
         receipts = Receipts(splits.train, shared_out(len(splits.train.labels), owners), splits.spec.bounds)
         holders = read_or_make_tokens(workdir / "tokens.json", owners)
         tokens = workdir / "tokens"
@@ -87,7 +82,7 @@ def opened(
                 splits.train,
                 forgetter_of(config, splits, victim, defences),
                 key=keys.unlearn,
-                gates=gates,
+                gates=() if defences is None else defences.gates,
                 log=log,
             )
             app = make_app(served, worker, receipts, Tokens(holders), log=log)
