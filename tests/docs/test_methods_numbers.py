@@ -70,8 +70,8 @@ def test_selective_dampening(at: Mapping[tuple[str, str], Chosen]):
     assert f"Pushing-II takes {points(push(by[10]))}: {min(left):.0f} to {max(left):.1f} % of class A are left" in text
     assert {row["class_a"] for row in by[5].of("pushing_2").values()} == {0.0}
     assert f"and {points(push(by[5], 'overall'))} points of the overall accuracy" in text
-    lost = [100 * (honest["class_a"] - pushed["class_a"])
-            for honest, pushed in zip(by[20].of("normal").values(), by[20].of("pushing_2").values(), strict=True)]  # fmt: skip
+    honest, pushed = (by[20].of(request).values() for request in ("normal", "pushing_2"))
+    lost = [100 * (one["class_a"] - other["class_a"]) for one, other in zip(honest, pushed, strict=True)]
     assert f"at 20 the three victims lose {lost[0]:.0f}, {lost[1]:.0f} and {lost[2]:.0f} points, at 50 no" in text
     assert all(row["class_a"] == row["class_a_before"] for row in by[50].rows)
     before, harm = by[10].values("normal", "class_a_before"), push(by[10])
@@ -88,7 +88,8 @@ def test_what_climbs_the_loss(chosen: Mapping[str, Chosen], at: Mapping[tuple[st
     )
     assert f"costs class A {mean(step.honest_cost())} and {mean(ascent.honest_cost())} points" in text
     assert f"Pushing-II costs {mean(push(step))} more with first_order and {mean(push(ascent))} more with" in text
-    assert f"an honest request costs {points(descent.honest_cost())} and Pushing-II {points(push(descent))} more" in text
+    cost = points(descent.honest_cost())
+    assert f"an honest request costs {cost} and Pushing-II {points(push(descent))} more" in text
     assert f"gives {mean(push(influence))} at an honest cost of {mean(influence.honest_cost())}" in text
     smaller = at["influence", "damping=0.1,hessian_samples=512,iterations=30"]
     assert all(len(smaller.diverged(request)) == 3 for request in REQUESTS)
@@ -167,7 +168,8 @@ def test_forgetting(chosen: Mapping[str, Chosen]):
     low, high = (pick(each.mean for each in known if each is not None) for pick in (min, max))
     retrained = chosen["first_order"].values("normal", "forget_accuracy_retrained")
     assert retrained is not None
-    assert f"stays at {100 * low:.0f} to {100 * high:.0f} %, the retrained models' is {100 * retrained.mean:.0f}" in text
+    kept = f"{100 * low:.0f} to {100 * high:.0f} %"
+    assert f"stays at {kept}, the retrained models' is {100 * retrained.mean:.0f}" in text
     steps = chosen["first_order"].values("normal", "relearn_steps_retrained")
     assert f"the retrained models need {interval_text(steps, 1, 1)} steps" in text
     needs_none = [
