@@ -176,7 +176,7 @@ def test_a_cost_by_hand():
     settings = SisaSettings(2, 2, epochs=10, batch_size=2)
     first = first_touched(place, np.array([9, 4, 1]), settings)
     np.testing.assert_array_equal(first, [0, 1])
-    assert redone(place, first, settings) == Redone(3, 4, 140, 160)
+    assert redone(place, first, settings) == Redone(3, 140, 160)
     assert redone(place, first, settings).work_share == 140 / 160
     np.testing.assert_array_equal(first_touched(place, np.array([6]), settings), [2, 0])
 
