@@ -19,7 +19,7 @@ from overunlearn_jax.statistics.intervals import Interval, within
 
 _points = partial(interval_text, unit=100.0)
 
-FOUND = "first_order"  # the method that the first sentences speak of
+FOUND = "first_order"  # the method that the first sentences speak of, where it was asked
 
 
 def write(folder: Path) -> Path:
@@ -27,7 +27,7 @@ def write(folder: Path) -> Path:
     at_gates, rows = read_records(folder / "gates.jsonl"), read_records(folder / "harm.jsonl")
     if not rows or not at_gates:
         raise ValueError(f"{folder} has no record of a method behind a defence")
-    figure.draw(harms(rows, FOUND), prices(at_gates), folder / "defences.png")
+    figure.draw(harms(rows, _told(rows)), prices(at_gates), folder / "defences.png")
     parts = [markdown(at_gates, rows), *sections(folder)]
     if again := read_records(folder / again_page.FILE):
         gates_again = read_records(folder / again_page.AT_GATES)
@@ -39,7 +39,13 @@ def markdown(at_gates: Sequence[Record], rows: Sequence[Record]) -> str:
     """Finding first, then prices, then a table for each method."""
     price = prices(at_gates)
     parts = ["# Defences against over-unlearning, each against an attacker who knows it", ""]
-    parts += [*findings(harms(rows, FOUND), price), "", "![harm left over honest people refused](defences.png)", ""]
+    method = _told(rows)
+    parts += [
+        *findings(method, harms(rows, method), price),
+        "",
+        "![harm left over honest people refused](defences.png)",
+        "",
+    ]
     parts += [_made(rows), "", "## Who gets through each gate", "", gate_table(price), ""]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     if len(methods) > 1:
@@ -52,14 +58,19 @@ def markdown(at_gates: Sequence[Record], rows: Sequence[Record]) -> str:
     return "\n".join(parts)
 
 
-def findings(found: Sequence[Harm], price: Sequence[Price]) -> list[str]:
-    """What passes of the first method's harm: behind all gates in a sentence, behind each other defence in one."""
+def _told(rows: Sequence[Record]) -> str:
+    methods = [row["method"] for row in rows]
+    return FOUND if FOUND in methods else str(methods[0])
+
+
+def findings(method: str, found: Sequence[Harm], price: Sequence[Price]) -> list[str]:
+    """What passes of one method's harm: behind all gates in a sentence, behind each other defence in one."""
     [plain] = [each for each in found if each.defence == "none"]
     shown = [each for each in found if each.shown and each.best is not None and each.defence != "none"]
     costs = {(each.gate, each.refuse): each for each in price}
     gates = [each for each in shown if (each.defence, each.refuse) in costs]
     lines = [
-        f"Undefended ({FOUND}, {plain.static.count if plain.static else 0} victims) a push costs class A "
+        f"Undefended ({method}, {plain.static.count if plain.static else 0} victims) a push costs class A "
         f"{_points(plain.static)} points beyond an honest request of the same samples, and the worst that was tried "
         f"({shown_name(plain.best_name)}) {_points(plain.best)}. What the best attacker who knows it takes behind "
         "each defence:",

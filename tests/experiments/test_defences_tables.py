@@ -83,6 +83,14 @@ def test_the_page_says_the_finding_first():
     assert "Made at commit abc on a CPU by `python x.py`." in text
 
 
+def test_the_page_of_another_method_alone(tmp_path: Path):
+    append_records(tmp_path / "gates.jsonl", GATE_ROWS)
+    append_records(tmp_path / "harm.jsonl", [row | {"class_a_before": 0.9} for row in ASCENT])
+    text = page.write(tmp_path).read_text()
+    assert "Undefended (gradient_ascent, 2 victims) a push costs class A 30.0" in text
+    assert "## gradient_ascent" in text
+
+
 METHODS = ["first_order", "gradient_ascent"]
 ASCENT = [row | {"method": "gradient_ascent"} for row in HARM_ROWS if row["defence"] != "lof"]
 
