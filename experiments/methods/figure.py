@@ -30,9 +30,9 @@ def harm(chosen: dict[str, Chosen]) -> Figure:
 def forgetting(chosen: dict[str, Chosen]) -> Figure:
     """LiRA's AUC after an honest request, beyond the retrained model's, and the victim's own before it.
 
-    The confidence attack's where LiRA was not measured. Lines in the order of `harm`.
+    The confidence attack's where LiRA did not judge all of them. Lines in the order of `harm`.
     """
-    lira = any(each.values("normal", "lira_auc") for each in chosen.values())
+    lira = all(each.values("normal", "lira_auc") for each in chosen.values())
     name, words = ("lira_auc", "LiRA") if lira else ("confidence_auc", "confidence attack")
     order = _most_harmed_last(chosen)
     figure, axes = _a_line_each(order, chosen)

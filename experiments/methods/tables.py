@@ -88,13 +88,15 @@ def strengths(results: Results) -> str:
 
 
 def attackers_of(runs: Iterable[Chosen]) -> dict[str, str]:
-    """Those of `ATTACKERS` that judged some of these runs; LiRA is asked only with --shadows."""
+    """Those of `ATTACKERS` that judged all of these runs, so that they compare; LiRA is asked only with --shadows."""
     known = list(runs)
     return {title: name for title, name in ATTACKERS.items() if _measured(known, name)}
 
 
 def _measured(runs: Iterable[Chosen], name: str) -> bool:
-    return any(each.values("normal", name) is not None for each in runs)
+    """Of all that left a model."""
+    left = [each for each in runs if each.values("normal", "forget_accuracy") is not None]
+    return bool(left) and all(each.values("normal", name) is not None for each in left)
 
 
 def _or_diverged(each: Chosen, attack: str, value: Interval | None) -> str:
