@@ -84,7 +84,9 @@ def section(again: Sequence[Record], rows: Sequence[Record], apart_at_gates: Seq
             each.as_many_through,
             each.one_destroyed,
             f"{100 * each.mean:.2f}" if each.furthest else NOTHING,
-            f"{100 * each.most:.1f} ({shown_name(each.furthest)})" if each.furthest else NOTHING,
+            f"{100 * each.most:.1f}{f' ({shown_name(each.furthest)})' if each.most else ''}"
+            if each.furthest
+            else NOTHING,
         ]
         for each in agreements(again, rows)
     ]

@@ -171,14 +171,27 @@ def test_seconds():
 
 def test_asked_again(rows: list[dict]):
     text = " ".join((ROOT / "docs" / "defences.md").read_text().split())
-    found = {each.method: each for each in agreements(read_records(FOLDER / FILE), rows)}
-    step = found.pop(METHOD)
+    by_device: dict[str, dict] = {}
+    for each in agreements(read_records(FOLDER / FILE), rows):
+        by_device.setdefault(each.device, {})[each.method] = each
+    [on_cpu, found] = (by_device[device] for device in ("AMD EPYC", "NVIDIA H100 80GB HBM3"))
+    step = on_cpu.pop(METHOD)
     assert (
         f"In front of a first-order step {step.requests} of them left class A within {100 * step.most:.1f} points"
         in text
     )
     gates = at_gates(read_records(FOLDER / AT_GATES), read_records(FOLDER / "gates.jsonl"))
     assert f"of {len(gates)} counts at gates {gates.count(0)} were the same." in text
+    assert set(on_cpu) == {"gradient_ascent", "influence", "selective_dampening"}
+    again = [each for each in read_records(FOLDER / FILE) if each["method"] in on_cpu and each["device"] == "AMD EPYC"]
+    assert {each["seed"] for each in again} == {0}
+    assert len(again) == sum(row["seed"] == 0 and row["method"] in on_cpu for row in rows)
+    assert {each.most for each in on_cpu.values()} == {0.0}
+    assert all(each.requests == each.as_many_through for each in on_cpu.values())
+    assert (
+        f"All {len(again)} of one victim under gradient ascent, influence and selective dampening left it as they had, to "
+        "the test image."
+    ) in text
     whole = found.pop("neg_grad_plus")
     assert whole.requests == sum(row["method"] == "neg_grad_plus" for row in rows)
     assert whole.requests == whole.as_many_through
@@ -189,7 +202,7 @@ def test_asked_again(rows: list[dict]):
     assert (worst.method, worst.furthest) == ("scrub", ONE_SAMPLE[0])
     assert set(found) == {"scrub", "selective_dampening"}
     part = sum(each.requests for each in found.values())
-    assert f"Of {part} under SCRUB and selective dampening, all that there was time for, the furthest was" in text
+    assert f"Of {part} under SCRUB and selective dampening there, all that there was time for, the furthest was" in text
     assert f"furthest was {100 * worst.most:.1f} points apart: one sample sent four hundred times" in text
 
 
