@@ -84,9 +84,7 @@ def section(again: Sequence[Record], rows: Sequence[Record], apart_at_gates: Seq
             each.as_many_through,
             each.one_destroyed,
             f"{100 * each.mean:.2f}" if each.furthest else NOTHING,
-            f"{100 * each.most:.1f}{f' ({shown_name(each.furthest)})' if each.most else ''}"
-            if each.furthest
-            else NOTHING,
+            _most(each),
         ]
         for each in agreements(again, rows)
     ]
@@ -110,6 +108,13 @@ def section(again: Sequence[Record], rows: Sequence[Record], apart_at_gates: Seq
         )
     table = tabulate(lines, headers, tablefmt="github", disable_numparse=True)
     return f"## Asked again elsewhere\n\n{told}\n\n{table}\n"
+
+
+def _most(each: Agreement) -> str:
+    """With the request of which it is, where there is any difference."""
+    if not each.furthest:
+        return NOTHING
+    return f"{100 * each.most:.1f} ({shown_name(each.furthest)})" if each.most else "0"
 
 
 def _name(row: Record) -> tuple[object, ...]:

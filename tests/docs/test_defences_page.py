@@ -189,8 +189,8 @@ def test_asked_again(rows: list[dict]):
     assert {each.most for each in on_cpu.values()} == {0.0}
     assert all(each.requests == each.as_many_through for each in on_cpu.values())
     assert (
-        f"All {len(again)} of one victim under gradient ascent, influence and selective dampening left it as they had, to "
-        "the test image."
+        f"All {len(again)} of one victim under gradient ascent, influence and selective dampening left it as they had, "
+        "to the test image."
     ) in text
     whole = found.pop("neg_grad_plus")
     assert whole.requests == sum(row["method"] == "neg_grad_plus" for row in rows)
