@@ -59,6 +59,7 @@ def markdown(at_gates: Sequence[Record], rows: Sequence[Record]) -> str:
 
 
 def _told(rows: Sequence[Record]) -> str:
+    """The method that the first sentences and the figure are about: FOUND, or the first that was asked."""
     methods = [row["method"] for row in rows]
     return FOUND if FOUND in methods else str(methods[0])
 

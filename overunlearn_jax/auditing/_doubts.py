@@ -27,23 +27,25 @@ def doubt(pairs: Sequence[Pair], measure: str, limit: float, finest: float) -> s
     return _saw_nothing(pairs) or _too_few(pairs) or _cannot_lose(pairs, measure, limit, finest) or _other(pairs, limit)
 
 
+def _too_many(pairs: Sequence[Pair], name: str) -> str:
+    """`name` of the malicious requests' samples, as "3 of 12 samples"; empty where they are few enough."""
+    missing, requested = (sum(row.get(each, 0) for _, row in pairs) for each in (name, "requested"))
+    return f"{missing} of {requested} samples" if missing and missing >= MOST_MISSING * requested else ""
+
+
 def _saw_nothing(pairs: Sequence[Pair]) -> str:
-    blind, requested = (sum(row.get(name, 0) for _, row in pairs) for name in ("saw_nothing", "requested"))
-    if not blind or blind < MOST_MISSING * requested:
-        return ""
-    return (
-        f"the search saw nothing around {blind} of {requested} samples, which says nothing of their safety: "
+    blind = _too_many(pairs, "saw_nothing")
+    return blind and (
+        f"the search saw nothing around {blind}, which says nothing of their safety: "
         '--search=auto (search="auto" in Python) finds one that sees more'
     )
 
 
 def _too_few(pairs: Sequence[Pair]) -> str:
     """A request of few samples costs little, whatever one of all would cost."""
-    failed, requested = (sum(row.get(name, 0) for _, row in pairs) for name in ("failed", "requested"))
-    if not failed or failed < MOST_MISSING * requested:
-        return ""
-    return (
-        f"{failed} of {requested} samples did not cross the decision boundary within what the search may spend, and a "
+    failed = _too_many(pairs, "failed")
+    return failed and (
+        f"{failed} did not cross the decision boundary within what the search may spend, and a "
         "request of the others says nothing of one of all: allow it more steps, distance or queries"
     )
 
