@@ -1,6 +1,5 @@
 """A JAX model that forgets by an unlearning method: nothing of it changes, so there is nothing to bring back."""
 
-import functools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,7 +12,7 @@ from overunlearn_jax.models import Model, predict_fn
 from overunlearn_jax.services.service import After, Deletion
 from overunlearn_jax.types import DatasetSpec, DivergedError, Key, PredictFn, Request, Split, Variables
 from overunlearn_jax.unlearn.call import UnlearnFn
-from overunlearn_jax.unlearn.matching import Searchable, match_samples, searchable, without
+from overunlearn_jax.unlearn.matching import NearestRows, without
 from overunlearn_jax.unlearn.work import counting
 
 
@@ -45,15 +44,9 @@ class LocalService:
         progress: AbstractContextManager[object] | None = None,
     ):
         self.spec, self.model, self.variables = spec, model, variables
-        self._method, self._train = method, train
+        self._method, self._train, self._nearest = method, train, NearestRows(train)
         self._gives_retained, self._counts_work = gives_retained, counts_work
         self._progress = progress or nullcontext()
-
-    @functools.cached_property
-    def _searchable(self) -> Searchable:
-        """The training data, as most requests find their samples in it."""
-        assert self._train is not None  # asked for after that was looked at
-        return searchable(self._train)
 
     @property
     def predict(self) -> PredictFn:
@@ -90,7 +83,7 @@ class LocalService:
         """The training data without what the submitted images are nearest to, and the ids of that."""
         if held is None or not self._gives_retained:
             return None, None
-        rows = match_samples(request.images, self._searchable if held is self._train else held).rows
+        rows = self._nearest(request.images, held)
         return without(held, rows), held.ids[rows]
 
 

@@ -16,7 +16,7 @@ from overunlearn_jax.services.service import After, Deletion
 from overunlearn_jax.training import TrainSettings
 from overunlearn_jax.types import DatasetSpec, Key, PredictFn, Request, Split, Variables
 from overunlearn_jax.unlearn.call import check_request
-from overunlearn_jax.unlearn.matching import Searchable, match_samples, searchable, without
+from overunlearn_jax.unlearn.matching import NearestRows, without
 from overunlearn_jax.unlearn.sisa import (
     AGGREGATIONS,
     Sisa,
@@ -70,12 +70,7 @@ class SisaService:
         self.spec, self.base = spec, base
         self.model = _ensemble(base, sharding.settings.shards, sharding.aggregation)
         self._sisa, self._settings, self._train, self._key = sisa, sharding.settings, train, key
-        self._directory, self._progress = directory, progress
-
-    @functools.cached_property
-    def _searchable(self) -> Searchable:
-        """The training data, as most requests find their samples in it."""
-        return searchable(self._train)
+        self._directory, self._progress, self._nearest = directory, progress, NearestRows(train)
 
     @property
     def variables(self) -> Variables:
@@ -99,7 +94,7 @@ class SisaService:
         left, held, seconds, gradients, matched = self._sisa, self._train, 0.0, 0, []
         for request in requests:
             check_request(self.model, self.variables, request.images, request.labels)
-            nearest = match_samples(request.images, self._searchable if held is self._train else held).rows
+            nearest = self._nearest(request.images, held)
             matched.append(held.ids[nearest])
             began = time.perf_counter()
             with counting() as work:

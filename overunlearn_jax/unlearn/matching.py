@@ -95,6 +95,21 @@ def match_samples(images: Images, train: Split | Searchable, *, most_l2: float =
     return Matches(np.where(l2 <= most_l2, rows, -1), l2.astype(np.float32))
 
 
+class NearestRows:
+    """`match_samples` in what a service still holds; its whole training data is made ready once, when first asked."""
+
+    def __init__(self, train: Split | None):
+        self._train = train
+        self._ready: Searchable | None = None
+
+    def __call__(self, images: Images, held: Split) -> np.ndarray:
+        """Rows of `held`, shape=(n,), dtype=int64. Raises ValueError as `match_samples` does."""
+        if held is not self._train:
+            return match_samples(images, held).rows
+        self._ready = self._ready or searchable(held)
+        return match_samples(images, self._ready).rows
+
+
 def without(split: Split, rows: np.ndarray) -> Split:
     """What is left of a split when some samples are deleted, in the old order, as a copy.
 

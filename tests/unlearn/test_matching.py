@@ -94,6 +94,16 @@ def test_a_search_made_ready_once_answers_the_same():
             np.testing.assert_array_equal(one, other)
 
 
+def test_what_a_service_still_holds_is_searched_and_all_of_it_made_ready_once(monkeypatch):
+    train, images, made = _split(_images(2, 60)), _images(3, 7), []
+    whole = matching.searchable
+    monkeypatch.setattr(matching, "searchable", lambda split: made.append(len(split.labels)) or whole(split))
+    nearest, rest = matching.NearestRows(train), without(train, np.arange(30))
+    for held in (train, train, rest):
+        np.testing.assert_array_equal(nearest(images, held), _brute_force(images, held)[0])
+    assert made == [60, 30]
+
+
 def test_perturbed_copies_are_found_in_any_order():
     train = _split(_images(2, 200))
     order = np.random.default_rng(0).permutation(200)[:40]
